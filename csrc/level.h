@@ -1,0 +1,75 @@
+/*
+ * All kernels for one instruction set: the including file sets LEVEL (a name) and TARGET (what
+ * the compiler may use).  System headers come first, so that the target covers our code alone.
+ *
+ * The kernel sources are written for a type REAL and included once for float, once for double;
+ * FN(softmax) becomes softmax_f32_avx2, and so on.  A parallel loop only calls a function for
+ * its row: the compiler need not carry the target into the loop it cuts out for the threads.
+ */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rlscratch.h"
+
+#ifdef TARGET
+#if defined(__clang__)
+#define RLS_PRAGMA(x) _Pragma(#x)
+#define RLS_ATTRIBUTE(t) RLS_PRAGMA(clang attribute push(__attribute__((target(t))), apply_to = function))
+RLS_ATTRIBUTE(TARGET)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#define RLS_PRAGMA(x) _Pragma(#x)
+#define RLS_TARGET(t) RLS_PRAGMA(GCC target(t))
+RLS_TARGET(TARGET)
+#endif
+#endif
+
+#define PASTE3(a, b, c) a##_##b##_##c
+#define EXPAND3(a, b, c) PASTE3(a, b, c)
+#define FN(name) EXPAND3(name, SUFFIX, LEVEL)
+
+/* Below this many entries a second thread costs more than it saves. */
+#define WORTH_THREADS 32768
+
+#include "exp.h"
+
+#define REAL float
+#define SUFFIX f32
+#define EXP exp_f32
+#include "softmax.c"
+#include "sample.c"
+#undef REAL
+#undef SUFFIX
+#undef EXP
+
+#define REAL double
+#define SUFFIX f64
+#define EXP exp_f64
+#include "softmax.c"
+#include "sample.c"
+#undef REAL
+#undef SUFFIX
+#undef EXP
+
+#define NAMED(name, S) .name##_##S = EXPAND3(name, S, LEVEL)
+#define ALL(S)                                                                                     \
+    NAMED(softmax, S), NAMED(softmax_backward, S), NAMED(log_softmax, S), NAMED(log_softmax_backward, S), \
+    NAMED(chosen_logp, S), NAMED(chosen_logp_backward, S), NAMED(draw, S), NAMED(sample, S)
+#define TEXT2(x) #x
+#define TEXT(x) TEXT2(x)
+#define TABLE2(level) rls_kernels_##level
+#define TABLE(level) TABLE2(level)
+
+extern const rls_kernels TABLE(LEVEL);
+const rls_kernels TABLE(LEVEL) = {.isa = TEXT(LEVEL), ALL(f32), ALL(f64)};
+
+#ifdef TARGET
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#endif

@@ -1,0 +1,3 @@
+/* The kernels for any processor that the compiler targets by default. */
+#define LEVEL baseline
+#include "level.h"

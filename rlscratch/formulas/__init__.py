@@ -1,0 +1,18 @@
+"""The formulas: NumPy arrays in, arrays out; each module is its derivation, then the code.
+
+In reading order:
+
+    distribution      a row of logits as probabilities; entropy; filters; expected reward
+    cross_entropy     next-token prediction and supervised fine-tuning
+    weights           how per-token terms become one number
+    returns           rewards summed over time; discounting; advantages
+    td                Bellman targets, Q-learning, epsilon-greedy
+    policy_gradient   the log-derivative trick, REINFORCE, baselines
+    kl                the distance to a reference policy, its estimators and their gradients
+    ppo               the clipped ratio
+    grpo              advantages relative to a group, and its variants
+    preference        reward models from comparisons; DPO and IPO
+
+x_loss and x_grad take the same arguments; x_grad is the derivative of x_loss in the first one.
+Training feeds x_grad to the network: rlscratch has no other definition of its objectives.
+"""

@@ -2,6 +2,7 @@
 # make test   every derivation verified: both backends, linter, doctests
 # make bars   the claims over many seeds (minutes)
 # make bench  speed, side by side
+# make dist   an sdist and a wheel; make check-dist installs the sdist alone and computes with it
 # make clean  remove what the others made
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ RUN    := $(VENV)/bin/python
 # The core is compiled again when one of these is newer than the last installation.
 SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch]) rlscratch/kernels/_compiled.pyx
 
-.PHONY: tour test bars bench dist clean
+.PHONY: tour test bars bench dist check-dist clean
 
 tour: $(VENV)/installed
 	$(RUN) -m rlscratch tour
@@ -28,6 +29,9 @@ bench: $(VENV)/installed
 
 dist: $(VENV)/installed
 	$(RUN) -m build
+
+check-dist: $(VENV)/installed
+	bash tests/smoke.sh $(RUN)
 
 $(VENV)/installed: $(SOURCE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -48,7 +48,7 @@ and only mu solves this: times the vector of ones, (7) says K sum mu = K for K s
 leaves mu (1 - P_pi) = 0.  A periodic chain has mu too, as its average over time.
 
 Source: document 004, 1.4.1 and 1.4.2; Puterman 1994, chapters 4 to 7 and appendix A;
-        Kemeny, Snell 1960 (7).
+        Paige, Styan, Wachter 1975 (7).
 Leaves out: checks, which rlscratch.mdp makes before it calls these functions.
 """
 import math

@@ -120,8 +120,6 @@ class MDP:
         """
         return cls(**toy_text.read(env), gamma=gamma)
 
-    # ---------------------------------------------------------------- values
-
     def solve(self, horizon: int | None = None) -> tuple[Array, Array]:
         """The best that can be done: q (S, A) and v (S,), by value iteration to rounding (chains, equation (5)).
 
@@ -165,8 +163,6 @@ class MDP:
         q = chains.backward(self.transition, self._mean_reward, self.gamma, horizon, pi)
         return (pi[0] * q[0]).sum(axis=1)
 
-    # ---------------------------------------------------------------- where the time is spent
-
     def marginals(self, policy: Array, horizon: int) -> Array:
         """p_t(s,a), (T, S, A), while the episode runs: a step's sum is the probability that it still does."""
         pi = self._by_state(policy, check.integer(1, horizon=horizon))
@@ -189,8 +185,6 @@ class MDP:
                        f"1, for a unique stationary distribution; they are {', '.join(map(str, sets))}")
         return mu
 
-    # ---------------------------------------------------------------- the three objectives
-
     def total_return(self, policy: Array, horizon: int) -> float:
         """Equation (1), the right-hand side: expected total over T steps.  gamma plays no part."""
         return (self.marginals(policy, horizon) * self._mean_reward).sum().item()
@@ -207,8 +201,6 @@ class MDP:
         """
         first_power = check.integer(0, 1, first_power=first_power)
         return self.gamma**first_power * (self.start @ self.evaluate(policy, horizon)).item()
-
-    # ---------------------------------------------------------------- gradients of J
 
     def policy_gradient(self, logits: Array, horizon: int | None = None) -> Array:
         """Equation (5): dJ/dlogits in the shape of the logits, for pi = softmax(logits) and (3) as J.
@@ -233,8 +225,6 @@ class MDP:
         logits = _double(check.logits(ndim=2, logits=logits))
         paths = self.trajectories(softmax(logits), horizon, limit)
         return trajectories.log_derivative_gradient(paths, logits, self.observation, self.gamma)
-
-    # ---------------------------------------------------------------- trajectories
 
     def trajectories(self, policy: Array, horizon: int, limit: int = 10**7) -> Iterator[tuple]:
         """Every trajectory of positive probability, depth first: (probability, states, actions, rewards).
@@ -261,8 +251,6 @@ class MDP:
         pi = check.real(policy=self._by_state(policy, horizon))
         uniforms = check.generator(rng=rng).random(shape)
         return trajectories.simulate(self.transition, self.reward, self.start, self.terminal, pi, uniforms)
-
-    # ---------------------------------------------------------------- machinery
 
     @cached_property
     def _mean_reward(self) -> Array:

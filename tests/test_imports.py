@@ -97,4 +97,4 @@ def test_the_law_would_notice(source, room, tmp_path):
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_file_that_outgrows_its_room_is_noticed(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 330
+    assert len(path.read_text("utf-8").splitlines()) <= 320

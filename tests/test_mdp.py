@@ -60,7 +60,8 @@ def test_rows_in_single_precision_add_to_one_in_double_precision():
     mdp = MDP(thirds, [0, 0, 0], .5, start=thirds[0, 0])
     assert_allclose(mdp.transition.sum(axis=-1), 1, rtol=1e-15)
     assert_allclose(mdp.start.sum(), 1, rtol=1e-15)
-    assert_allclose(replace(mdp, reward=[1, 1, 1]).evaluate(np.full((3, 2), .5, np.float32)), 2, rtol=1e-14)
+    paid = MDP(np.full((2, 3, 2), .5), [1, 1], .5, start=0)
+    assert_allclose(paid.evaluate(np.full((2, 3), 1 / 3, np.float32)), 2, rtol=1e-14)
 
 
 @pytest.mark.parametrize("reward, expected", [

@@ -151,6 +151,12 @@ def test_a_seed_is_an_episode_and_more_episodes_leave_the_first_ones_alone():
     assert [a.shape for a in few] == [(5, 20)] * 5 + [(5,)]
 
 
+def test_an_episode_is_made_of_one_row_of_uniforms_from_the_generator():
+    uniforms = np.random.default_rng(3).random((6, 9))
+    for a, b in zip(COIN.simulate(EVEN, 6, 4, np.random.default_rng(3)), simulated(COIN, EVEN, uniforms), strict=True):
+        assert_array_equal(a, b)
+
+
 @given(st.data())
 def test_simulated_steps_are_possible_ones(data):
     mdp = data.draw(mdps(ending=True))

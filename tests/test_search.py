@@ -36,6 +36,20 @@ def test_no_deterministic_policy_is_better_which_enumeration_of_all_shows(data, 
     assert_allclose(j, max(mdp.discounted_return(p, horizon) for p in deterministic(mdp)), rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("seed", [39, 50, 69, 74, 76, 111])
+def test_the_search_goes_on_where_the_most_frequent_actions_are_not_the_best(seed):
+    rng = np.random.default_rng(seed)       # these seeds need a branch; most random problems are solved at the root
+    odds = rng.integers(0, 4, (4, 3, 4)).astype(float)
+    odds[..., -1] += odds.sum(axis=-1) == 0
+    mdp = MDP(odds / odds.sum(axis=-1, keepdims=True), rng.integers(-8, 9, (4, 3, 4)) / 8, 1.0, start=0)
+    time = mdp.solve(4)[0].argmax(axis=2)
+    frequent = mdp.marginals(np.eye(3)[time], 4).sum(axis=0).argmax(axis=1)
+    policy, j = best_stationary(mdp, 4)
+    assert j > mdp.discounted_return(np.eye(3)[frequent], 4) + .005
+    assert_allclose(j, max(mdp.discounted_return(p, 4) for p in deterministic(mdp)), rtol=1e-13)
+    assert_allclose(mdp.discounted_return(policy, 4), j, rtol=1e-13)
+
+
 def test_the_slippery_lake_s_best_stationary_policy_wins_7402_of_the_time_in_100_steps():
     lake = MDP.from_gymnasium(gymnasium.make("FrozenLake-v1"), gamma=1.0)
     policy, j = best_stationary(lake, 100)

@@ -92,17 +92,20 @@ def test_a_passenger_who_changes_his_mind_is_not_in_the_table():
 
 
 def both_ways(start):
-    """1 is entered with done from 0 and without from 2; nothing leads to 2."""
-    table = {0: {0: [(1.0, 1, 5.0, True)]}, 1: {0: [(1.0, 0, 7.0, False)]}, 2: {0: [(1.0, 1, 3.0, False)]}}
-    return SimpleNamespace(P=table, initial_state_distrib=np.eye(3)[start])
+    """1 is entered with done from 0 and without from 2; from 3 one gets to 2."""
+    table = {0: {0: [(1.0, 1, 5.0, True)]}, 1: {0: [(1.0, 2, 7.0, False)]}, 2: {0: [(1.0, 1, 3.0, False)]},
+             3: {0: [(.5, 3, 0.0, False), (.5, 2, 0.0, False)]}}
+    return SimpleNamespace(P=table, initial_state_distrib=np.eye(4)[start])
 
 
 def test_a_state_entered_with_and_without_done_is_refused_only_if_an_episode_can_do_both():
-    with pytest.raises(ValueError, match=r"env.unwrapped.P\[2\]\[0\] is .*; expected done whenever state 1 is entered"):
-        MDP.from_gymnasium(both_ways(start=2))
-    mdp = MDP.from_gymnasium(both_ways(start=0))
-    assert_array_equal(mdp.terminal, [False, True, False])
-    assert_array_equal(mdp.solve()[1], [5, 0, 3])
+    for start in (2, 3):
+        with pytest.raises(ValueError, match=r"env.unwrapped.P\[2\]\[0\] is .*; expected done whenever state 1 is"):
+            MDP.from_gymnasium(both_ways(start))
+    for start in (0, 1):
+        mdp = MDP.from_gymnasium(both_ways(start))
+        assert_array_equal(mdp.terminal, [False, True, False, False])
+        assert_array_equal(mdp.solve()[1][:3], [5, 0, 3])
 
 
 def test_a_table_that_does_not_add_to_one_is_named():

@@ -96,7 +96,6 @@ def decimals_of(entry: Entry) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m rlscratch ledger`."""
     parser.description = "Every worked number of the five documents: printed, computed, verdict."
-    parser.epilog = "example: python -m rlscratch ledger --document 002 --verdict WRONG"
     parser.add_argument("--document", choices=tuple(DOCUMENTS), help="one document only")
     parser.add_argument("--verdict", choices=VERDICTS, help="one verdict only")
     parser.add_argument("--kind", choices=KINDS, help="one kind of entry only")

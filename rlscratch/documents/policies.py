@@ -85,7 +85,8 @@ ROWS = (
         formula="blocks = percent/2", printed=(*exact[:-1], 1), exact=exact, tolerance=0.5, verdict="WRONG",
         kind="drawing", compute=partial(lambda row: rows.blocks(*row, size=0.02), row),
         source="rlscratch.documents.rows.blocks",
-        note="The last bar, 4%, is drawn with 1 block and needs 2. One block would be right for 2%. The others are.")
+        note="The last bar, 4%, is drawn with 1 block and needs 2. One block would be right for 2%. The other bars "
+             "fit their labels.")
       for i, row, exact in ((1, WEATHER_BARS, (20.0, 12.0, 8.0, 5.0, 3.0, 2.0)),
                             (2, SUNNY_BARS, (23.0, 12.0, 6.0, 4.0, 3.0, 2.0)))),
 )

@@ -1,0 +1,46 @@
+"""Speed, side by side: python -m benchmarks [--quick] [--json] [--only NAME].
+
+Each benchmark is a module with a function measure(quick) that returns its title, its rows and the
+bar it has to clear.  Exit status 1 if a bar is missed, 2 on bad arguments.
+"""
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from rlscratch import kernels
+from rlscratch.report.table import table
+
+NAMES = ("q_learning",)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmarks; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, side by side.",
+                                     epilog="example: python -m benchmarks --quick --json")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; figures are rougher")
+    parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
+    parser.add_argument("--only", choices=NAMES, metavar="NAME", help="one of " + ", ".join(NAMES))
+    args = parser.parse_args(argv)
+    results = {}
+    for name in tqdm([args.only] if args.only else NAMES, desc="benchmarks", file=sys.stderr):
+        results[name] = importlib.import_module(f"benchmarks.{name}").measure(args.quick)
+    if args.json:
+        print(json.dumps({"backend": kernels.BACKEND, "isa": kernels.ISA, **results}))
+    else:
+        print("\n\n".join(map(_shown, results.values())))
+    return 0 if all(result["bar"]["met"] for result in results.values()) else 1
+
+
+def _shown(result: dict) -> str:
+    rows, bar = result["rows"], result["bar"]
+    verdict = "met" if bar["met"] else "MISSED"
+    return (f"{result['title']}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
+            f"{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {verdict}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

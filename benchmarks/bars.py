@@ -1,0 +1,120 @@
+"""Claims over many seeds: python -m benchmarks.bars [--seeds N] [--json] [--only NAME].
+
+Prints each claim with its figures and stores them all in bars.json, in the environment's
+RLSCRATCH_OUT or out/.  Exit status 1 if a seed misses its bar, 2 on bad arguments.
+"""
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from rlscratch import check, kernels
+from rlscratch.files import write_atomic
+from rlscratch.formulas import td
+from rlscratch.report.table import table
+from rlscratch.train.tabular.lake import Lake
+from rlscratch.train.tabular.q_learning import STEPS, State, falling, learn, linear
+from rlscratch.train.tabular.q_learning_many import learn_many
+
+HALF_DIGIT = 0.00005            # half a unit of the fourth decimal
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One claim: attempt(seed) gives the figures of one seed, among them "met"."""
+
+    name: str
+    claim: str
+    attempt: Callable[[int], dict[str, Any]]
+
+
+def q_learning(seed: int, name: str = "4x4", hole: int = 0) -> dict[str, Any]:
+    """The defaults of `rlscratch train q-learning` in Gymnasium's environment."""
+    lake = Lake(name, slippery=False, hole=hole)
+    q_best, _ = lake.best
+    state = State.zeros(q_best.shape, np.random.default_rng(seed))
+    outside = 0.0                                       # equation (3) of q_learning; (1) if holes pay 0
+    for t in islice(learn(lake.env, state, gamma=0.99, alpha=falling(0.1), epsilon=linear(0.5, 0.5, 1)), STEPS[name]):
+        entry, best = state.q[t.s, t.a], q_best[t.s, t.a]
+        outside = max(outside, entry - max(best, 0), min(best, 0) - entry)
+    figures = lake.figures(state.q, td.epsilon_greedy(state.q, 0.0, ties="share"))
+    shortest = len(lake.greedy_path(q_best)) - 1
+    met = figures["path_length"] == shortest and figures["path_error"] < HALF_DIGIT and outside < 1e-12
+    return {**figures, "outside_bounds": float(outside), "episodes": state.episode, "met": bool(met)}
+
+
+def q_learning_many(seed: int, runs: int = 250) -> dict[str, Any]:
+    """The same learner, 250 runs a seed in the lake's tensors."""
+    lake = Lake()
+    q = np.zeros((runs, 16, 4))
+    for _ in islice(learn_many(lake.mdp, q, horizon=lake.horizon, alpha=falling(0.1), epsilon=linear(0.5, 0.5, 1),
+                               rng=np.random.default_rng(seed)), STEPS["4x4"]):
+        pass
+    paths = [lake.greedy_path(table) for table in q]
+    good = [path is not None and len(path) == 7 and
+            np.abs(table[path].max(axis=1) - lake.best[1][path]).max() < HALF_DIGIT
+            for table, path in zip(q, paths, strict=True)]
+    return {"runs": runs, "runs_met": int(sum(good)), "met": all(good)}
+
+
+BARS = (
+    Bar("q-learning 4x4", "deterministic 4x4 lake: the greedy path is optimal (6 moves), its values are gamma^k to "
+        "four decimals, and 0 <= Q <= Q* held at every step", q_learning),
+    Bar("q-learning 4x4, hole -1", "the same with -1 for a hole, and min(Q*, 0) <= Q <= max(Q*, 0)",
+        lambda seed: q_learning(seed, hole=-1)),
+    Bar("q-learning 8x8", "deterministic 8x8 lake: the same, 14 moves", lambda seed: q_learning(seed, "8x8")),
+    Bar("q-learning, tensors", "the first claim's path and values for 250 runs a seed in the lake's tensors",
+        q_learning_many),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the bars; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bars", description="Claims over many seeds.",
+                                     epilog="example: python -m benchmarks.bars --only 'q-learning 4x4'")
+    parser.add_argument("--seeds", type=int, default=20, help="seeds 0 to N - 1 (default: 20)", metavar="N")
+    parser.add_argument("--only", choices=[bar.name for bar in BARS], help="one bar")
+    parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
+    args = parser.parse_args(argv)
+    try:
+        seeds = range(check.integer(1, **{"--seeds": args.seeds}))
+    except ValueError as wrong:
+        parser.exit(2, f"benchmarks.bars: {wrong}\n")
+    results = {}
+    for bar in (bar for bar in BARS if args.only in (None, bar.name)):
+        figures = [{"seed": seed, **bar.attempt(seed)} for seed in tqdm(seeds, desc=bar.name, file=sys.stderr)]
+        results[bar.name] = {"claim": bar.claim, "backend": kernels.BACKEND,
+                             "met": sum(row["met"] for row in figures), "of": len(figures), "seeds": figures}
+        print(f"{bar.name}: {bar.claim}\n\n{_shown(figures)}\n\n"
+              f"{results[bar.name]['met']} seeds of {len(figures)}\n", flush=True)
+    path = _store(results)
+    print(json.dumps(results) if args.json else f"stored in {path}")
+    return 0 if all(result["met"] == result["of"] for result in results.values()) else 1
+
+
+def _store(results: dict[str, Any]) -> Path:
+    """Put these bars into bars.json; those that were not run stay as they are."""
+    path = Path(os.environ.get("RLSCRATCH_OUT") or "out") / "bars.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    text = json.dumps({**before, **results}, indent=1)
+    write_atomic(path, lambda part: part.write_text(text + "\n", "utf-8"))
+    return path
+
+
+def _shown(figures: list[dict[str, Any]]) -> str:
+    rows = [[f"{x:.3g}" if isinstance(x, float) else "yes" if x is True else "NO" if x is False else x
+             for x in row.values()] for row in figures]
+    return table([key.replace("_", " ") for key in figures[0]], rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

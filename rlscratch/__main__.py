@@ -1,0 +1,115 @@
+"""The command line: python -m rlscratch, also installed as rlscratch.
+
+Exit status: 0 for success, 1 for failure, 2 for bad arguments, with one line that says what to do.
+"""
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from rlscratch import __version__, kernels
+
+# command -> the module that has add_arguments(parser) and run(args), what it does, an example
+COMMANDS = {
+    "tour": ("rlscratch.report.tour", "run the worked examples and write one page about them",
+             "rlscratch tour --out out/tour"),
+    "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
+               "rlscratch ledger --document 002 --verdict WRONG"),
+}
+TRAIN = {
+    "q-learning": ("rlscratch.train.tabular.q_learning", "Q-learning on FrozenLake",
+                   "rlscratch train q-learning --map 4x4 --seed 0"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with one line instead of the usage when an argument is bad."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    parser = Parser(
+        prog="rlscratch", description="Reinforcement learning for language models, from scratch.")
+    parser.add_argument("--version", action="version", version=f"rlscratch {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for name, entry in COMMANDS.items():
+        _add(commands, name, *entry, wanted=argv[:1] == [name])
+    train = commands.add_parser("train", help="train a policy or a value table",
+                                description="Train.  Each method has its own --help.")
+    methods = train.add_subparsers(dest="method", metavar="METHOD", required=True)
+    for name, entry in TRAIN.items():
+        _add(methods, name, *entry, wanted=argv[:2] == ["train", name])
+    _add_info(commands)
+    args = parser.parse_args(argv)
+    try:
+        return _flushed(args.run(args))
+    except BrokenPipeError:                 # the reader, `| head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, TypeError, FileNotFoundError, FileExistsError) as wrong:
+        print(f"rlscratch: {wrong}", file=sys.stderr)
+        return 2
+    except OSError as failure:
+        print(f"rlscratch: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rlscratch: interrupted" + ("; --resume goes on from the last save" if argv[:1] == ["train"] else ""),
+              file=sys.stderr)
+        return 1
+
+
+def _flushed(status: int) -> int:
+    sys.stdout.flush()
+    return status
+
+
+def _add(commands: argparse._SubParsersAction, name: str, module: str, purpose: str, example: str, *,
+         wanted: bool) -> None:
+    """Add one command; its module is imported only when it is the one that was asked for."""
+    parser = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".",
+                                 epilog=f"example: {example}",
+                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    if wanted:
+        chosen = importlib.import_module(module)
+        chosen.add_arguments(parser)
+        parser.set_defaults(run=chosen.run)
+
+
+def _add_info(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("info", help="versions, backend, instruction set, threads",
+                                 description="What this installation runs on.", epilog="example: rlscratch info --json")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=info)
+
+
+def info(args: argparse.Namespace) -> int:
+    """Print version, backend, instruction set, threads, NumPy and BLAS."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    facts = {
+        "rlscratch": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "backend": kernels.BACKEND,
+        "instruction set": kernels.ISA or "none (NumPy)",
+        "instruction sets here": ", ".join(kernels.ISAS) or "none (NumPy)",
+        "threads": kernels.threads(),
+        "openmp": kernels.OPENMP,
+        "numpy": np.__version__,
+        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+    }
+    print(json.dumps(facts) if args.json else "\n".join(f"{name:<22}{value}" for name, value in facts.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Figures that keep one look: colours that survive colour blindness, labels with units, a caption.
+
+A figure is an SVG file with its caption beside it.  The folder is the environment's RLSCRATCH_OUT,
+or out/ where that is not set, so an example run by hand and one run by the tour share one path.
+"""
+import json
+import os
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlscratch.files import write_atomic
+
+# Okabe and Ito's palette: told apart with any kind of colour vision, and in grey by lightness.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#222222")
+
+STYLE = {
+    "axes.grid": True, "axes.grid.axis": "y", "grid.alpha": 0.3, "axes.axisbelow": True,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
+    "axes.titlesize": 11, "axes.labelsize": 10, "font.size": 10, "legend.frameon": False,
+    "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK]),
+    "figure.constrained_layout.use": True, "svg.hashsalt": "rlscratch", "svg.fonttype": "path",
+}
+
+
+def new(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.4) -> tuple[Figure, Axes]:
+    """A figure in the house's style and its axes (an array of them for several); inches."""
+    plt.rcParams.update(STYLE)
+    return plt.subplots(rows, columns, figsize=(width, height))
+
+
+def save(figure: Figure, name: str, caption: str) -> Path:
+    """Write NAME.svg and its caption, NAME.json, into the output folder; returns the path of the SVG.
+
+    caption  one or two sentences: what is drawn, in which units, and what to see in it
+    """
+    folder = Path(os.environ.get("RLSCRATCH_OUT") or "out")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.svg"
+    write_atomic(path, lambda part: figure.savefig(part, format="svg", metadata={"Date": None}))
+    write_atomic(path.with_suffix(".json"),
+                 lambda part: part.write_text(json.dumps({"figure": path.name, "caption": caption}), "utf-8"))
+    plt.close(figure)
+    return path

@@ -1,0 +1,256 @@
+"""The page: what the documents claim beside what the formulas give, the ladder, the derivations.
+
+One file that needs nothing else: style, script and figures are inside, and its own content security
+policy forbids the browser to fetch anything.  The script only filters and switches the colours; the
+page is whole without it.
+"""
+import base64
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+import rlscratch
+from rlscratch import kernels
+from rlscratch.documents import DOCUMENTS, PENDING
+from rlscratch.documents.entry import VERDICTS, Value
+from rlscratch.documents.errata import Finding, errata
+from rlscratch.documents.ledger import Row, decimals_of, shown
+from rlscratch.files import write_atomic
+from rlscratch.formulas import distribution, policy_gradient
+from rlscratch.report import library
+from rlscratch.report.ladder import Figure, Result
+from rlscratch.report.library import Derivation
+
+# A verdict is told by sign and word, never by colour alone.
+SIGNS = {"exact": "=", "rounds": "≈", "convention": "±", "WRONG": "≠", "derived": "→"}
+MEANINGS = {
+    "exact": "the formula gives the printed number",
+    "rounds": "it gives it to the last printed digit",
+    "convention": "it does under one choice and not under another; the note names both",
+    "WRONG": "it does not; where another assumption would, the note names it",
+    "derived": "the document prints none: its own numbers, carried one step further",
+}
+
+# The findings that teach most come first: a teacher's choice.  The rest follow by what they are about.
+FIRST = (
+    "S3.softmax.T1", "S2.clip.objective", "S4.baseline.bias.T1", "S3.update.final", "S2.grpo.mean", "S3.ifeel.topp")
+
+# A short way through the ladder for a first visit.
+SHORT_WAY = (
+    ("01_sampling_and_rollouts", "what a policy is"), ("02_temperature_top_k_top_p", "how its answers are drawn"),
+    ("04_frozen_lake_exact", "what values are"), ("07_log_derivative_trick", "how rewards become a gradient"),
+    ("10_why_a_baseline", "why one subtracts an average"), ("11_ppo_ice_cream", "why one clips"),
+    ("12_grpo_ice_cream", "how a group replaces the value estimate"), ("09_leak_and_kl_brake", "what holds it back"))
+
+MANY = 16           # a section with more entries than that folds those that need no attention
+
+
+@dataclass(frozen=True)
+class Block:
+    """Entries of one section that stand in one table; `fold` is the line to unfold them by, "" for open ones."""
+
+    rows: list[Row]
+    fold: str = ""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One document: its sections in reading order, the derivations its numbers rest on, its rungs, its findings."""
+
+    number: str
+    title: str
+    counts: Counter
+    sections: list[tuple[str, list[Block]]]
+    derivations: list[Derivation]
+    results: list[Result]
+    findings: list[Finding]
+    pending: list[str]
+
+
+def build(rows: Sequence[Row], results: Sequence[Result], hint: str = "") -> str:
+    """The page as HTML.
+
+    rows     of the ledger (documents.ledger.table), in reading order
+    results  of the ladder (ladder.run_all), in its order
+    hint     where the ladder is to be found, if it was not run
+    """
+    entries = [row.entry for row in rows]
+    shelf = library.derivations(entries, [result.rung for result in results])
+    found = [finding for finding in errata() if finding.document in {entry.document for entry in entries}]
+    names = {result.rung.name: result.rung for result in results}
+    return _template().render(
+        rows=rows, results=results, hint=hint, shelf=shelf, signs=SIGNS, meanings=MEANINGS, documents=DOCUMENTS,
+        counts=_counts(rows), chapters=[_chapter(number, rows, results, shelf, found) for number in DOCUMENTS
+                                        if any(entry.document == number for entry in entries)],
+        wrong=sorted((f for f in found if f.verdict == "WRONG"), key=lambda f: _weight(f, rows)),
+        by_id={row.entry.id: row for row in rows}, anchors={f.module + "." + f.name: f.anchor
+                                                            for d in shelf for f in d.formulas},
+        short_way=[(names[name], why) for name, why in SHORT_WAY if name in names], first=_first_example(),
+        symbols=rlscratch.__doc__, about=_about(), failed=[row for row in rows if row.complaints],
+        broken=[result for result in results if result.error])
+
+
+def write(path: Path, html: str) -> None:
+    """Put the page at `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda part: part.write_text(html, "utf-8"))
+
+
+# ---------------------------------------------------------------- what stands on it
+
+def _chapter(number: str, rows: Iterable[Row], results: Iterable[Result], shelf: Iterable[Derivation],
+             findings: Iterable[Finding]) -> Chapter:
+    mine = [row for row in rows if row.entry.document == number]
+    sections: dict[str, list[Row]] = {}
+    for row in mine:
+        sections.setdefault(row.entry.section, []).append(row)
+    modules = {library.location(row.entry.source)[0] for row in mine}
+    return Chapter(
+        number, DOCUMENTS[number], _counts(mine), [(name, list(_blocks(part))) for name, part in sections.items()],
+        [derivation for derivation in shelf if derivation.module in modules],
+        [result for result in results if number in cited(result.rung.lesson)],
+        [f for f in findings if f.document == number and not f.ids],
+        [text for name, text in PENDING.items() if name[1] == number[-1]])
+
+
+def _blocks(rows: list[Row]) -> Iterator[Block]:
+    """A short section as it is.  Of a long one, what agrees and what one training run left is folded."""
+    if len(rows) <= MANY:
+        yield Block(rows)
+        return
+
+    def fold(row: Row) -> str:
+        if row.complaints:
+            return ""
+        if row.entry.kind == "run-dependent":
+            return "values that one training run left unfinished"
+        return "more that agree with the document" if row.entry.verdict in ("exact", "rounds") else ""
+
+    for line, part in groupby(sorted(rows, key=fold), key=fold):        # sorting keeps the reading order within
+        block = list(part)
+        yield Block(block, f"{len(block)} {line}" if line else "")
+
+
+def _counts(rows: Iterable[Row]) -> Counter:
+    counts = Counter(row.entry.verdict for row in rows)
+    return Counter({verdict: counts[verdict] for verdict in VERDICTS})
+
+
+def _weight(finding: Finding, rows: Iterable[Row]) -> tuple[int, ...]:
+    """Where a finding stands: the chosen ones, then claims about algorithms, formulas, maps, and drawings."""
+    chosen = [i for i, name in enumerate(FIRST) if name in finding.ids]
+    if chosen:
+        return 0, *chosen
+    kinds = [2 if row.entry.source.startswith("rlscratch.formulas") else 4 if row.entry.kind == "drawing" else 3
+             for row in rows if row.entry.id in finding.ids]
+    return (max(kinds, default=1),)
+
+
+def cited(lesson: str) -> set[str]:
+    """The documents that a lesson names.
+
+    >>> sorted(cited("Documents 000 and 004 disagree, and 002's table ..."))
+    ['000', '002', '004']
+    """
+    return {number for number in re.findall(r"\b\d{3}\b", lesson) if number in DOCUMENTS}
+
+
+def _first_example() -> dict[str, Any]:
+    """One answer and one step on "I like ice ___", for the introduction: everything by the house's formulas."""
+    words, rewards, logits, step = ("cream", "hockey", "donkey"), np.array([10.0, 5.0, -10.0]), np.zeros(3), 0.1
+    gradient = distribution.expected_reward_grad(logits, rewards)
+    before, after = distribution.softmax(logits), distribution.softmax(logits + step * gradient)
+    mean = distribution.expected_reward(before, rewards)
+    drawn = 1
+    advantage, score = rewards[drawn] - mean, policy_gradient.score(logits, drawn)
+    nudged = distribution.softmax(logits + step * advantage * score)
+    f = "rlscratch.formulas."
+    chain = (
+        ("prompt", "I like ice ___", ""),
+        ("policy", _list(before), f + "distribution.softmax"),
+        ("sampled answer", words[drawn], ""),
+        ("reward", f"{rewards[drawn]:g}", ""),
+        ("advantage: reward − average", f"{rewards[drawn]:g} − {mean:.2f} = {advantage:+.2f}",
+         f + "distribution.expected_reward"),
+        ("its score, ∇ log p", _list(score), f + "policy_gradient.score"),
+        (f"policy after {step:g} · advantage · score", _list(nudged), f + "distribution.softmax"))
+    return {"chain": chain, "lines": list(zip(words, rewards, before, gradient, after, strict=True)), "step": step,
+            "before": mean, "after": distribution.expected_reward(after, rewards)}
+
+
+def _list(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{number:.2f}" for number in numbers).replace("-", "−")
+
+
+def _about() -> str:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"rlscratch {rlscratch.__version__}, {kernels.BACKEND} kernels, NumPy {np.__version__}, Python {python}"
+
+
+# ---------------------------------------------------------------- how it is put
+
+def _template() -> jinja2.Template:
+    folder = files("rlscratch.report")
+    # The page's own style and script are marked as safe; everything else is escaped.
+    own = {name: jinja2.utils.markupsafe.Markup((folder / f"page.{name}").read_text("utf-8")) for name in ("css", "js")}
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                                     undefined=jinja2.StrictUndefined)
+    environment.globals.update(own)
+    filters: dict[str, Callable] = {
+        "printed": lambda row: shown(row.entry.printed, decimals_of(row.entry)),
+        "computed": lambda row: shown(row.computed, _decimals(row)),
+        "brief": _brief, "data": _data, "size": _size, "paragraphs": _paragraphs, "place": _place, "slug": _slug,
+        "short": lambda rung: rung.title.split(":")[0]}
+    environment.filters.update(filters)
+    return environment.from_string((folder / "page.html").read_text("utf-8"))
+
+
+def _decimals(row: Row) -> int:
+    """As many as the document prints; none to keep where it prints nothing or a formula."""
+    return 0 if row.entry.printed is None or row.entry.kind == "statement" else decimals_of(row.entry)
+
+
+def _brief(row: Row) -> str:
+    """The computed value to two digits more than are printed."""
+    decimals = min(6, decimals_of(row.entry) + 2)
+
+    def rounded(value: Value) -> Value:
+        if isinstance(value, tuple):
+            return tuple(map(rounded, value))
+        return round(value, decimals) if isinstance(value, float) else value
+
+    return shown(rounded(row.computed), decimals_of(row.entry))
+
+
+def _data(figure: Figure) -> str:
+    """A figure as an address that holds it: no file to lose, and no ids that clash with another's."""
+    return "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode("ascii")
+
+
+def _size(figure: Figure) -> tuple[int, int]:
+    """Width and height in pixels, so that nothing jumps; (0, 0) if the file does not say."""
+    found = re.search(rb'<svg[^>]*?\bviewBox="[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"', figure.svg)
+    return (round(float(found[1]) * 4 / 3), round(float(found[2]) * 4 / 3)) if found else (0, 0)
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [part for part in re.split(r"\n\s*\n", text.strip()) if part]
+
+
+def _place(source: str) -> tuple[str, str]:
+    """A dotted name as file and function; the name itself where it is not ours."""
+    module, name = library.location(source)
+    return (module.replace(".", "/") + ".py", name) if module.startswith("rlscratch") else ("", source)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower()

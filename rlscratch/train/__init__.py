@@ -1,0 +1,1 @@
+"""Training: loops only.  What they compute is written in rlscratch.formulas."""

@@ -1,0 +1,173 @@
+"""What every training command shares: its options, its folder, its progress, and how it resumes.
+
+A run lives in one folder, by default runs/NAME, or runs/NAME-2, -3, ... if that is taken:
+
+    config.json    the command and every choice that its numbers depend on; written first
+    metrics.jsonl  one JSON object a line for each save
+    state.npz      the last state: arrays, and all else as JSON in the array "facts"
+    result.json    the final figures
+
+Files are written beside their place and renamed, so a killed run leaves the state of its last
+save, never half of one.  The state is one file for the same reason: tables and the generator that
+goes with them cannot part.
+
+The promise of --resume: if the facts hold all that the next step depends on, the state of the
+random generator above all, a run that was stopped and resumed ends in the same bits as one that
+was not.  The command is given again with --resume; another choice than in config.json is an error.
+Metrics younger than the state are dropped, for the resumed run writes them again.
+
+Leaves out: two processes writing to one folder.
+"""
+import argparse
+import itertools
+import json
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from rlscratch import __version__, check
+from rlscratch.check import Array
+from rlscratch.files import write_atomic
+
+RUNS = Path("runs")
+# argparse adds "(default: None)" to a help text unless it speaks of its default; this says nothing.
+UNSAID = "%(default).0s"
+
+
+def add_arguments(parser: argparse.ArgumentParser, name: str, *, steps: int | None = None, save_every: int = 1000,
+                  explain_steps: str = "") -> None:
+    """Add the options of every training command.
+
+    name           of the command, and of its folder
+    steps          default of --steps; None if it depends on other options, which explain_steps then says
+    save_every     default of --save-every, in steps
+    """
+    group = parser.add_argument_group("the run")
+    shown = f" (default: {explain_steps}){UNSAID}" if explain_steps else ""
+    group.add_argument("--steps", type=int, default=steps, help="train for so many steps" + shown)
+    group.add_argument("--seed", type=int, default=0, help="same seed, same run")
+    group.add_argument("--run-dir", metavar="FOLDER",
+                       help=f"folder of the run (default: {RUNS / name}, or the first of {RUNS / name}-2, -3, ... "
+                            f"that is free){UNSAID}")
+    group.add_argument("--save-every", type=int, default=save_every, metavar="STEPS", help="steps between two saves")
+    group.add_argument("--resume", action="store_true",
+                       help="go on from the last save of the run in --run-dir, or of the newest by that name")
+    group.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    group.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
+
+
+class Run:
+    """The folder of one training run, new or resumed.
+
+    args    with the options of add_arguments
+    name    of the command
+    config  every choice that the run's numbers depend on, by the name of its option; JSON types
+
+    After a resume, `arrays` and `facts` are what `save` was given last; otherwise both are empty.
+    Raises ValueError for a folder that already holds a run, or one to resume that holds none or another.
+    """
+
+    def __init__(self, args: argparse.Namespace, name: str, config: dict[str, Any]) -> None:
+        self.save_every = check.integer(1, **{"--save-every": args.save_every})
+        self.quiet, self.json = args.quiet, args.json
+        self.config = {"command": f"train {name}", **config}
+        self.folder = _existing(args.run_dir, name) if args.resume else _new(args.run_dir, name)
+        self.arrays: dict[str, Array] = {}
+        self.facts: dict[str, Any] = {}
+        if args.resume:
+            self._agree()
+            self._load()
+        else:
+            self._write("config.json", {**self.config, "version": __version__})
+
+    def progress(self, total: int, done: int = 0, unit: str = "step") -> tqdm:
+        """A bar on standard error, unless --quiet."""
+        return tqdm(total=total, initial=done, unit=unit, desc=self.config["command"], file=sys.stderr,
+                    disable=self.quiet, dynamic_ncols=True)
+
+    def save(self, step: int, arrays: dict[str, Array], facts: dict[str, Any], **figures: Any) -> None:
+        """Add a line to the metrics, then replace the state: in this order, no state is without its line."""
+        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+
+        def write(part: Path) -> None:
+            with open(part, "wb") as file:
+                np.savez(file, facts=np.array(json.dumps({"step": step, **facts})), **arrays)
+
+        write_atomic(self.folder / "state.npz", write)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Keep the final figures and print them, as the last line on standard output with --json."""
+        result = {**self.config, "run_dir": str(self.folder), **result}
+        self._write("result.json", result)
+        if self.json:
+            print(json.dumps(result))
+        else:
+            print("\n".join(f"{key.replace('_', ' '):<26}{_shown(value)}" for key, value in result.items()))
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        write_atomic(self.folder / name, lambda part: part.write_text(json.dumps(content, indent=1) + "\n", "utf-8"))
+
+    def _agree(self) -> None:
+        before = json.loads((self.folder / "config.json").read_text("utf-8"))
+        for key, value in self.config.items():
+            if before.get(key) != value:
+                option = key if key == "command" else f"--{key.replace('_', '-')}"
+                check.fail(option, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
+
+    def _load(self) -> None:
+        state, metrics = self.folder / "state.npz", self.folder / "metrics.jsonl"
+        if state.exists():                                  # killed before its first save, a run begins again
+            try:
+                with open(state, "rb") as file, np.load(file) as saved:
+                    self.arrays = {key: saved[key] for key in saved.files if key != "facts"}
+                    self.facts = json.loads(saved["facts"].item())
+            except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as damage:
+                check.fail(str(state), str(damage), "a state that this command saved; start anew in another --run-dir")
+        if metrics.exists():
+            kept = _until(self.facts.get("step", -1), metrics.read_text("utf-8"))
+            write_atomic(metrics, lambda part: part.write_text(kept, "utf-8"))
+
+
+def _until(step: int, text: str) -> str:
+    """The lines of metrics up to a step; a killed process may have left the last one unfinished."""
+    whole = text[:text.rfind("\n") + 1].splitlines(keepends=True)
+    return "".join(line for line in whole if json.loads(line)["step"] <= step)
+
+
+def _numbered(name: str) -> "itertools.chain[Path]":
+    return itertools.chain([RUNS / name], (RUNS / f"{name}-{n}" for n in itertools.count(2)))
+
+
+def _new(run_dir: str | None, name: str) -> Path:
+    if run_dir is not None:
+        folder = Path(run_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "config.json").exists():
+            check.fail("--run-dir", run_dir, "a folder that holds no run yet; --resume continues the one in it")
+        return folder
+    RUNS.mkdir(parents=True, exist_ok=True)
+    for folder in _numbered(name):
+        try:
+            folder.mkdir()                                  # succeeds for one process only
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError("unreachable: the numbers do not end")
+
+
+def _existing(run_dir: str | None, name: str) -> Path:
+    taken = [Path(run_dir)] if run_dir is not None else list(itertools.takewhile(Path.exists, _numbered(name)))
+    started = [folder for folder in taken if (folder / "config.json").exists()]
+    if not started:
+        check.fail("--run-dir", run_dir or str(RUNS / name),
+                   "a folder that holds a run; without --resume one is started")
+    return started[-1]
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)

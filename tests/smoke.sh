@@ -2,6 +2,7 @@
 # What a user gets who has no checkout: builds the sdist, installs it alone in fresh environments,
 # with a compiler and without one, and computes something with each.   Run by: make check-dist
 set -euo pipefail
+unset RLSCRATCH_REQUIRE_C RLSCRATCH_PURE RLSCRATCH_ISA      # a user has set none of them
 cd "$(dirname "$0")/.."
 python=$(cd "$(dirname "${1:-.venv/bin/python}")" && pwd)/$(basename "${1:-.venv/bin/python}")
 work=$(mktemp -d)

@@ -57,7 +57,7 @@ while len(true) <= 5000:
 def reason(source: str, *numbers: int) -> str:
     """The judge's reason for these n, without the details of an exception."""
     cases = [((n,), true[n] if n >= 0 else "nothing") for n in numbers]
-    return run(source, "fibonacci", cases, seconds=1.0).reason.split(":")[0]
+    return run(source, "fibonacci", cases, seconds=3.0).reason.split(":")[0]
 
 
 print()
@@ -74,7 +74,8 @@ HOSTILE = {"loops for ever": "while True: pass",
                                 "    def __repr__(self): return 'Yes()'\ndef sort_list(lst): return Yes()"}
 print()
 print(table(("an answer that", "verdict"), [
-    (name, run(source, "sort_list", CASES, seconds=0.5, megabytes=128).reason) for name, source in HOSTILE.items()]))
+    (name, run(source, "sort_list", CASES, seconds=0.5 if "loops" in name else 20.0, megabytes=128).reason)
+    for name, source in HOSTILE.items()]))
 
 # %% From verdicts to a training signal: reward 1 or 0, and each answer against its group.
 rewards = np.array([float(verdict.right) for verdict in verdicts])

@@ -1,6 +1,6 @@
 /*
- * All kernels for one instruction set: the including file sets LEVEL (a name) and TARGET (what
- * the compiler may use).  System headers come first, so that the target covers our code alone.
+ * All kernels for one instruction set: the including file sets LEVEL (a name), VECTOR_BYTES (the
+ * width of a register) and TARGET (what the compiler may use).  System headers come first, so that the target covers our code alone.
  *
  * The kernel sources are written for a type REAL and included once for float, once for double;
  * FN(softmax) becomes softmax_f32_avx2, and so on.  A parallel loop only calls a function for
@@ -37,27 +37,54 @@ RLS_TARGET(TARGET)
 #include "exp.h"
 
 #define REAL float
+#define REAL_BYTES 4
 #define SUFFIX f32
 #define EXP exp_f32
+#define SQRT sqrtf
 #include "softmax.c"
 #include "sample.c"
+#include "vector.h"
+#include "transpose.c"
+#include "matmul.c"
+#include "attention.c"
+#include "layer_norm.c"
+#include "gelu.c"
+#include "embedding.c"
+#include "adamw.c"
 #undef REAL
+#undef REAL_BYTES
 #undef SUFFIX
 #undef EXP
+#undef SQRT
 
 #define REAL double
+#define REAL_BYTES 8
 #define SUFFIX f64
 #define EXP exp_f64
+#define SQRT sqrt
 #include "softmax.c"
 #include "sample.c"
+#include "vector.h"
+#include "transpose.c"
+#include "matmul.c"
+#include "attention.c"
+#include "layer_norm.c"
+#include "gelu.c"
+#include "embedding.c"
+#include "adamw.c"
 #undef REAL
+#undef REAL_BYTES
 #undef SUFFIX
 #undef EXP
+#undef SQRT
 
 #define NAMED(name, S) .name##_##S = EXPAND3(name, S, LEVEL)
 #define ALL(S)                                                                                     \
     NAMED(softmax, S), NAMED(softmax_backward, S), NAMED(log_softmax, S), NAMED(log_softmax_backward, S), \
-    NAMED(chosen_logp, S), NAMED(chosen_logp_backward, S), NAMED(draw, S), NAMED(sample, S)
+    NAMED(chosen_logp, S), NAMED(chosen_logp_backward, S), NAMED(draw, S), NAMED(sample, S), \
+    NAMED(matmul, S), NAMED(attention, S), NAMED(attention_backward, S), NAMED(attention_cached, S),      \
+    NAMED(layer_norm, S), NAMED(layer_norm_backward, S), NAMED(bias_gelu, S), NAMED(bias_gelu_backward, S), \
+    NAMED(embedding, S), NAMED(embedding_backward, S), NAMED(adamw, S), NAMED(squared_norm, S)
 #define TEXT2(x) #x
 #define TEXT(x) TEXT2(x)
 #define TABLE2(level) rls_kernels_##level

@@ -3,7 +3,8 @@
  *
  * Letters for the axes, as everywhere in the project:
  *
- *     N  rows        V  vocabulary
+ *     N  rows        V  vocabulary     B  sequences     T  tokens
+ *     C  channels    H  heads          D  width of one head
  *
  * Arrays are C-contiguous, rows first.  A kernel stands three times: here and in its .c file,
  * as a NumPy twin in rlscratch/kernels/reference.py, and as glue in rlscratch/kernels/_compiled.pyx,
@@ -18,7 +19,8 @@
 
 #include <stdint.h>
 
-/* Every prototype, written once for a real type R.  int64_t results are the first bad row, or -1. */
+/* Every prototype, written once for a real type R.  int64_t results are the first bad row,
+ * RLS_NO_MEMORY, or -1 when all went well. */
 #define RLS_FUNCTIONS(R, S)                                                                               \
     int64_t (*softmax_##S)(int64_t N, int64_t V, const R *logits, double temperature, R *probs);          \
     void (*softmax_backward_##S)(int64_t N, int64_t V, const R *dprobs, const R *probs,                   \
@@ -33,7 +35,27 @@
                                      const R *stats, double temperature, R *dlogits);                     \
     void (*draw_##S)(int64_t N, int64_t V, const R *probs, const double *u, int64_t *ids);                \
     int64_t (*sample_##S)(int64_t N, int64_t V, const R *logits, const double *u, double temperature,     \
-                          int64_t top_k, double top_p, double min_p, int64_t *ids, R *logp);
+                          int64_t top_k, double top_p, double min_p, int64_t *ids, R *logp);              \
+    int64_t (*matmul_##S)(int64_t M, int64_t N, int64_t K, const R *a, int transpose_a, const R *b,       \
+                          int transpose_b, R *out);                                                       \
+    int64_t (*attention_##S)(int64_t B, int64_t T, int64_t H, int64_t D, const R *qkv, R *out, R *lse);   \
+    int64_t (*attention_backward_##S)(int64_t B, int64_t T, int64_t H, int64_t D, const R *dout,          \
+                                      const R *qkv, const R *out, const R *lse, R *dqkv);                 \
+    int64_t (*attention_cached_##S)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room,             \
+                                    const R *qkv, R *keys, R *values, const int64_t *start, R *out);      \
+    void (*layer_norm_##S)(int64_t N, int64_t C, const R *x, const R *gain, const R *bias, double eps,    \
+                           R *y, R *stats);                                                               \
+    int64_t (*layer_norm_backward_##S)(int64_t N, int64_t C, const R *dy, const R *x, const R *gain,      \
+                                       const R *stats, R *dx, R *dgain, R *dbias);                        \
+    void (*bias_gelu_##S)(int64_t N, int64_t C, const R *x, const R *bias, int exact, R *y);              \
+    int64_t (*bias_gelu_backward_##S)(int64_t N, int64_t C, const R *dy, const R *x, const R *bias,       \
+                                      int exact, R *dx, R *dbias);                                        \
+    void (*embedding_##S)(int64_t N, int64_t C, const R *table, const int64_t *ids, R *out);              \
+    int64_t (*embedding_backward_##S)(int64_t N, int64_t C, int64_t V, const R *dout, const int64_t *ids, \
+                                      R *dtable);                                                         \
+    void (*adamw_##S)(int64_t N, R *parameter, const R *gradient, R *m, R *v, double lr, double beta1,    \
+                      double beta2, double eps, double weight_decay, int64_t step);                       \
+    double (*squared_norm_##S)(int64_t N, const R *x);
 
 typedef struct {
     const char *isa;
@@ -51,5 +73,8 @@ void rls_set_threads(int threads);
 int rls_has_openmp(void);
 
 #define RLS_NO_MEMORY (-2)
+
+/* The room of attention's cache is a multiple of this: whole vectors of every kind. */
+#define RLS_STEP 16
 
 #endif

@@ -8,6 +8,7 @@ import ast
 import importlib
 import inspect
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +20,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from rlscratch.documents import DOCUMENTS, PENDING, entries, fundamentals, ledger, policies, q_learning, rollouts, rows
+from rlscratch.bpe import Tokenizer
+from rlscratch.documents import DOCUMENTS, entries, fundamentals, ledger, policies, q_learning, rollouts, rows, tokens
 from rlscratch.documents.entry import KINDS, PINNED, VERDICTS, Entry, close, plain
 from rlscratch.documents.errata import AFTER, CLAIMS, errata
 from rlscratch.documents.proofs import PROOFS
 from rlscratch.formulas import distribution, ppo, td
 from rlscratch.mdp import MDP
+from rlscratch.vocabulary import hidden
 
 HERE = Path(__file__).parent
 ENTRIES = entries()
@@ -46,9 +49,20 @@ def test_every_entry_holds(entry):
 
 def test_the_ledger_has_all_219_numbers_once_with_their_verdicts():
     listed = dict(line.split() for line in (HERE / "worked_number_ids.txt").read_text().splitlines())
-    ids = [entry.id for entry in ENTRIES] + list(PENDING)
+    ids = [entry.id for entry in ENTRIES]
     assert len(listed) == 219 and len(ids) == len(set(ids)) and set(ids) == set(listed)
-    assert {entry.id: entry.verdict for entry in ENTRIES} == {k: v for k, v in listed.items() if k not in PENDING}
+    assert {entry.id: entry.verdict for entry in ENTRIES} == listed
+
+
+@pytest.mark.skipif("RLSCRATCH_GPT2" not in os.environ,
+                    reason="RLSCRATCH_GPT2 does not name a folder with GPT-2's vocab.json and merges.txt")
+def test_the_merges_quoted_for_the_documents_words_are_gpt2_s():
+    folder = Path(os.environ["RLSCRATCH_GPT2"])
+    whole = Tokenizer.from_gpt2(folder / "vocab.json", folder / "merges.txt")
+    quoted = [line.split() for line in tokens.MERGES.split(",")]
+    assert [whole.merges[int(place)] for place, _, _ in quoted] == [(hidden(a), hidden(b)) for _, a, b in quoted]
+    for text in ("The capital of Georgia is", " Tbilisi", "Ubiquitous", "Hello world"):
+        assert tokens.gpt2().encode(text) == whole.encode(text)
 
 
 def test_entries_come_in_reading_order_of_the_documents():
@@ -122,8 +136,8 @@ def on_results(change: Callable) -> Callable[[Callable], Callable]:
 
 
 def changed(result: object, change: Callable) -> object:
-    if isinstance(result, tuple):
-        return tuple(changed(part, change) for part in result)
+    if isinstance(result, tuple | list):
+        return type(result)(changed(part, change) for part in result)
     if isinstance(result, bool):
         return not result
     if isinstance(result, str):
@@ -159,7 +173,7 @@ def fails(entry: Entry, make: Callable[[Callable], Callable]) -> bool:
     with replaced(entry.source, make), np.errstate(all="raise"):
         try:
             return bool(entry.complaints())
-        except (ArithmeticError, ValueError):
+        except (ArithmeticError, ValueError, TypeError):
             return True
 
 
@@ -393,7 +407,7 @@ def test_as_json_the_last_line_is_the_same_table(capsys):
     assert run("--json") == 0
     data = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [row["id"] for row in data["entries"]] == [entry.id for entry in ENTRIES]
-    assert data["failed"] == {} and data["pending"] == PENDING and sum(data["counts"].values()) == len(ENTRIES)
+    assert data["failed"] == {} and sum(data["counts"].values()) == len(ENTRIES)
     row = next(row for row in data["entries"] if row["id"] == "S2.ratio")
     assert (row["printed"], row["tolerance"], row["holds"]) == (1.21, 0.005, True)
     assert row["source"] == "rlscratch.formulas.ppo.ratio" and abs(row["computed"] - 0.40 / 0.33) < 1e-12

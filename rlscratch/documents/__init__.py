@@ -1,7 +1,6 @@
 """The worked numbers of five teaching documents, each beside what our formulas give.
 
     entries()    every number, in reading order          (entry.Entry says what a line holds)
-    PENDING      numbers that need a room of the house that is not built yet, and why
     errata()     what is wrong or hangs on a convention, in reading order   (errata.py)
 
 `python -m rlscratch ledger` prints the table (ledger.py).
@@ -18,13 +17,6 @@ DOCUMENTS = {
     "002": "How does LLM work ? - Part 6",
     "003": "Understanding LLMs: From Probability Distributions to Intelligent Policies",
     "004": "Fundamentals of Reinforcement Learning",
-}
-
-PENDING = {
-    "S3.tokens.hello": 'GPT-2\'s two tokens of "Hello world": needs rlscratch.bpe',
-    "S4.tokens": 'GPT-2\'s five tokens of "The capital of Georgia is": needs rlscratch.bpe',
-    "S4.tokens.tbilisi": 'GPT-2\'s three tokens of " Tbilisi": needs rlscratch.bpe',
-    "S4.tokens.ubiquitous": 'GPT-2\'s three tokens of "Ubiquitous": needs rlscratch.bpe',
 }
 
 READING_ORDER = (

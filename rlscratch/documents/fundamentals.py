@@ -15,11 +15,12 @@ from itertools import product
 
 import numpy as np
 
+from rlscratch.documents import tokens
 from rlscratch.documents.entry import PINNED, Entry
 from rlscratch.formulas import policy_gradient, returns
 from rlscratch.mdp import MDP
 
-F = "rlscratch.formulas."
+F, ENCODE = "rlscratch.formulas.", "rlscratch.bpe.Tokenizer.encode"
 GRADIENT, TOKENS = "1.5.3 On-policy algorithm, steps (c) and (d)", "2.3.2 and Figure 1"
 SIX_MOVES, GAMMA = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0), 0.99
 entry = partial(Entry, document="004")
@@ -136,6 +137,17 @@ LANGUAGE_MODELS = (
         verdict="derived", kind="input", compute=lambda: 44e12 / 15e12,
         note="44 terabytes are the data set on disk, not the raw text."),
     entry(
+        id="S4.tokens", section="2.1 Base-Model",
+        claim='GPT-2 reads "The capital of Georgia is" as 464, 3139, 286, 7859, 318.',
+        formula="ids of The, _capital, _of, _Georgia, _is", printed=(464, 3139, 286, 7859, 318),
+        exact=(464, 3139, 286, 7859, 318), tolerance=0.5, verdict="exact", kind="computed",
+        compute=lambda: tokens.gpt2().encode("The capital of Georgia is"), source=ENCODE),
+    entry(
+        id="S4.tokens.tbilisi", section="2.1 Base-Model", claim='The next tokens are those of "Tbilisi".',
+        formula="ids of _T, bil, isi", printed=None, exact=(309, 33473, 23267), tolerance=0.5, verdict="derived",
+        kind="computed", compute=lambda: tokens.gpt2().encode(" Tbilisi"), source=ENCODE,
+        note="The plural is right: three tokens, so three predictions and not one."),
+    entry(
         id="S4.verifiable.n", section="2.4.1 RL in Verifiable Domains",
         claim="A model may write 100 chains of thought for one problem.",
         formula="G = 100", printed=100, exact=100, tolerance=0.5, verdict="exact", kind="input",
@@ -146,6 +158,11 @@ LANGUAGE_MODELS = (
         formula="number of rankings", printed=(10000, 100000), exact=(10000, 100000), tolerance=0.5,
         verdict="exact", kind="input",
         note="The amount of data behind a reward model; the examples need a few hundred."),
+    entry(
+        id="S4.tokens.ubiquitous", section=TOKENS, claim='A model sees "Ubiquitous" as chunks and not as letters.',
+        formula="ids of Ub, iqu, itous", printed=None, exact=(36609, 1557, 22109), tolerance=0.5, verdict="derived",
+        kind="computed", compute=lambda: tokens.gpt2().encode("Ubiquitous"), source=ENCODE,
+        note="Ten letters in three tokens: their third characters lie at places that no id tells."),
     entry(
         id="S4.ubiquitous", section=TOKENS,
         claim='A model is asked for every third character of "Ubiquitous" and answers "Uiis".',

@@ -4,7 +4,7 @@
 
 The rows come from documents.entries(), computed when the table is built.  As text each document
 is a block, and a number that is WRONG or hangs on a convention has its note under it.  As JSON
-the last line on standard output is one object: `entries`, `pending`, `counts`, `failed`.
+the last line on standard output is one object: `entries`, `counts`, `failed`.
 """
 import argparse
 import json
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
-from rlscratch.documents import DOCUMENTS, PENDING, entries
+from rlscratch.documents import DOCUMENTS, entries
 from rlscratch.documents.entry import KINDS, VERDICTS, Entry, Value
 
 COLUMNS = {"id": 26, "verdict": 10, "printed": 22, "computed": 22, "formula": 32}
@@ -67,7 +67,6 @@ def as_dict(rows: list[Row]) -> dict[str, Any]:
     return {
         "entries": [{**{name: getattr(row.entry, name) for name in fields},
                      "computed": row.computed, "holds": not row.complaints} for row in rows],
-        "pending": PENDING,
         "counts": dict(Counter(row.entry.verdict for row in rows)),
         "failed": {row.entry.id: row.complaints for row in rows if row.complaints},
     }

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from rlscratch.documents import rows
+from rlscratch.documents import tokens
 from rlscratch.documents.entry import PINNED, Entry
 from rlscratch.documents.rows import row_sum
 from rlscratch.formulas import cross_entropy, distribution
@@ -66,6 +67,11 @@ ROWS = (
         compute=lambda: np.exp(-cross_entropy.cross_entropy_loss(np.log([[0.45, 0.78]]), np.ones((1, 2)))),
         source=F + "cross_entropy.cross_entropy_loss",
         note='As a sequence the two have 35.1%, as much as "Pacific" alone in the first step.'),
+    entry(
+        id="S3.tokens.hello", section=PART_2, claim='"Hello world" becomes the two tokens "Hello" and " world".',
+        formula='GPT-2\'s 15496 and 995', printed=("Hello", " world"), exact=("Hello", " world"), tolerance=0,
+        verdict="exact", kind="computed", compute=lambda: tokens.pieces("Hello world"),
+        source="rlscratch.bpe.Tokenizer.encode"),
     entry(
         id="S3.softmax.T1", section=PART_2,
         claim='After "Hello" the scores 8.5, 6.2, 4.1 and 2.8 become 67%, 23%, 8% and 2%.',

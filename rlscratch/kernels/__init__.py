@@ -18,7 +18,9 @@ import warnings
 from rlscratch.kernels import arguments, reference
 
 NAMES = ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-         "chosen_logp", "chosen_logp_backward", "draw", "sample")
+         "chosen_logp", "chosen_logp_backward", "draw", "sample",
+         "matmul", "attention", "attention_backward", "attention_cached", "layer_norm", "layer_norm_backward",
+         "bias_gelu", "bias_gelu_backward", "embedding", "embedding_backward", "adamw", "squared_norm")
 
 _pure, _required = (os.environ.get(f"RLSCRATCH_{name}") == "1" for name in ("PURE", "REQUIRE_C"))
 if _pure and _required:

@@ -17,6 +17,7 @@ cnp.import_array()
 
 cdef extern from "rlscratch.h" nogil:
     int RLS_NO_MEMORY
+    int RLS_STEP
 
     ctypedef struct rls_kernels:
         const char *isa
@@ -42,6 +43,45 @@ cdef extern from "rlscratch.h" nogil:
                               int64_t *, float *) noexcept nogil
         int64_t (*sample_f64)(int64_t, int64_t, const double *, const double *, double, int64_t, double, double,
                               int64_t *, double *) noexcept nogil
+        int64_t (*matmul_f32)(int64_t, int64_t, int64_t, const float *, int, const float *, int, float *) noexcept nogil
+        int64_t (*matmul_f64)(int64_t, int64_t, int64_t, const double *, int, const double *, int,
+                              double *) noexcept nogil
+        int64_t (*attention_f32)(int64_t, int64_t, int64_t, int64_t, const float *, float *, float *) noexcept nogil
+        int64_t (*attention_f64)(int64_t, int64_t, int64_t, int64_t, const double *, double *, double *) noexcept nogil
+        int64_t (*attention_backward_f32)(int64_t, int64_t, int64_t, int64_t, const float *, const float *,
+                                          const float *, const float *, float *) noexcept nogil
+        int64_t (*attention_backward_f64)(int64_t, int64_t, int64_t, int64_t, const double *, const double *,
+                                          const double *, const double *, double *) noexcept nogil
+        int64_t (*attention_cached_f32)(int64_t, int64_t, int64_t, int64_t, int64_t, const float *, float *, float *,
+                                        const int64_t *, float *) noexcept nogil
+        int64_t (*attention_cached_f64)(int64_t, int64_t, int64_t, int64_t, int64_t, const double *, double *, double *,
+                                        const int64_t *, double *) noexcept nogil
+        void (*layer_norm_f32)(int64_t, int64_t, const float *, const float *, const float *, double, float *,
+                               float *) noexcept nogil
+        void (*layer_norm_f64)(int64_t, int64_t, const double *, const double *, const double *, double, double *,
+                               double *) noexcept nogil
+        int64_t (*layer_norm_backward_f32)(int64_t, int64_t, const float *, const float *, const float *, const float *,
+                                           float *, float *, float *) noexcept nogil
+        int64_t (*layer_norm_backward_f64)(int64_t, int64_t, const double *, const double *, const double *,
+                                           const double *, double *, double *, double *) noexcept nogil
+        void (*bias_gelu_f32)(int64_t, int64_t, const float *, const float *, int, float *) noexcept nogil
+        void (*bias_gelu_f64)(int64_t, int64_t, const double *, const double *, int, double *) noexcept nogil
+        int64_t (*bias_gelu_backward_f32)(int64_t, int64_t, const float *, const float *, const float *, int, float *,
+                                          float *) noexcept nogil
+        int64_t (*bias_gelu_backward_f64)(int64_t, int64_t, const double *, const double *, const double *, int,
+                                          double *, double *) noexcept nogil
+        void (*embedding_f32)(int64_t, int64_t, const float *, const int64_t *, float *) noexcept nogil
+        void (*embedding_f64)(int64_t, int64_t, const double *, const int64_t *, double *) noexcept nogil
+        int64_t (*embedding_backward_f32)(int64_t, int64_t, int64_t, const float *, const int64_t *,
+                                          float *) noexcept nogil
+        int64_t (*embedding_backward_f64)(int64_t, int64_t, int64_t, const double *, const int64_t *,
+                                          double *) noexcept nogil
+        void (*adamw_f32)(int64_t, float *, const float *, float *, float *, double, double, double, double, double,
+                          int64_t) noexcept nogil
+        void (*adamw_f64)(int64_t, double *, const double *, double *, double *, double, double, double, double, double,
+                          int64_t) noexcept nogil
+        double (*squared_norm_f32)(int64_t, const float *) noexcept nogil
+        double (*squared_norm_f64)(int64_t, const double *) noexcept nogil
 
     const rls_kernels *rls_select(const char *isa)
     int rls_threads()
@@ -235,3 +275,6 @@ def sample(logits, u, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
             bad = K.sample_f64(N, V, f64(x), f64(uniforms), t, k, p, least, i64(ids), f64(logp))
     _good(bad, args)
     return ids, logp
+
+
+include "_compiled_network.pxi"

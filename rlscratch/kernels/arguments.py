@@ -5,25 +5,47 @@ One function a kernel, under its name and with its signature: it returns the arg
 `guarded` puts it in front of a NumPy twin.
 """
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from rlscratch import check
+from rlscratch.kernels.arguments_network import (
+    adamw,
+    attention,
+    attention_backward,
+    attention_cached,
+    bias_gelu,
+    bias_gelu_backward,
+    embedding,
+    embedding_backward,
+    layer_norm,
+    layer_norm_backward,
+    matmul,
+    squared_norm,
+)
+from rlscratch.kernels.arrays import Array, float_array
 
-Array = np.ndarray
+__all__ = ["adamw", "attention", "attention_backward", "attention_cached", "bias_gelu", "bias_gelu_backward",
+           "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward", "layer_norm",
+           "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "sample", "softmax",
+           "softmax_backward", "squared_norm"]
 
 
 def guarded(twin: Callable) -> Callable:
     """The twin, with its arguments checked first."""
     asked = globals()[twin.__name__]
 
+    names = inspect.signature(twin).parameters
+
     @functools.wraps(twin)
     def kernel(*args: Any, **kwargs: Any) -> Any:
         arguments = asked(*args, **kwargs)
         check_rows(arguments)
-        return twin(*(a.view(np.ndarray) if isinstance(a, _Logits) else a for a in arguments))
+        plain = (a.view(np.ndarray) if isinstance(a, _Logits) else a for a in arguments)
+        return twin(**dict(zip(names, plain, strict=True)))
 
     return kernel
 
@@ -39,20 +61,8 @@ class _Logits(np.ndarray):
     """Marks the one argument whose rows must be good; the kernels find bad rows as they go."""
 
 
-def _float_array(ndim: int, like: Array | None = None, **named: Any) -> Array:
-    (name, value), = named.items()
-    if not isinstance(value, np.ndarray) or value.dtype not in (np.float32, np.float64):
-        dtype = getattr(value, "dtype", type(value).__name__)
-        check.fail(f"the dtype of {name}", dtype, "float32 or float64", TypeError)
-    if value.ndim != ndim or value.size == 0:
-        check.fail(f"the shape of {name}", value.shape, f"{ndim} dimension{'s' * (ndim > 1)}, none of length 0")
-    if like is not None and value.dtype != like.dtype:
-        check.fail(f"the dtype of {name}", value.dtype, f"{like.dtype} like the array before it", TypeError)
-    return np.ascontiguousarray(value)
-
-
 def _logits(logits: Any) -> Array:
-    return _float_array(2, logits=logits).view(_Logits)
+    return float_array(2, logits=logits).view(_Logits)
 
 
 def _temperature(temperature: float) -> float:
@@ -77,14 +87,14 @@ log_softmax = softmax
 
 
 def softmax_backward(dprobs: Any, probs: Any, temperature: float = 1.0) -> tuple:
-    probs = _float_array(2, probs=probs)
-    dprobs = check.shape(probs.shape, "like probs", dprobs=_float_array(2, probs, dprobs=dprobs))
+    probs = float_array(2, probs=probs)
+    dprobs = check.shape(probs.shape, "like probs", dprobs=float_array(2, probs, dprobs=dprobs))
     return dprobs, probs, _temperature(temperature)
 
 
 def log_softmax_backward(dlogp: Any, logp: Any, temperature: float = 1.0) -> tuple:
-    logp = _float_array(2, logp=logp)
-    dlogp = check.shape(logp.shape, "like logp", dlogp=_float_array(2, logp, dlogp=dlogp))
+    logp = float_array(2, logp=logp)
+    dlogp = check.shape(logp.shape, "like logp", dlogp=float_array(2, logp, dlogp=dlogp))
     return dlogp, logp, _temperature(temperature)
 
 
@@ -99,14 +109,14 @@ def chosen_logp_backward(dlogp: Any, dentropy: Any, logits: Any, target: Any, en
     logits, target, temperature = chosen_logp(logits, target, temperature)
     rows = logits.shape[:1]
     dlogp, dentropy, entropy = (
-        check.shape(rows, "one entry a row", **{name: _float_array(1, logits, **{name: value})})
+        check.shape(rows, "one entry a row", **{name: float_array(1, logits, **{name: value})})
         for name, value in (("dlogp", dlogp), ("dentropy", dentropy), ("entropy", entropy)))
-    stats = check.shape((*rows, 2), "as chosen_logp returned it", stats=_float_array(2, logits, stats=stats))
+    stats = check.shape((*rows, 2), "as chosen_logp returned it", stats=float_array(2, logits, stats=stats))
     return dlogp, dentropy, logits.view(np.ndarray), target, entropy, stats, temperature
 
 
 def draw(probs: Any, u: Any) -> tuple:
-    probs = check.probabilities(probs=_float_array(2, probs=probs))
+    probs = check.probabilities(probs=float_array(2, probs=probs))
     return probs, _uniforms(u, len(probs))
 
 

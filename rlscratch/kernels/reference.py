@@ -13,12 +13,34 @@ no logit is too large.  The backward functions invert (2); with dX the derivativ
     log softmax   dlogits[j] = (dlogp[j] - p[j] sum_k dlogp[k]) / T                        (4)
     entropy       H = - sum_j p[j] log p[j],   dH/dlogits[j] = - p[j] (log p[j] + H) / T   (5)
 
+The twins of a transformer's kernels stand in reference_network.py.
+
 Compiled: csrc/softmax.c and csrc/sample.c.  Arguments are taken as they come here; the kernels
 package checks them before either backend sees them.  Complex logits pass, for the complex step.
 """
 import math
 
 import numpy as np
+
+from rlscratch.kernels.reference_network import (
+    adamw,
+    attention,
+    attention_backward,
+    attention_cached,
+    bias_gelu,
+    bias_gelu_backward,
+    embedding,
+    embedding_backward,
+    layer_norm,
+    layer_norm_backward,
+    matmul,
+    squared_norm,
+)
+
+__all__ = ["adamw", "attention", "attention_backward", "attention_cached", "bias_gelu", "bias_gelu_backward",
+           "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward", "layer_norm",
+           "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "sample", "softmax",
+           "softmax_backward", "squared_norm"]
 
 MARGIN = 1e-6   # room for rounding at decimal thresholds: .25 + .20 + .18 + .15 + .12 reaches .9
 

@@ -35,12 +35,13 @@ def new(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 
     return plt.subplots(rows, columns, figsize=(width, height))
 
 
-def save(figure: Figure, name: str, caption: str) -> Path:
-    """Write NAME.svg and its caption, NAME.json, into the output folder; returns the path of the SVG.
+def save(figure: Figure, name: str, caption: str, folder: Path | None = None) -> Path:
+    """Write NAME.svg and its caption, NAME.json, into a folder; returns the path of the SVG.
 
     caption  one or two sentences: what is drawn, in which units, and what to see in it
+    folder   None: the output folder
     """
-    folder = Path(os.environ.get("RLSCRATCH_OUT") or "out")
+    folder = folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
     write_atomic(path, lambda part: figure.savefig(part, format="svg", metadata={"Date": None}))

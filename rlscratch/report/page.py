@@ -20,7 +20,7 @@ import numpy as np
 
 import rlscratch
 from rlscratch import kernels
-from rlscratch.documents import DOCUMENTS, PENDING
+from rlscratch.documents import DOCUMENTS
 from rlscratch.documents.entry import VERDICTS, Value
 from rlscratch.documents.errata import Finding, errata
 from rlscratch.documents.ledger import Row, decimals_of, shown
@@ -73,7 +73,6 @@ class Chapter:
     derivations: list[Derivation]
     results: list[Result]
     findings: list[Finding]
-    pending: list[str]
 
 
 def build(rows: Sequence[Row], results: Sequence[Result], hint: str = "") -> str:
@@ -118,8 +117,7 @@ def _chapter(number: str, rows: Iterable[Row], results: Iterable[Result], shelf:
         number, DOCUMENTS[number], _counts(mine), [(name, list(_blocks(part))) for name, part in sections.items()],
         [derivation for derivation in shelf if derivation.module in modules],
         [result for result in results if number in cited(result.rung.lesson)],
-        [f for f in findings if f.document == number and not f.ids],
-        [text for name, text in PENDING.items() if name[1] == number[-1]])
+        [f for f in findings if f.document == number and not f.ids])
 
 
 def _blocks(rows: list[Row]) -> Iterator[Block]:

@@ -1,0 +1,239 @@
+/*
+ * Causal attention, forward, backward and over a cache of earlier keys and values.
+ *
+ *     s[i,j] = q[i] . k[j] / sqrt(D)          j <= i: a token sees itself and what is before it
+ *     lse[i] = log sum_j exp(s[i,j])
+ *     p[i,j] = exp(s[i,j] - lse[i])           out[i] = sum_j p[i,j] v[j]
+ *
+ *     qkv, dqkv   (B, T, 3, H, D)   q, k and v of a token side by side
+ *     out, dout   (B, T, H, D)      lse (B, H, T)
+ *     keys        (B, H, D, room)   values (B, H, room, D)        the cache; room is whole RLS_STEPs
+ *     start       (B,)              how many tokens of a sequence the cache holds already
+ *
+ * Twins: kernels/reference.py, under the same names.  Equal to rounding.
+ *
+ * No T x T matrix is stored: STRIP queries at a time meet the keys before them, so that a thread
+ * needs memory for STRIP rows of scores and a few copies of one head, linear in T.  Keys lie with
+ * their tokens side by side, (D, T), so that q k' is a product of rows; the cache holds them so.
+ *
+ * A row of `out` comes from the same operations in the same order in a strip, alone, from a cache or
+ * from qkv: terms of a sum meet as in matmul.c, and exp(s) is summed in RLS_STEP sums by j mod RLS_STEP.
+ * Terms beyond the row's own token are exact zeros.  So the cached result equals the other bit for
+ * bit, and a row does not change with the rest of the batch.
+ *
+ * Assumed, and checked before the call: B, T, H, D >= 1; start[b] + T <= room.
+ */
+#ifndef RLS_ATTENTION_ONCE
+#define RLS_ATTENTION_ONCE
+
+#define STRIP 24 /* queries that share one pass over the keys: four tiles */
+#endif
+
+/* Scores of one query over n keys become exp(s - max), zeros up to `width` follow; the sum and log-sum-exp. */
+static REAL FN(attend_row)(int64_t n, int64_t width, REAL scale, REAL *s, REAL *lse) {
+    const REAL m = FN(row_max)(n, s);
+    const int64_t whole = round_up(n, RLS_STEP);
+    REAL lane[RLS_STEP] = {0}, sum = 0;
+    for (int64_t j = n; j < whole; j++) s[j] = -(REAL)INFINITY;
+    for (int64_t j = 0; j < whole; j += RLS_STEP)
+        for (int l = 0; l < RLS_STEP; l++) {
+            s[j + l] = EXP((s[j + l] - m) * scale);
+            lane[l] += s[j + l];
+        }
+    for (int l = 0; l < RLS_STEP; l++) sum += lane[l];
+    for (int64_t j = whole; j < width; j++) s[j] = 0;
+    *lse = m * scale + (REAL)log((double)sum);
+    return 1 / sum;
+}
+
+/*
+ * One strip: `rows` queries, the first of them token `first`, against keys (D, .) and values (., wide)
+ * from token 0 on.  `work` holds STRIP rows of scores and STRIP rows of `wide`, D in whole vectors.
+ */
+static void FN(attend_strip)(int64_t rows, int64_t first, int64_t D, const REAL *q, int64_t q_row, const REAL *keys,
+                             int64_t keys_row, const REAL *values, int64_t values_row, REAL *work, REAL *out,
+                             int64_t out_row, REAL *lse) {
+    const int64_t n = first + rows, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
+    const REAL scale = (REAL)(1 / sqrt((double)D));
+    REAL *scores = work, *mixed = work + STRIP * width, inverse[STRIP];
+    FN(product)(rows, width, D, q, q_row, 1, keys, keys_row, scores, width, 0);
+    for (int64_t r = 0; r < rows; r++)
+        inverse[r] = FN(attend_row)(first + r + 1, width, scale, scores + r * width, lse + r);
+    FN(product)(rows, wide, n, scores, width, 1, values, values_row, mixed, wide, 0);
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t d = 0; d < D; d++) out[r * out_row + d] = mixed[r * wide + d] * inverse[r];
+}
+
+/* n rows of D, `from_row` apart, to rows of whole vectors, zeros in the rest. */
+static void FN(copy_rows)(int64_t n, int64_t D, const REAL *from, int64_t from_row, REAL *to) {
+    const int64_t wide = round_up(D, VECTOR);
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(to + i * wide, from + i * from_row, (size_t)D * sizeof(REAL));
+        for (int64_t d = D; d < wide; d++) to[i * wide + d] = 0;
+    }
+}
+
+/* n rows of D, `from_row` apart, to (D, width), zeros beyond n. */
+static void FN(turn_rows)(int64_t n, int64_t D, const REAL *from, int64_t from_row, REAL *to, int64_t width) {
+    FN(transpose)(n, D, from, from_row, to, width);
+    for (int64_t d = 0; d < D; d++)
+        for (int64_t j = n; j < width; j++) to[d * width + j] = 0;
+}
+
+/* Room for `count` reals that starts a cache line; `block` is what to free. */
+static REAL *FN(workspace)(int64_t count, void **block) {
+    *block = malloc((size_t)count * sizeof(REAL) + 64);
+    return *block == NULL ? NULL : (REAL *)(((uintptr_t)*block + 63) / 64 * 64);
+}
+
+static int FN(attention_head)(int64_t T, int64_t H, int64_t D, const REAL *qkv, REAL *out, REAL *lse) {
+    const int64_t token = 3 * H * D, width = round_up(T, RLS_STEP), wide = round_up(D, VECTOR);
+    void *block;
+    REAL *keys = FN(workspace)(D * width + T * wide + STRIP * (width + wide), &block);
+    if (keys == NULL) return 1;
+    REAL *values = keys + D * width, *work = values + T * wide;
+    FN(turn_rows)(T, D, qkv + H * D, token, keys, width);
+    FN(copy_rows)(T, D, qkv + 2 * H * D, token, values);
+    for (int64_t i = 0; i < T; i += STRIP)
+        FN(attend_strip)(least(STRIP, T - i), i, D, qkv + i * token, token, keys, width, values, wide, work,
+                         out + i * H * D, H * D, lse + i);
+    free(block);
+    return 0;
+}
+
+static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *qkv, REAL *out, REAL *lse) {
+    int no_memory = 0;
+#pragma omp parallel for schedule(static) reduction(| : no_memory) if (B * H > 1 && B * H * T * (T + 16) * D > WORTH_SHARING)
+    for (int64_t n = 0; n < B * H; n++) {
+        const int64_t b = n / H, h = n % H;
+        no_memory |= FN(attention_head)(T, H, D, qkv + b * T * 3 * H * D + h * D, out + b * T * H * D + h * D,
+                                        lse + n * T);
+    }
+    return no_memory ? RLS_NO_MEMORY : -1;
+}
+
+/*
+ * Forward s = q k' / sqrt(D), p = exp(s - lse), out = p v, so with delta[i] = dout[i] . out[i]
+ *
+ *     dp[i,j] = dout[i] . v[j]        ds[i,j] = p[i,j] (dp[i,j] - delta[i]) / sqrt(D)
+ *     dq[i] = sum_j ds[i,j] k[j]      dk[j] = sum_i ds[i,j] q[i]      dv[j] = sum_i p[i,j] dout[i]
+ *
+ * p is computed again from lse, strip by strip.  After a strip dk and dv hold the sums over its
+ * queries and all earlier ones.
+ */
+typedef struct {
+    int64_t T, D, width, wide;
+    REAL *keys, *keys_turned, *values_turned, *dk, *dv; /* (T, wide), (D, width) twice, (T, wide) twice */
+    REAL *p, *ds, *q, *dout, *dq;                       /* STRIP rows of width, twice, and of wide, thrice */
+} FN(backward_work);
+
+/* The row of query i < n: scores become p, dp becomes ds; zeros up to `width` follow. */
+static void FN(attend_row_backward)(int64_t n, int64_t width, REAL scale, REAL lse, REAL delta, REAL *p, REAL *ds) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; j++) {
+        p[j] = EXP(p[j] * scale - lse);
+        ds[j] = p[j] * (ds[j] - delta) * scale;
+    }
+    for (int64_t j = n; j < width; j++) p[j] = ds[j] = 0;
+}
+
+static void FN(attend_strip_backward)(const FN(backward_work) *w, int64_t i0, int64_t rows, const REAL *out,
+                                      int64_t out_row, const REAL *lse) {
+    const int64_t n = i0 + rows, width = round_up(n, RLS_STEP), wide = w->wide, D = w->D;
+    const REAL scale = (REAL)(1 / sqrt((double)D));
+    FN(product)(rows, width, D, w->q, wide, 1, w->keys_turned, w->width, w->p, width, 0);
+    FN(product)(rows, width, D, w->dout, wide, 1, w->values_turned, w->width, w->ds, width, 0);
+    for (int64_t r = 0; r < rows; r++) {
+        REAL delta = 0;
+        for (int64_t d = 0; d < D; d++) delta += w->dout[r * wide + d] * out[r * out_row + d];
+        FN(attend_row_backward)(i0 + r + 1, width, scale, lse[r], delta, w->p + r * width, w->ds + r * width);
+    }
+    FN(product)(rows, wide, n, w->ds, width, 1, w->keys, wide, w->dq, wide, 0);
+    FN(product)(n, wide, rows, w->ds, 1, width, w->q, wide, w->dk, wide, 1);
+    FN(product)(n, wide, rows, w->p, 1, width, w->dout, wide, w->dv, wide, 1);
+}
+
+static void FN(write_rows)(int64_t n, int64_t D, const REAL *from, REAL *to, int64_t to_row) {
+    for (int64_t i = 0; i < n; i++) memcpy(to + i * to_row, from + i * round_up(D, VECTOR), (size_t)D * sizeof(REAL));
+}
+
+static int FN(attention_head_backward)(int64_t T, int64_t H, int64_t D, const REAL *dout, const REAL *qkv,
+                                       const REAL *out, const REAL *lse, REAL *dqkv) {
+    const int64_t C = H * D, width = round_up(T, RLS_STEP), wide = round_up(D, VECTOR);
+    void *block;
+    FN(backward_work) w = {.T = T, .D = D, .width = width, .wide = wide};
+    w.dk = FN(workspace)(3 * T * wide + 2 * D * width + STRIP * (2 * width + 3 * wide), &block);
+    if (w.dk == NULL) return 1;
+    w.dv = w.dk + T * wide, w.keys = w.dv + T * wide, w.keys_turned = w.keys + T * wide;
+    w.values_turned = w.keys_turned + D * width, w.p = w.values_turned + D * width, w.ds = w.p + STRIP * width;
+    w.q = w.ds + STRIP * width, w.dout = w.q + STRIP * wide, w.dq = w.dout + STRIP * wide;
+    memset(w.dk, 0, (size_t)(2 * T * wide) * sizeof(REAL));
+    FN(copy_rows)(T, D, qkv + C, 3 * C, w.keys);
+    FN(turn_rows)(T, D, qkv + C, 3 * C, w.keys_turned, width);
+    FN(turn_rows)(T, D, qkv + 2 * C, 3 * C, w.values_turned, width);
+    for (int64_t i = 0; i < T; i += STRIP) {
+        const int64_t rows = least(STRIP, T - i);
+        FN(copy_rows)(rows, D, qkv + i * 3 * C, 3 * C, w.q);
+        FN(copy_rows)(rows, D, dout + i * C, C, w.dout);
+        FN(attend_strip_backward)(&w, i, rows, out + i * C, C, lse + i);
+        FN(write_rows)(rows, D, w.dq, dqkv + i * 3 * C, 3 * C);
+    }
+    FN(write_rows)(T, D, w.dk, dqkv + C, 3 * C);
+    FN(write_rows)(T, D, w.dv, dqkv + 2 * C, 3 * C);
+    free(block);
+    return 0;
+}
+
+static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *dout, const REAL *qkv,
+                                      const REAL *out, const REAL *lse, REAL *dqkv) {
+    int no_memory = 0;
+#pragma omp parallel for schedule(static) reduction(| : no_memory) if (B * H > 1 && B * H * T * (T + 16) * D > WORTH_SHARING)
+    for (int64_t n = 0; n < B * H; n++) {
+        const int64_t b = n / H, h = n % H, at = b * T * H * D;
+        no_memory |= FN(attention_head_backward)(T, H, D, dout + at + h * D, qkv + 3 * at + h * D, out + at + h * D,
+                                                 lse + n * T, dqkv + 3 * at + h * D);
+    }
+    return no_memory ? RLS_NO_MEMORY : -1;
+}
+
+/*
+ * T new tokens a sequence: their keys and values go into the cache behind the `start` tokens that it
+ * holds, then each attends to all tokens up to itself.  Reads nothing behind the new tokens but as
+ * far as the next multiple of RLS_STEP, and what it reads there does not count.
+ */
+static int FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t room, int64_t start, const REAL *qkv,
+                                     REAL *keys, REAL *values, REAL *out) {
+    const int64_t token = 3 * H * D, n = start + T, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
+    for (int64_t t = 0; t < T; t++) {
+        const REAL *k = qkv + t * token + H * D, *v = k + H * D;
+        for (int64_t d = 0; d < D; d++) keys[d * room + start + t] = k[d];
+        memcpy(values + (start + t) * D, v, (size_t)D * sizeof(REAL));
+    }
+    void *block;
+    REAL *work = FN(workspace)(STRIP * (width + wide) + (wide > D ? n * wide : 0), &block), lse[STRIP];
+    if (work == NULL) return 1;
+    if (wide > D) { /* rows of whole vectors are needed */
+        REAL *copy = work + STRIP * (width + wide);
+        FN(copy_rows)(n, D, values, D, copy);
+        values = copy;
+    }
+    for (int64_t t = 0; t < T; t += STRIP)
+        FN(attend_strip)(least(STRIP, T - t), start + t, D, qkv + t * token, token, keys, room, values, wide, work,
+                         out + t * H * D, H * D, lse);
+    free(block);
+    return 0;
+}
+
+static int64_t FN(attention_cached)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room, const REAL *qkv,
+                                    REAL *keys, REAL *values, const int64_t *start, REAL *out) {
+    int no_memory = 0;
+    int64_t work = 0;
+    for (int64_t b = 0; b < B; b++) work += H * T * (start[b] + T + 16) * D;
+#pragma omp parallel for schedule(static) reduction(| : no_memory) if (B * H > 1 && work > WORTH_SHARING / 2)
+    for (int64_t n = 0; n < B * H; n++) {
+        const int64_t b = n / H, h = n % H, at = b * T * H * D, cached = n * room * D;
+        no_memory |= FN(attention_cached_head)(T, H, D, room, start[b], qkv + 3 * at + h * D, keys + cached,
+                                               values + cached, out + at + h * D);
+    }
+    return no_memory ? RLS_NO_MEMORY : -1;
+}

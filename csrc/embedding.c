@@ -1,0 +1,42 @@
+/*
+ * Rows of a table by their ids, and the gradient of the table.
+ *
+ *     out[i,:] = table[ids[i],:]              dtable[v,:] = sum over i with ids[i] = v of dout[i,:]
+ *
+ *     table, dtable (V, C)   ids (N,)   out, dout (N, C)
+ *
+ * Twins: kernels/reference.py, embedding() and embedding_backward().  The first is the same bit for
+ * bit; so is the second, since both add the rows of a token in the order of i.
+ *
+ * Assumed, and checked before the call: V, N, C >= 1 and 0 <= ids[i] < V.
+ */
+static void FN(embedding)(int64_t N, int64_t C, const REAL *table, const int64_t *ids, REAL *out) {
+#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS)
+    for (int64_t i = 0; i < N; i++) memcpy(out + i * C, table + ids[i] * C, (size_t)C * sizeof(REAL));
+}
+
+/* One row of the table's gradient: the rows of dout named by place[0], ..., place[count - 1]. */
+static void FN(embedding_backward_row)(int64_t C, const REAL *dout, const int64_t *place, int64_t count, REAL *drow) {
+    for (int64_t j = 0; j < C; j++) drow[j] = 0;
+    for (int64_t n = 0; n < count; n++)
+        for (int64_t j = 0; j < C; j++) drow[j] += dout[place[n] * C + j];
+}
+
+/*
+ * The rows of dout are first sorted by token, in the order of i within a token: place[start[v]],
+ * ..., place[start[v + 1] - 1] are those of token v.  Threads then split the table's rows, of which
+ * each has one writer.
+ */
+static int64_t FN(embedding_backward)(int64_t N, int64_t C, int64_t V, const REAL *dout, const int64_t *ids,
+                                      REAL *dtable) {
+    int64_t *start = calloc((size_t)(V + 2 + N), sizeof *start), *place = start + V + 2;
+    if (start == NULL) return RLS_NO_MEMORY;
+    for (int64_t i = 0; i < N; i++) start[ids[i] + 2]++;
+    for (int64_t v = 2; v < V + 2; v++) start[v] += start[v - 1];
+    for (int64_t i = 0; i < N; i++) place[start[ids[i] + 1]++] = i; /* moves start[v + 1] to the end of v */
+#pragma omp parallel for schedule(static, 16) if ((V + N) * C > WORTH_THREADS)
+    for (int64_t v = 0; v < V; v++)
+        FN(embedding_backward_row)(C, dout, place + start[v], start[v + 1] - start[v], dtable + v * C);
+    free(start);
+    return -1;
+}

@@ -1,5 +1,6 @@
 # make tour   the worked examples and the page they make, out/tour/index.html
 # make test   every derivation verified: both backends, linter, doctests
+# make test-peers   against torch, transformers, tiktoken and tokenizers, which it installs first (large)
 # make bars   the claims over many seeds (minutes)
 # make bench  speed, side by side
 # make dist   an sdist and a wheel; make check-dist installs the sdist alone and computes with it
@@ -8,18 +9,24 @@
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
+# A process for each core, with one thread each; tests about threads set their number themselves.
+TESTS  := --numprocesses auto --doctest-modules rlscratch tests
 # The core is compiled again when one of these is newer than the last installation.
-SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch]) rlscratch/kernels/_compiled.pyx
+SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch] rlscratch/kernels/*.p[yx][xi])
 
-.PHONY: tour test bars bench dist check-dist clean
+.PHONY: tour test test-peers bars bench dist check-dist clean
 
 tour: $(VENV)/installed
 	$(RUN) -m rlscratch tour
 
 test: $(VENV)/installed
 	$(VENV)/bin/ruff check .
-	$(RUN) -m pytest --doctest-modules rlscratch tests
-	env -u RLSCRATCH_REQUIRE_C RLSCRATCH_PURE=1 $(RUN) -m pytest --doctest-modules rlscratch tests
+	OMP_NUM_THREADS=1 $(RUN) -m pytest $(TESTS)
+	env -u RLSCRATCH_REQUIRE_C OMP_NUM_THREADS=1 RLSCRATCH_PURE=1 $(RUN) -m pytest $(TESTS)
+
+test-peers: $(VENV)/installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
+	$(RUN) -m pytest -rs tests/peers
 
 bars: $(VENV)/installed
 	$(RUN) -m benchmarks.bars

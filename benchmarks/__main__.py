@@ -14,7 +14,7 @@ from tqdm import tqdm
 from rlscratch import kernels
 from rlscratch.report.table import table
 
-NAMES = ("q_learning",)
+NAMES = ("kernels", "q_learning")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

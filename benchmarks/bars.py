@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,20 @@ from tqdm import tqdm
 from rlscratch import check, kernels
 from rlscratch.files import write_atomic
 from rlscratch.formulas import td
+from rlscratch.formulas.distribution import softmax
 from rlscratch.report.table import table
+from rlscratch.search import best_stationary
+from rlscratch.train import dqn
+from rlscratch.train.tabular import ppo, reinforce, worlds
 from rlscratch.train.tabular.lake import Lake
+from rlscratch.train.tabular.method import Method
 from rlscratch.train.tabular.q_learning import STEPS, State, falling, learn, linear
 from rlscratch.train.tabular.q_learning_many import learn_many
 
 HALF_DIGIT = 0.00005            # half a unit of the fourth decimal
+NEAR = 0.02                     # of the best policy's probability of success
+NEAR_DQN = 0.05
+CREAM = 0.96                    # document 002's outcome of PPO
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,32 @@ def q_learning_many(seed: int, runs: int = 250) -> dict[str, Any]:
     return {"runs": runs, "runs_met": int(sum(good)), "met": all(good)}
 
 
+def deep_q_learning(seed: int, task: str) -> dict[str, Any]:
+    """The defaults of `rlscratch train dqn` in Gymnasium's environment; what the result is worth is exact."""
+    lake = Lake(*worlds.LAKES[task])
+    state = dqn.State.new((16, 4), np.random.default_rng(seed))
+    for _ in islice(dqn.learn(lake.env, state, **dqn.settings()), dqn.STEPS[task]):
+        pass
+    figures = dqn.figures(lake, state)
+    best = best_stationary(lake.reaching, lake.horizon)[1]
+    met = (figures["success_probability"] >= best - NEAR_DQN if lake.slippery else
+           figures["path_length"] == 6 and figures["suboptimal_states"] == 0)
+    return {**figures, "best": best, "episodes": state.episode, "met": bool(met)}
+
+
+def policy(seed: int, method: Method, task: str) -> dict[str, Any]:
+    """The defaults of `rlscratch train METHOD`; worth and the best possible are exact."""
+    world = worlds.make(task)
+    for tables, _ in islice(method.learn(world, np.random.default_rng(seed)), method.steps[task]):
+        learned = softmax(tables["logits"])
+    worth, best = world.worth(learned), world.best[1]
+    figures = {"steps": method.steps[task], world.measure: worth, "best": best}
+    if world.task is None:
+        return {**figures, "met": bool(worth >= best - NEAR)}
+    first = learned[0, world.task.answers.index("cream")].item()
+    return {**figures, "cream": first, "met": bool(first >= CREAM)}
+
+
 BARS = (
     Bar("q-learning 4x4", "deterministic 4x4 lake: the greedy path is optimal (6 moves), its values are gamma^k to "
         "four decimals, and 0 <= Q <= Q* held at every step", q_learning),
@@ -73,6 +108,16 @@ BARS = (
     Bar("q-learning 8x8", "deterministic 8x8 lake: the same, 14 moves", lambda seed: q_learning(seed, "8x8")),
     Bar("q-learning, tensors", "the first claim's path and values for 250 runs a seed in the lake's tensors",
         q_learning_many),
+    Bar("dqn frozen-lake", "deterministic 4x4 lake: the greedy policy of the network is optimal, its way takes 6 moves "
+        "and its action is a best one in every state", partial(deep_q_learning, task="frozen-lake")),
+    Bar("dqn frozen-lake-slippery", "slippery 4x4 lake: the greedy policy's exact probability of reaching the goal "
+        f"within 100 steps is within {NEAR_DQN} of the best policy's without a clock",
+        partial(deep_q_learning, task="frozen-lake-slippery")),
+    *(Bar(f"{method.name} {task}", f"{task}: the policy's exact probability of reaching the goal within the limit of "
+          f"100 steps is within {NEAR} of the best policy's without a clock", partial(policy, method=method, task=task))
+      for method in (reinforce.METHOD, ppo.METHOD) for task in ("frozen-lake", "frozen-lake-slippery")),
+    Bar("ppo ice-cream", f"ice-cream: the policy says cream with probability {CREAM} or more",
+        partial(policy, method=ppo.METHOD, task="ice-cream")),
 )
 
 

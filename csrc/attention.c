@@ -17,8 +17,8 @@
  * their tokens side by side, (D, T), so that q k' is a product of rows; the cache holds them so.
  *
  * A row of `out` comes from the same operations in the same order in a strip, alone, from a cache or
- * from qkv: terms of a sum meet as in matmul.c, and exp(s) is summed in RLS_STEP sums by j mod RLS_STEP.
- * Terms beyond the row's own token are exact zeros.  So the cached result equals the other bit for
+ * from qkv: terms of a sum meet as in matmul.c, exp(s) is summed in an order that depends on i alone, and
+ * terms beyond the row's own token are exact zeros.  So the cached result equals the other bit for
  * bit, and a row does not change with the rest of the batch.
  *
  * Assumed, and checked before the call: B, T, H, D >= 1; start[b] + T <= room.
@@ -29,21 +29,36 @@
 #define STRIP 24 /* queries that share one pass over the keys: four tiles */
 #endif
 
-/* Scores of one query over n keys become exp(s - max), zeros up to `width` follow; the sum and log-sum-exp. */
+/* Scores of one query over n keys become exp(s - max), zeros up to `width` follow.  Returns 1 / sum.
+ * Maximum and sum are taken over j mod RLS_STEP first, in lanes; the lanes are then folded in halves. */
 static REAL FN(attend_row)(int64_t n, int64_t width, REAL scale, REAL *s, REAL *lse) {
-    const REAL m = FN(row_max)(n, s);
     const int64_t whole = round_up(n, RLS_STEP);
-    REAL lane[RLS_STEP] = {0}, sum = 0;
-    for (int64_t j = n; j < whole; j++) s[j] = -(REAL)INFINITY;
+    REAL top[RLS_STEP], sum[RLS_STEP] = {0}, *last = s + whole - RLS_STEP;
+#pragma omp simd
+    for (int l = 0; l < RLS_STEP; l++) {
+        last[l] = l < n - (whole - RLS_STEP) ? last[l] : -(REAL)INFINITY;
+        top[l] = last[l];
+    }
+    for (int64_t j = 0; j < whole - RLS_STEP; j += RLS_STEP)
+#pragma omp simd
+        for (int l = 0; l < RLS_STEP; l++) top[l] = s[j + l] > top[l] ? s[j + l] : top[l];
+    UNROLL for (int half = RLS_STEP / 2; half > 0; half /= 2) {
+        UNROLL for (int l = 0; l < half; l++) top[l] = top[l + half] > top[l] ? top[l + half] : top[l];
+    }
+    const REAL m = top[0];
     for (int64_t j = 0; j < whole; j += RLS_STEP)
+#pragma omp simd
         for (int l = 0; l < RLS_STEP; l++) {
-            s[j + l] = EXP((s[j + l] - m) * scale);
-            lane[l] += s[j + l];
+            const REAL e = EXP((s[j + l] - m) * scale);
+            s[j + l] = e;
+            sum[l] += e;
         }
-    for (int l = 0; l < RLS_STEP; l++) sum += lane[l];
-    for (int64_t j = whole; j < width; j++) s[j] = 0;
-    *lse = m * scale + (REAL)log((double)sum);
-    return 1 / sum;
+    UNROLL for (int half = RLS_STEP / 2; half > 0; half /= 2) {
+        UNROLL for (int l = 0; l < half; l++) sum[l] += sum[l + half];
+    }
+    for (int64_t j = whole; j < width; j += RLS_STEP) memset(s + j, 0, RLS_STEP * sizeof(REAL));
+    if (lse != NULL) *lse = m * scale + LOG(sum[0]);
+    return 1 / sum[0];
 }
 
 /*
@@ -58,7 +73,7 @@ static void FN(attend_strip)(int64_t rows, int64_t first, int64_t D, const REAL 
     REAL *scores = work, *mixed = work + STRIP * width, inverse[STRIP];
     FN(product)(rows, width, D, q, q_row, 1, keys, keys_row, scores, width, 0);
     for (int64_t r = 0; r < rows; r++)
-        inverse[r] = FN(attend_row)(first + r + 1, width, scale, scores + r * width, lse + r);
+        inverse[r] = FN(attend_row)(first + r + 1, width, scale, scores + r * width, lse ? lse + r : NULL);
     FN(product)(rows, wide, n, scores, width, 1, values, values_row, mixed, wide, 0);
     for (int64_t r = 0; r < rows; r++)
         for (int64_t d = 0; d < D; d++) out[r * out_row + d] = mixed[r * wide + d] * inverse[r];
@@ -103,7 +118,8 @@ static int FN(attention_head)(int64_t T, int64_t H, int64_t D, const REAL *qkv, 
 
 static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *qkv, REAL *out, REAL *lse) {
     int no_memory = 0;
-#pragma omp parallel for schedule(static) reduction(| : no_memory) if (B * H > 1 && B * H * T * (T + 16) * D > WORTH_SHARING)
+#pragma omp parallel for schedule(static) reduction(| : no_memory) \
+    if (B * H > 1 && B * H * T * (T + RLS_STEP) * D > WORTH_SHARING / 2)
     for (int64_t n = 0; n < B * H; n++) {
         const int64_t b = n / H, h = n % H;
         no_memory |= FN(attention_head)(T, H, D, qkv + b * T * 3 * H * D + h * D, out + b * T * H * D + h * D,
@@ -187,7 +203,8 @@ static int FN(attention_head_backward)(int64_t T, int64_t H, int64_t D, const RE
 static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *dout, const REAL *qkv,
                                       const REAL *out, const REAL *lse, REAL *dqkv) {
     int no_memory = 0;
-#pragma omp parallel for schedule(static) reduction(| : no_memory) if (B * H > 1 && B * H * T * (T + 16) * D > WORTH_SHARING)
+#pragma omp parallel for schedule(static) reduction(| : no_memory) \
+    if (B * H > 1 && B * H * T * (T + RLS_STEP) * D > WORTH_SHARING / 2)
     for (int64_t n = 0; n < B * H; n++) {
         const int64_t b = n / H, h = n % H, at = b * T * H * D;
         no_memory |= FN(attention_head_backward)(T, H, D, dout + at + h * D, qkv + 3 * at + h * D, out + at + h * D,
@@ -210,7 +227,7 @@ static int FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t ro
         memcpy(values + (start + t) * D, v, (size_t)D * sizeof(REAL));
     }
     void *block;
-    REAL *work = FN(workspace)(STRIP * (width + wide) + (wide > D ? n * wide : 0), &block), lse[STRIP];
+    REAL *work = FN(workspace)(STRIP * (width + wide) + (wide > D ? n * wide : 0), &block);
     if (work == NULL) return 1;
     if (wide > D) { /* rows of whole vectors are needed */
         REAL *copy = work + STRIP * (width + wide);
@@ -219,7 +236,7 @@ static int FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t ro
     }
     for (int64_t t = 0; t < T; t += STRIP)
         FN(attend_strip)(least(STRIP, T - t), start + t, D, qkv + t * token, token, keys, room, values, wide, work,
-                         out + t * H * D, H * D, lse);
+                         out + t * H * D, H * D, NULL);
     free(block);
     return 0;
 }
@@ -227,9 +244,9 @@ static int FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t ro
 static int64_t FN(attention_cached)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room, const REAL *qkv,
                                     REAL *keys, REAL *values, const int64_t *start, REAL *out) {
     int no_memory = 0;
-    int64_t work = 0;
-    for (int64_t b = 0; b < B; b++) work += H * T * (start[b] + T + 16) * D;
-#pragma omp parallel for schedule(static) reduction(| : no_memory) if (B * H > 1 && work > WORTH_SHARING / 2)
+    int64_t work = 0; /* multiplications, and something for each head */
+    for (int64_t b = 0; b < B; b++) work += H * T * (start[b] + T + 4 * RLS_STEP) * D;
+#pragma omp parallel for schedule(static) reduction(| : no_memory) if (B * H > 1 && work > WORTH_SHARING / 4)
     for (int64_t n = 0; n < B * H; n++) {
         const int64_t b = n / H, h = n % H, at = b * T * H * D, cached = n * room * D;
         no_memory |= FN(attention_cached_head)(T, H, D, room, start[b], qkv + 3 * at + h * D, keys + cached,

@@ -48,7 +48,7 @@ static void FN(bias_gelu_row)(int64_t C, const REAL *x, const REAL *bias, int ex
 }
 
 static void FN(bias_gelu)(int64_t N, int64_t C, const REAL *x, const REAL *bias, int exact, REAL *y) {
-#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS / 4)
+#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS / 2)
     for (int64_t i = 0; i < N; i++) FN(bias_gelu_row)(C, x + i * C, bias, exact, y + i * C);
 }
 
@@ -86,7 +86,7 @@ static int64_t FN(bias_gelu_backward)(int64_t N, int64_t C, const REAL *dy, cons
                                       REAL *dx, REAL *dbias) {
     REAL *sums = malloc((size_t)(PARTS * C) * sizeof(REAL));
     if (sums == NULL) return RLS_NO_MEMORY;
-#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS / 4)
+#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS / 2)
     for (int64_t part = 0; part < PARTS; part++)
         FN(bias_gelu_backward_rows)(part_start(N, part), part_start(N, part + 1), C, dy, x, bias, exact, dx,
                                     sums + part * C);

@@ -1,6 +1,7 @@
 /*
  * All kernels for one instruction set: the including file sets LEVEL (a name), VECTOR_BYTES (the
- * width of a register) and TARGET (what the compiler may use).  System headers come first, so that the target covers our code alone.
+ * width of a register) and TARGET (what the compiler may use).  System headers come first, so that
+ * the target covers our code alone.
  *
  * The kernel sources are written for a type REAL and included once for float, once for double;
  * FN(softmax) becomes softmax_f32_avx2, and so on.  A parallel loop only calls a function for
@@ -41,6 +42,7 @@ RLS_TARGET(TARGET)
 #define SUFFIX f32
 #define EXP exp_f32
 #define SQRT sqrtf
+#define LOG logf
 #include "softmax.c"
 #include "sample.c"
 #include "vector.h"
@@ -56,12 +58,14 @@ RLS_TARGET(TARGET)
 #undef SUFFIX
 #undef EXP
 #undef SQRT
+#undef LOG
 
 #define REAL double
 #define REAL_BYTES 8
 #define SUFFIX f64
 #define EXP exp_f64
 #define SQRT sqrt
+#define LOG log
 #include "softmax.c"
 #include "sample.c"
 #include "vector.h"
@@ -77,6 +81,7 @@ RLS_TARGET(TARGET)
 #undef SUFFIX
 #undef EXP
 #undef SQRT
+#undef LOG
 
 #define NAMED(name, S) .name##_##S = EXPAND3(name, S, LEVEL)
 #define ALL(S)                                                                                     \

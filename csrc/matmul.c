@@ -31,7 +31,7 @@
 #define ROW_BLOCK 96     /* rows of a that are packed at a time, when transposed */
 #define PANEL_BLOCK 8    /* panels of b that are packed at a time */
 #define WORTH_PACKING 24 /* rows that repay the packing of b */
-#define WORTH_SHARING 200000
+#define WORTH_SHARING 1000000 /* multiplications, ten microseconds, below which one thread does it */
 #define PANEL (TILE_VECTORS * VECTOR) /* columns of a tile */
 
 /* The grid of rows x columns <= threads that leaves the fewest tiles to the busiest thread; of
@@ -119,9 +119,11 @@ static void FN(pack_panel)(int64_t K, int64_t width, const REAL *b, int64_t b_k,
 
 /* Rows of a transposed a, (K, rows), as tiles (K, TILE_ROWS) one after the other. */
 static void FN(pack_rows)(int64_t K, int64_t rows, const REAL *a, int64_t a_k, REAL *packed) {
-    for (int64_t i = 0; i < rows; i += TILE_ROWS, packed += K * TILE_ROWS)
-        for (int64_t k = 0; k < K; k++)
-            memcpy(packed + k * TILE_ROWS, a + k * a_k + i, (size_t)least(TILE_ROWS, rows - i) * sizeof(REAL));
+    int64_t i = 0;
+    for (; i + TILE_ROWS <= rows; i += TILE_ROWS, packed += K * TILE_ROWS)
+        for (int64_t k = 0; k < K; k++) memcpy(packed + k * TILE_ROWS, a + k * a_k + i, TILE_ROWS * sizeof(REAL));
+    for (int64_t k = 0; k < K; k++)
+        for (int64_t r = i; r < rows; r++) packed[k * TILE_ROWS + r - i] = a[k * a_k + r];
 }
 
 /* A tile whose last vector is not full: computed aside, then its true columns copied. */
@@ -157,7 +159,8 @@ static void FN(panel_product)(const FN(part) *p, int64_t i0, int64_t i1, int64_t
 static int FN(matmul_part)(const FN(part) *p) {
     const int turned_a = p->a_k != 1, turned_b = p->b_column != 1;
     const int packs = turned_b || (p->i1 - p->i0 > WORTH_PACKING && p->N > PANEL);
-    const int64_t depth = least(K_BLOCK, p->K), panels = packs ? least(PANEL_BLOCK, (p->j1 - p->j0 + PANEL - 1) / PANEL) : 1;
+    const int64_t depth = least(K_BLOCK, p->K);
+    const int64_t panels = packs ? least(PANEL_BLOCK, (p->j1 - p->j0 + PANEL - 1) / PANEL) : 1;
     const size_t size_a = turned_a ? (size_t)(depth * ROW_BLOCK) : 0;
     const size_t size_b = packs || (p->j1 - p->j0) % VECTOR ? (size_t)(depth * panels * PANEL) : 0;
     REAL *buffer = NULL;

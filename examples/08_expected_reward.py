@@ -77,7 +77,7 @@ axes[0].legend(ncols=4, fontsize=8, loc="upper center", columnspacing=0.8, handl
 axes[1].plot(values, color=figures.BLUE)
 axes[1].axhline(target, color=figures.BLACK, lw=0.8, ls=":")
 axes[1].plot(passed, values[passed], "o", color=figures.RED)
-axes[1].annotate("the document's after, 0.815", (passed, values[passed]), (12, -26), textcoords="offset points")
+axes[1].annotate(f"the document's after, {target}", (passed, values[passed]), (12, -26), textcoords="offset points")
 axes[1].set(title="France: along the gradient", xlabel="steps", ylabel="expected reward", ylim=(0.4, 1.02))
 figures.save(fig, "08_expected_reward", "Left: the expected reward of both queries before and after training, stacked "
              "from what each answer adds; in both the first answer makes the gain. Right: gradient ascent on France "

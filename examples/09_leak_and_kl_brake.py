@@ -87,7 +87,8 @@ for i, (name, style, color) in enumerate((("helpful", "-", figures.BLUE), ("harm
     axes[1].text(10.5, SETTINGS[i], name, color=color, va="center")
     axes[1].plot(exact, PRINTED["S3.theta.tilt"][i], "D", color=figures.BLACK, ms=5)
 axes[1].axvline(exact, color=figures.BLACK, lw=0.8, ls=":")
-axes[1].text(exact * 1.08, 0.9, "beta = 0.728:\nthe document's 75/10/15", va="top")
+shares = "/".join(f"{100 * x:.0f}" for x in PRINTED["S3.theta.tilt"])
+axes[1].text(exact * 1.08, 0.9, f"beta = {exact:.3f}:\nthe document's {shares}", va="top")
 axes[1].set(title="The optimum for every beta", xlabel="beta, in units of reward per nat", ylabel="probability")
 figures.save(fig, "09_leak_and_kl_brake", "Left: the probability of \"4\" for three questions while only the first is "
              "rewarded; all parameters are shared. Without a brake (solid) \"4\" takes over everywhere, with beta = "

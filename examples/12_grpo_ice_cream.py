@@ -64,7 +64,7 @@ def train(loss: str, beta: float = 0.04, passes: int = 4, step: float = 0.2, gro
 runs = {"document": train("document"), "paper": train("paper")}
 print("\nTrained until cream has the document's .96:\n")
 print(table(("word", "before", "document's loss", "paper's loss", "document"), [
-    (word, "0.333", *(f"{runs[name][-1, 1 + i]:.3f}" for name in runs), printed)
+    (word, f"{runs['paper'][0, 1 + i]:.3f}", *(f"{runs[name][-1, 1 + i]:.3f}" for name in runs), printed)
     for i, (word, printed) in enumerate(zip(WORDS, ("0.96", "0.03", "0.01"), strict=True))]))
 print("\nupdates: " + ", ".join(f"{run[-1, 0]:.0f} with the {name}'s loss" for name, run in runs.items()))
 

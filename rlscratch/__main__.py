@@ -4,6 +4,7 @@ Exit status: 0 for success, 1 for failure, 2 for bad arguments, with one line th
 """
 import argparse
 import importlib
+import io
 import json
 import os
 import platform
@@ -13,7 +14,11 @@ from typing import NoReturn
 
 import numpy as np
 
-from rlscratch import __version__, kernels
+try:
+    from rlscratch import __version__, kernels
+    from rlscratch.tasks.task import RewardError
+except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what is not there
+    sys.exit(f"rlscratch: {wrong}")
 
 # command -> the module that has add_arguments(parser) and run(args), what it does, an example
 COMMANDS = {
@@ -21,10 +26,26 @@ COMMANDS = {
              "rlscratch tour --out out/tour"),
     "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
                "rlscratch ledger --document 002 --verdict WRONG"),
+    "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",
+                 "rlscratch pretrain --minutes 4"),
+    "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",
+               "rlscratch sample --run-dir runs/pretrain --prompt 'The while statement' --temperature 0.8"),
+    "tokenize": ("rlscratch.cli.tokenize", "text to tokens and back; learn a vocabulary",
+                 "rlscratch tokenize 'The capital of Georgia is'"),
 }
 TRAIN = {
     "q-learning": ("rlscratch.train.tabular.q_learning", "Q-learning on FrozenLake",
                    "rlscratch train q-learning --map 4x4 --seed 0"),
+    "dqn": ("rlscratch.train.dqn", "Q-learning with a network: replay buffer, target network, Huber loss",
+            "rlscratch train dqn --task frozen-lake-slippery --seed 0"),
+    "reinforce": ("rlscratch.train.tabular.reinforce", "REINFORCE on a lake or a bandit, with a choice of baselines",
+                  "rlscratch train reinforce --task frozen-lake-slippery --seed 0"),
+    "ppo": ("rlscratch.train.tabular.ppo", "PPO on a lake or a bandit, with a table of values for a critic",
+            "rlscratch train ppo --task ice-cream --json"),
+    "grpo": ("rlscratch.train.tabular.grpo", "GRPO on a bandit or a lake, in groups that start alike",
+             "rlscratch train grpo --task capital-of-france --loss paper --epochs 4"),
+    "clone": ("rlscratch.train.tabular.clone", "behavioural cloning: imitate an expert, and see where that ends",
+              "rlscratch train clone --task frozen-lake"),
 }
 
 
@@ -37,6 +58,9 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    for stream in (sys.stdout, sys.stderr):     # a terminal that cannot show a letter shows a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser = Parser(
         prog="rlscratch", description="Reinforcement learning for language models, from scratch.")
     parser.add_argument("--version", action="version", version=f"rlscratch {__version__}")
@@ -45,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, entry in COMMANDS.items():
         _add(commands, name, *entry, wanted=argv[:1] == [name])
     train = commands.add_parser("train", help="train a policy or a value table",
-                                description="Train.  Each method has its own --help.")
+                                description="Train.  Each method has its own --help.",
+                                epilog="example: rlscratch train q-learning --help")
     methods = train.add_subparsers(dest="method", metavar="METHOD", required=True)
     for name, entry in TRAIN.items():
         _add(methods, name, *entry, wanted=argv[:2] == ["train", name])
@@ -56,6 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:                 # the reader, `| head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (RewardError, RuntimeError) as failed:       # in the middle of a run, whose last save stays as it is
+        print(f"rlscratch: {failed}", file=sys.stderr)
+        return 1
     except (ValueError, TypeError, FileNotFoundError, FileExistsError) as wrong:
         print(f"rlscratch: {wrong}", file=sys.stderr)
         return 2
@@ -63,7 +91,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rlscratch: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("rlscratch: interrupted" + ("; --resume goes on from the last save" if argv[:1] == ["train"] else ""),
+        resumable = argv[0] in ("train", "pretrain")
+        print("rlscratch: interrupted" + ("; --resume goes on from the last save" if resumable else ""),
               file=sys.stderr)
         return 1
 

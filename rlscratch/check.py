@@ -96,8 +96,9 @@ def integer(low: int, high: int | None = None, **scalars: Any) -> Any:
 
 
 def one_of(options: Sequence[Any], **values: Any) -> Any:
-    """One of a few named choices."""
+    """One of a few named choices; NumPy's scalars count as Python's."""
     def one(name: str, value: Any) -> Any:
+        value = value.item() if isinstance(value, np.generic) else value
         if not any(type(value) is type(o) and value == o for o in options):
             fail(name, value, "one of " + ", ".join(map(repr, options)))
         return value
@@ -256,11 +257,14 @@ def mask(*, ndim: int | None = None, **arrays: Any) -> Any:
     return _each(arrays, one)
 
 
-def ids(size: int, *, ndim: int | None = None, **arrays: Any) -> Any:
-    """Integers in [0, size): token ids, states or actions.  Floats are refused, never truncated."""
+def ids(size: int, *, ndim: int | None = None, empty: bool = False, **arrays: Any) -> Any:
+    """Integers in [0, size): token ids, states or actions.  Floats are refused, never truncated.
+
+    `empty` lets a list without entries pass, though NumPy makes an array of floats of it.
+    """
     def one(name: str, value: Any) -> Array:
         result = _asarray(name, value)
-        if result.dtype.kind not in "iu":
+        if result.dtype.kind not in "iu" and not (empty and result.size == 0):
             fail(name, value, f"integers in [0, {size})", TypeError)
         if ndim is not None and result.ndim != ndim:
             fail(f"the shape of {name}", result.shape, f"{ndim} dimension{'' if ndim == 1 else 's'}")

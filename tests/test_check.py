@@ -90,6 +90,7 @@ def test_what_is_no_integer_is_refused():
 def test_named_choices_are_of_one_type_and_spelling():
     assert check.one_of(("a", "b"), x="b") == "b"
     assert check.one_of((0, 1), ddof=1) == 1
+    assert check.one_of((False, True), flag=np.True_) is True
     refuses(ValueError, "x is 'A'; expected one of 'a', 'b'", lambda: check.one_of(("a", "b"), x="A"))
     refuses(ValueError, "ddof is True; expected one of 0, 1", lambda: check.one_of((0, 1), ddof=True))
     refuses(ValueError, "ddof is 1.0; expected one of 0, 1", lambda: check.one_of((0, 1), ddof=1.0))
@@ -252,6 +253,9 @@ def test_what_is_no_id_is_refused():
         with pytest.raises(TypeError, match=r"token is .*; expected integers in \[0, 3\)"):
             check.ids(3, token=value)
     assert check.ids(3, token=np.zeros((0,), np.int64)).size == 0
+    assert check.ids(3, empty=True, token=[]).dtype == np.int64
+    with pytest.raises(TypeError, match=r"token is \[0\.0\]; expected integers"):
+        check.ids(3, empty=True, token=[0.0])
 
 
 def test_a_shape_is_met_exactly_and_may_say_why():

@@ -531,6 +531,8 @@ def test_the_document_s_six_rollouts():
      r"previous\[0\] is -1; expected an integer in \[0, 2\)"),
     (lambda: d.repetition_penalty([1.0, 2.0], [1.0], 2.0), TypeError,
      r"previous is \[1\.0\]; expected integers in \[0, 2\)"),
+    (lambda: d.repetition_penalty([[1.0, 2.0]], [[1, 0], [1]], 2.0), ValueError,
+     r"previous is \[\[1, 0\], \[1\]\]; expected an array of numbers, every row of one length"),
     (lambda: d.repetition_penalty([1.0, 2.0], [[1]], 2.0), ValueError,
      "the shape of previous is .*; expected 1 dimension"),
     (lambda: d.repetition_penalty([[1.0, 2.0]], [[1], [0]], 2.0), ValueError,

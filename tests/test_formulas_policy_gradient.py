@@ -382,7 +382,7 @@ ONES = np.ones((2, 3))
     (lambda: batch_mean_baseline(ONES, 2 * ONES), ValueError, r"mask\[0, 0\] is 2.0; expected 0 or 1"),
     (lambda: batch_mean_baseline(ONES, np.ones(3)), ValueError, r"the shape of mask is \(3,\); expected \(2, 3\)"),
     (lambda: batch_mean_baseline([[np.inf]], [[1]]), ValueError, r"returns\[0, 0\] is inf; expected finite"),
-    (lambda: leave_one_out_baseline([1.]), ValueError, r"the number of other answers in a group is 0; expected"),
+    (lambda: leave_one_out_baseline([1.]), ValueError, r"the shape of rewards is \(1,\); expected at least 2"),
     (lambda: leave_one_out_baseline(1.), ValueError, r"the shape of rewards is \(\); expected at least 1 dimension"),
     (lambda: leave_one_out_baseline([1., np.nan]), ValueError, r"rewards\[1\] is nan; expected finite numbers"),
 ])

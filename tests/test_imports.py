@@ -85,6 +85,12 @@ def test_formulas_and_autograd_never_import_each_other():
     assert "formulas" not in LAW["autograd"]
 
 
+def test_of_the_training_loops_the_documents_know_those_of_tables_alone():
+    imported = {name for path in (PACKAGE / "documents").glob("*.py") for name in imports_of(path)}
+    train = {name for name in imported if name.startswith("rlscratch.train")}
+    assert "rlscratch.formulas" in imported and all(name.startswith("rlscratch.train.tabular") for name in train)
+
+
 def test_the_numpy_twins_import_numpy_alone():
     twins = {"reference", "reference_network"}
     outside = {name for twin in twins for name in imports_of(PACKAGE / "kernels" / f"{twin}.py")} - STANDARD

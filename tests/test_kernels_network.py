@@ -465,6 +465,35 @@ def test_the_array_to_write_into_is_filled_and_returned(isa, name, dtype):
     assert_array_equal(buffer, first(kernel(**args)))
 
 
+def strided(array):
+    """The same numbers, not contiguous."""
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+def misaligned(array):
+    """The same numbers, from an odd address on."""
+    room = np.empty(array.nbytes + 1, np.uint8)
+    view = room[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    return view
+
+
+@pytest.mark.parametrize("other", [strided, misaligned])
+@pytest.mark.parametrize("name", calls())
+def test_arrays_that_must_be_copied_first_give_the_same_result(isa, name, other):
+    args = calls()[name][0]
+    turned = {k: other(v) if isinstance(v, np.ndarray) and k not in ("keys", "values") else v for k, v in args.items()}
+    assert_array_equal(first(getattr(kernels, name)(**turned)), first(getattr(kernels, name)(**args)))
+
+
+@pytest.mark.parametrize("name", calls())
+def test_a_foreign_byte_order_is_refused(name):
+    args = calls()[name][0]
+    place = next(k for k, v in args.items() if isinstance(v, np.ndarray) and v.dtype == float)
+    with pytest.raises(TypeError, match=f"the dtype of {place} is"):
+        getattr(kernels, name)(**(args | {place: args[place].astype(">f8")}))
+
+
 @pytest.mark.parametrize("name", calls())
 def test_a_wrong_array_to_write_into_is_refused(name):
     args, place, shape = calls()[name]

@@ -1,5 +1,8 @@
 """The command line itself: help, exit statuses, info.  Each command's own work is tested with its module."""
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -13,7 +16,8 @@ def status_of(argv):
     return stop.value.code
 
 
-@pytest.mark.parametrize("argv", [[name] for name in COMMANDS] + [["train", name] for name in TRAIN] + [["info"]])
+@pytest.mark.parametrize("argv", [[name] for name in COMMANDS] + [["train", name] for name in TRAIN]
+                         + [["train"], ["info"]])
 def test_every_command_has_help_with_an_example(argv, capsys):
     assert status_of([*argv, "--help"]) == 0
     assert f"example: rlscratch {' '.join(argv)}" in capsys.readouterr().out
@@ -26,6 +30,29 @@ def test_bad_arguments_exit_with_2(argv, capsys):
     assert said.startswith("rlscratch")
     assert said.endswith("--help\n")
     assert said.count("\n") == 1
+
+
+def test_an_environment_that_asks_for_what_is_not_there_gets_one_line():
+    asked = {"RLSCRATCH_PURE": "1", "RLSCRATCH_REQUIRE_C": "1"}
+    done = subprocess.run([sys.executable, "-m", "rlscratch", "info"], env=os.environ | asked, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("rlscratch: RLSCRATCH_PURE=1 and RLSCRATCH_REQUIRE_C=1 contradict")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_terminal_without_unicode_shows_question_marks():
+    done = subprocess.run([sys.executable, "-m", "rlscratch", "ledger", "--document", "001"], capture_output=True,
+                          env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
+    assert done.returncode == 0 and done.stderr == b""
+    assert b"?" in done.stdout and done.stdout.isascii()
+
+
+def test_a_file_is_no_folder_for_a_run(tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    assert main(["train", "q-learning", "--steps", "10", "--quiet", "--run-dir", str(file)]) == 2
+    assert "expected a folder; this is a file" in capsys.readouterr().err and file.read_text() == "mine"
 
 
 def test_version(capsys):

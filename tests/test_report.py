@@ -324,6 +324,8 @@ def test_a_file_where_the_folder_should_be_is_refused_before_anything_runs(tmp_p
     file.write_text("mine")
     assert command("--out", str(file)) == 2
     assert "is a file; expected a folder" in capsys.readouterr().err and file.read_text() == "mine"
+    assert command("--out", str(file / "tour")) == 1
+    assert f"cannot write {file / 'tour' / 'index.html'}" in capsys.readouterr().err and file.read_text() == "mine"
 
 
 # ---------------------------------------------------------------- in a browser

@@ -57,7 +57,7 @@ def as_text(rows: list[Row]) -> str:
     counts = Counter(row.entry.verdict for row in rows)
     totals = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
     failed = sum(bool(row.complaints) for row in rows)
-    return "\n".join([*lines, f"{len(rows)} entries: {totals}; {failed} failed"])
+    return "\n".join([*lines, f"{len(rows)} {'entry' if len(rows) == 1 else 'entries'}: {totals}; {failed} failed"])
 
 
 def as_dict(rows: list[Row]) -> dict[str, Any]:

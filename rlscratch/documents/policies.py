@@ -7,8 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from rlscratch.documents import rows
-from rlscratch.documents import tokens
+from rlscratch.documents import rows, tokens
 from rlscratch.documents.entry import PINNED, Entry
 from rlscratch.documents.rows import row_sum
 from rlscratch.formulas import cross_entropy, distribution

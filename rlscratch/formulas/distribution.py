@@ -246,9 +246,7 @@ def repetition_penalty(logits: Array, previous: Array, penalty: float) -> Array:
     logits, penalty = check.logits(logits=logits), check.positive(penalty=penalty)
     if logits.ndim > 2:
         check.fail("the shape of logits", logits.shape, "(V,) or (B, V)")
-    if np.size(previous) == 0:
-        previous = np.asarray(previous).astype(np.int64)  # an empty list is an array of floats to NumPy
-    previous = check.ids(logits.shape[-1], ndim=logits.ndim, previous=previous)
+    previous = check.ids(logits.shape[-1], ndim=logits.ndim, empty=True, previous=previous)
     check.shape((*logits.shape[:-1], previous.shape[-1]), "a row for each row of logits", previous=previous)
     seen = _scattered(previous, True, logits.shape) & np.isfinite(logits)
     result, z = logits.copy(), logits[seen]

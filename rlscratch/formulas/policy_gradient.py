@@ -179,6 +179,5 @@ def leave_one_out_baseline(rewards: Array) -> Array:
     >>> leave_one_out_baseline([10., 5., -10.])
     array([-2.5,  0. ,  7.5])
     """
-    rewards = check.array(min_ndim=1, rewards=rewards)
-    others = check.integer(1, **{"the number of other answers in a group": rewards.shape[-1] - 1})
-    return (rewards.sum(axis=-1, keepdims=True) - rewards) / others
+    rewards = check.group(2, rewards=rewards)
+    return (rewards.sum(axis=-1, keepdims=True) - rewards) / (rewards.shape[-1] - 1)

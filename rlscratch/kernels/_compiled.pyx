@@ -28,7 +28,8 @@ cdef extern from "rlscratch.h" nogil:
         int64_t (*log_softmax_f32)(int64_t, int64_t, const float *, double, float *) noexcept nogil
         int64_t (*log_softmax_f64)(int64_t, int64_t, const double *, double, double *) noexcept nogil
         void (*log_softmax_backward_f32)(int64_t, int64_t, const float *, const float *, double, float *) noexcept nogil
-        void (*log_softmax_backward_f64)(int64_t, int64_t, const double *, const double *, double, double *) noexcept nogil
+        void (*log_softmax_backward_f64)(int64_t, int64_t, const double *, const double *, double,
+                                         double *) noexcept nogil
         int64_t (*chosen_logp_f32)(int64_t, int64_t, const float *, const int64_t *, double, float *, float *,
                                    float *) noexcept nogil
         int64_t (*chosen_logp_f64)(int64_t, int64_t, const double *, const int64_t *, double, double *, double *,
@@ -36,7 +37,8 @@ cdef extern from "rlscratch.h" nogil:
         void (*chosen_logp_backward_f32)(int64_t, int64_t, const float *, const float *, const float *,
                                          const int64_t *, const float *, const float *, double, float *) noexcept nogil
         void (*chosen_logp_backward_f64)(int64_t, int64_t, const double *, const double *, const double *,
-                                         const int64_t *, const double *, const double *, double, double *) noexcept nogil
+                                         const int64_t *, const double *, const double *, double,
+                                         double *) noexcept nogil
         void (*draw_f32)(int64_t, int64_t, const float *, const double *, int64_t *) noexcept nogil
         void (*draw_f64)(int64_t, int64_t, const double *, const double *, int64_t *) noexcept nogil
         int64_t (*sample_f32)(int64_t, int64_t, const float *, const double *, double, int64_t, double, double,
@@ -137,18 +139,27 @@ def _twin(kernel):
     return kernel
 
 
-cdef _good(int64_t bad, tuple args):
-    """Make a kernel's row number, if it found a bad row, the error that the NumPy backend raises."""
-    if bad == RLS_NO_MEMORY:
+cdef _memory(int64_t result):
+    if result == RLS_NO_MEMORY:
         raise MemoryError("no memory for the working arrays of a kernel")
+
+
+cdef _good(int64_t bad, kernel, tuple args):
+    """Make a kernel's row number, if it found a bad row, the error that the NumPy backend raises."""
+    _memory(bad)
     if bad >= 0:
-        arguments.check_rows(args)
+        arguments.check_rows(getattr(arguments, kernel)(*args))
         raise AssertionError(f"row {bad} of the logits has no softmax")
+
+
+include "_compiled_plain.pxi"
 
 
 @_twin
 def softmax(logits, temperature=1.0):
-    args = arguments.softmax(logits, temperature)
+    args = (logits, temperature)
+    if not (plain(logits, 2) and hot(temperature)):
+        args = arguments.softmax(*args)
     cdef cnp.ndarray x = args[0]
     cdef double t = args[1]
     cdef int64_t N = x.shape[0], V = x.shape[1], bad
@@ -159,13 +170,15 @@ def softmax(logits, temperature=1.0):
     else:
         with nogil:
             bad = K.softmax_f64(N, V, f64(x), t, f64(out))
-    _good(bad, args)
+    _good(bad, "softmax", args)
     return out
 
 
 @_twin
 def softmax_backward(dprobs, probs, temperature=1.0):
-    args = arguments.softmax_backward(dprobs, probs, temperature)
+    args = (dprobs, probs, temperature)
+    if not (plain(probs, 2) and matrix(dprobs, probs) and hot(temperature)):
+        args = arguments.softmax_backward(*args)
     cdef cnp.ndarray dp = args[0], p = args[1]
     cdef double t = args[2]
     cdef int64_t N = p.shape[0], V = p.shape[1]
@@ -181,7 +194,9 @@ def softmax_backward(dprobs, probs, temperature=1.0):
 
 @_twin
 def log_softmax(logits, temperature=1.0):
-    args = arguments.log_softmax(logits, temperature)
+    args = (logits, temperature)
+    if not (plain(logits, 2) and hot(temperature)):
+        args = arguments.log_softmax(*args)
     cdef cnp.ndarray x = args[0]
     cdef double t = args[1]
     cdef int64_t N = x.shape[0], V = x.shape[1], bad
@@ -192,13 +207,15 @@ def log_softmax(logits, temperature=1.0):
     else:
         with nogil:
             bad = K.log_softmax_f64(N, V, f64(x), t, f64(out))
-    _good(bad, args)
+    _good(bad, "log_softmax", args)
     return out
 
 
 @_twin
 def log_softmax_backward(dlogp, logp, temperature=1.0):
-    args = arguments.log_softmax_backward(dlogp, logp, temperature)
+    args = (dlogp, logp, temperature)
+    if not (plain(logp, 2) and matrix(dlogp, logp) and hot(temperature)):
+        args = arguments.log_softmax_backward(*args)
     cdef cnp.ndarray dl = args[0], l = args[1]
     cdef double t = args[2]
     cdef int64_t N = l.shape[0], V = l.shape[1]
@@ -214,7 +231,9 @@ def log_softmax_backward(dlogp, logp, temperature=1.0):
 
 @_twin
 def chosen_logp(logits, target, temperature=1.0):
-    args = arguments.chosen_logp(logits, target, temperature)
+    args = (logits, target, temperature)
+    if not (plain(logits, 2) and targets(target, logits) and hot(temperature)):
+        args = arguments.chosen_logp(*args)
     cdef cnp.ndarray x = args[0], chosen = args[1]
     cdef double t = args[2]
     cdef int64_t N = x.shape[0], V = x.shape[1], bad
@@ -225,13 +244,17 @@ def chosen_logp(logits, target, temperature=1.0):
     else:
         with nogil:
             bad = K.chosen_logp_f64(N, V, f64(x), i64(chosen), t, f64(logp), f64(entropy), f64(stats))
-    _good(bad, args)
+    _good(bad, "chosen_logp", args)
     return logp, entropy, stats
 
 
 @_twin
 def chosen_logp_backward(dlogp, dentropy, logits, target, entropy, stats, temperature=1.0):
-    args = arguments.chosen_logp_backward(dlogp, dentropy, logits, target, entropy, stats, temperature)
+    args = (dlogp, dentropy, logits, target, entropy, stats, temperature)
+    if not (plain(logits, 2) and targets(target, logits) and hot(temperature) and column(dlogp, logits)
+            and column(dentropy, logits) and column(entropy, logits) and like(stats, logits, 2)
+            and length(stats, 0) == length(logits, 0) and length(stats, 1) == 2):
+        args = arguments.chosen_logp_backward(*args)
     cdef cnp.ndarray dl = args[0], de = args[1], x = args[2], chosen = args[3], h = args[4], s = args[5]
     cdef double t = args[6]
     cdef int64_t N = x.shape[0], V = x.shape[1]
@@ -262,7 +285,11 @@ def draw(probs, u):
 
 @_twin
 def sample(logits, u, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
-    args = arguments.sample(logits, u, temperature, top_k, top_p, min_p)
+    args = (logits, u, temperature, top_k, top_p, min_p)
+    if not (plain(logits, 2) and fractions(u, logits) and hot(temperature)
+            and type(top_k) is int and 0 <= top_k <= 1 << 40 and type(top_p) is float and 0 < <double>top_p <= 1
+            and type(min_p) is float and 0 <= <double>min_p <= 1):
+        args = arguments.sample(*args)
     cdef cnp.ndarray x = args[0], uniforms = args[1]
     cdef double t = args[2], p = args[4], least = args[5]
     cdef int64_t k = args[3], N = x.shape[0], V = x.shape[1], bad
@@ -273,7 +300,7 @@ def sample(logits, u, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
     else:
         with nogil:
             bad = K.sample_f64(N, V, f64(x), f64(uniforms), t, k, p, least, i64(ids), f64(logp))
-    _good(bad, args)
+    _good(bad, "sample", args)
     return ids, logp
 
 

@@ -1,53 +1,4 @@
 # The glue of a transformer's kernels, part of _compiled.pyx.
-#
-# The checks in arguments_network.py take longer than a small kernel.  So a call whose arguments are
-# seen at once to be as the kernel wants them goes straight on; every other call goes through those
-# checks, which convert or raise.  The tests make each call both ways.
-
-cdef inline bint plain(a, int ndim):
-    """A C-contiguous float32 or float64 array of so many dimensions, not empty."""
-    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_NDIM(a) == ndim and cnp.PyArray_ISCARRAY_RO(a)
-            and (cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT32 or cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64)
-            and cnp.PyArray_SIZE(a) > 0)
-
-cdef inline bint like(a, x, int ndim):
-    """The same, of x's dtype."""
-    return plain(a, ndim) and cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(x)
-
-cdef inline int64_t length(a, int axis) noexcept:
-    return cnp.PyArray_DIM(a, axis)
-
-cdef inline bint row(a, x):
-    """One entry for each column of x."""
-    return like(a, x, 1) and length(a, 0) == length(x, 1)
-
-cdef inline bint matrix(a, x):
-    """Of the shape of the matrix x."""
-    return like(a, x, 2) and length(a, 0) == length(x, 0) and length(a, 1) == length(x, 1)
-
-cdef inline bint apart(a, b):
-    """No memory in common."""
-    return (cnp.PyArray_BYTES(a) + cnp.PyArray_NBYTES(a) <= cnp.PyArray_BYTES(b)
-            or cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) <= cnp.PyArray_BYTES(a))
-
-cdef inline bint writes(out, x, int64_t rows, int64_t columns):
-    """No array to write into, or a matrix of this shape and x's dtype."""
-    return out is None or (like(out, x, 2) and cnp.PyArray_ISWRITEABLE(out) and length(out, 0) == rows
-                           and length(out, 1) == columns and apart(out, x))
-
-cdef inline bint integers(a):
-    """Some int64s."""
-    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_NDIM(a) == 1 and cnp.PyArray_ISCARRAY_RO(a)
-            and cnp.PyArray_TYPE(a) == cnp.NPY_INT64 and length(a, 0) > 0)
-
-cdef inline bint within(a, int64_t end):
-    """All in [0, end)."""
-    cdef const int64_t *entries = i64(a)
-    cdef int64_t i
-    for i in range(length(a, 0)):
-        if entries[i] < 0 or entries[i] >= end:
-            return False
-    return True
 
 cdef _result(out, tuple shape, like):
     """The array to write into: the caller's, or a new one."""
@@ -71,7 +22,7 @@ def matmul(a, b, transpose_a=False, transpose_b=False, out=None):
     else:
         with nogil:
             bad = K.matmul_f64(rows, columns, inner, f64(x), turn_x, f64(y), turn_y, f64(result))
-    _good(bad, args)
+    _memory(bad)
     return result
 
 
@@ -89,7 +40,7 @@ def attention(qkv, out=None):
     else:
         with nogil:
             bad = K.attention_f64(B, T, H, D, f64(x), f64(result), f64(lse))
-    _good(bad, args)
+    _memory(bad)
     return result, lse
 
 
@@ -105,7 +56,7 @@ def attention_backward(dout, qkv, out, lse, dqkv=None):
     else:
         with nogil:
             bad = K.attention_backward_f64(B, T, H, D, f64(dy), f64(x), f64(y), f64(l), f64(dx))
-    _good(bad, args)
+    _memory(bad)
     return dx
 
 
@@ -122,8 +73,9 @@ cdef inline bint cached(qkv, keys, values):
 @_twin
 def attention_cached(qkv, keys, values, start, out=None):
     args = (qkv, keys, values, start, out)
-    if not (plain(qkv, 5) and length(qkv, 2) == 3 and integers(start) and length(start, 0) == length(qkv, 0) and out is None
-            and cached(qkv, keys, values) and within(start, length(keys, 3) - length(qkv, 1) + 1)):
+    if not (plain(qkv, 5) and length(qkv, 2) == 3 and out is None and cached(qkv, keys, values)
+            and integers(start) and length(start, 0) == length(qkv, 0)
+            and within(start, length(keys, 3) - length(qkv, 1) + 1)):
         args = arguments.attention_cached(*args)
     cdef cnp.ndarray x = args[0], k = args[1], v = args[2], first = args[3]
     cdef int64_t B = x.shape[0], T = x.shape[1], H = x.shape[3], D = x.shape[4], room = k.shape[3], bad
@@ -134,7 +86,7 @@ def attention_cached(qkv, keys, values, start, out=None):
     else:
         with nogil:
             bad = K.attention_cached_f64(B, T, H, D, room, f64(x), f64(k), f64(v), i64(first), f64(result))
-    _good(bad, args)
+    _memory(bad)
     return result
 
 
@@ -167,14 +119,15 @@ def layer_norm_backward(dy, x, gain, stats, out=None):
         args = arguments.layer_norm_backward(*args)
     cdef cnp.ndarray d = args[0], rows = args[1], g = args[2], s = args[3]
     cdef int64_t N = rows.shape[0], C = rows.shape[1], bad
-    cdef cnp.ndarray dx = _result(args[4], (N, C), rows), dgain = np.empty(C, rows.dtype), dbias = np.empty(C, rows.dtype)
+    cdef cnp.ndarray dx = _result(args[4], (N, C), rows)
+    cdef cnp.ndarray dgain = np.empty(C, rows.dtype), dbias = np.empty(C, rows.dtype)
     if single(rows):
         with nogil:
             bad = K.layer_norm_backward_f32(N, C, f32(d), f32(rows), f32(g), f32(s), f32(dx), f32(dgain), f32(dbias))
     else:
         with nogil:
             bad = K.layer_norm_backward_f64(N, C, f64(d), f64(rows), f64(g), f64(s), f64(dx), f64(dgain), f64(dbias))
-    _good(bad, args)
+    _memory(bad)
     return dx, dgain, dbias
 
 
@@ -213,7 +166,7 @@ def bias_gelu_backward(dy, x, bias, exact=False, out=None):
     else:
         with nogil:
             bad = K.bias_gelu_backward_f64(N, C, f64(d), f64(rows), f64(b), is_exact, f64(dx), f64(dbias))
-    _good(bad, args)
+    _memory(bad)
     return dx, dbias
 
 
@@ -247,7 +200,7 @@ def embedding_backward(dout, ids, V, out=None):
     else:
         with nogil:
             bad = K.embedding_backward_f64(N, C, rows, f64(d), i64(chosen), f64(dtable))
-    _good(bad, args)
+    _memory(bad)
     return dtable
 
 

@@ -2,6 +2,7 @@
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,12 @@ def run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         print(f"tour: --out {args.out} is a file; expected a folder", file=sys.stderr)
         return 2
+    index = args.out / "index.html"
+    try:                                        # known now, and not when the ladder has run for a minute
+        args.out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=args.out).close()
+    except OSError as error:
+        return _cannot_write(index, error)
     rows, hint = ledger.table(), ""
     examples = ladder.folder()
     rungs = ladder.rungs(examples) if examples else []
@@ -43,13 +50,16 @@ def run(args: argparse.Namespace) -> int:
         waits = "longer example waits" if left_out == 1 else "longer examples wait"
         hint = f"{left_out} {waits} for python -m rlscratch tour --all." if left_out else ""
     results = ladder.run_all(rungs, quiet=args.quiet)
-    index = args.out / "index.html"
     try:
         page.write(index, page.build(rows, results, hint))
     except OSError as error:
-        print(f"tour: cannot write {index}: {error.strerror}; choose another folder with --out", file=sys.stderr)
-        return 1
+        return _cannot_write(index, error)
     return _report(args, index, rows, results, time.perf_counter() - start)
+
+
+def _cannot_write(index: Path, error: OSError) -> int:
+    print(f"tour: cannot write {index}: {error.strerror}; choose another folder with --out", file=sys.stderr)
+    return 1
 
 
 def _report(args: argparse.Namespace, index: Path, rows: Sequence[Row], results: Sequence[Result],

@@ -66,21 +66,23 @@ class Run:
     args    with the options of add_arguments
     name    of the command
     config  every choice that the run's numbers depend on, by the name of its option; JSON types
+    command  as the user gives it; None: train NAME
 
     After a resume, `arrays` and `facts` are what `save` was given last; otherwise both are empty.
     Raises ValueError for a folder that already holds a run, or one to resume that holds none or another.
     """
 
-    def __init__(self, args: argparse.Namespace, name: str, config: dict[str, Any]) -> None:
+    def __init__(self, args: argparse.Namespace, name: str, config: dict[str, Any],
+                 command: str | None = None) -> None:
         self.save_every = check.integer(1, **{"--save-every": args.save_every})
         self.quiet, self.json = args.quiet, args.json
-        self.config = {"command": f"train {name}", **config}
+        self.config = {"command": command or f"train {name}", **config}
         self.folder = _existing(args.run_dir, name) if args.resume else _new(args.run_dir, name)
         self.arrays: dict[str, Array] = {}
         self.facts: dict[str, Any] = {}
         if args.resume:
             self._agree()
-            self._load()
+            self._forget(after=self._load())
         else:
             self._write("config.json", {**self.config, "version": __version__})
 
@@ -89,10 +91,14 @@ class Run:
         return tqdm(total=total, initial=done, unit=unit, desc=self.config["command"], file=sys.stderr,
                     disable=self.quiet, dynamic_ncols=True)
 
-    def save(self, step: int, arrays: dict[str, Array], facts: dict[str, Any], **figures: Any) -> None:
-        """Add a line to the metrics, then replace the state: in this order, no state is without its line."""
+    def record(self, step: int, **figures: Any) -> None:
+        """Add a line to the metrics."""
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
+
+    def save(self, step: int, arrays: dict[str, Array], facts: dict[str, Any], **figures: Any) -> None:
+        """Add a line to the metrics, then replace the state: in this order, no state is without its line."""
+        self.record(step, **figures)
 
         def write(part: Path) -> None:
             with open(part, "wb") as file:
@@ -119,8 +125,9 @@ class Run:
                 option = key if key == "command" else f"--{key.replace('_', '-')}"
                 check.fail(option, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
 
-    def _load(self) -> None:
-        state, metrics = self.folder / "state.npz", self.folder / "metrics.jsonl"
+    def _load(self) -> int:
+        """Take up the last state; its step, or -1 if there is none."""
+        state = self.folder / "state.npz"
         if state.exists():                                  # killed before its first save, a run begins again
             try:
                 with open(state, "rb") as file, np.load(file) as saved:
@@ -128,8 +135,13 @@ class Run:
                     self.facts = json.loads(saved["facts"].item())
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as damage:
                 check.fail(str(state), str(damage), "a state that this command saved; start anew in another --run-dir")
+        return self.facts.get("step", -1)
+
+    def _forget(self, after: int) -> None:
+        """Drop the metrics that are younger than the state."""
+        metrics = self.folder / "metrics.jsonl"
         if metrics.exists():
-            kept = _until(self.facts.get("step", -1), metrics.read_text("utf-8"))
+            kept = _until(after, metrics.read_text("utf-8"))
             write_atomic(metrics, lambda part: part.write_text(kept, "utf-8"))
 
 
@@ -146,6 +158,8 @@ def _numbered(name: str) -> "itertools.chain[Path]":
 def _new(run_dir: str | None, name: str) -> Path:
     if run_dir is not None:
         folder = Path(run_dir)
+        if folder.exists() and not folder.is_dir():
+            check.fail("--run-dir", run_dir, "a folder; this is a file")
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "config.json").exists():
             check.fail("--run-dir", run_dir, "a folder that holds no run yet; --resume continues the one in it")

@@ -1,0 +1,173 @@
+"""The kernels of a transformer, beside NumPy and, if installed, PyTorch.
+
+    python -m benchmarks.kernels [--quick]
+
+Each side runs in a process of its own, because two thread pools in one starve each other, and sides
+take turns.  In a turn each case runs for a while untimed, then timed; a figure is the median over
+turns.  All in float32, results into buffers where a side can.  NumPy's side is what one would write
+with it: its BLAS for products, whole-array expressions for the rest (the twins of the kernels).
+"""
+import argparse
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rlscratch import kernels
+from rlscratch.kernels import reference
+from rlscratch.report.table import table
+
+TITLE = "Kernels, microseconds a call"
+LEAST = 0.7             # of the speed of NumPy's BLAS, in the least favourable of the large square products
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+# M, N, K, transpose_a, transpose_b: squares, then a layer's products in training, a weight's gradient, decoding
+PRODUCTS = [*((n, n, n, False, False) for n in (64, 128, 256, 512, 1024, 1536)), (2048, 384, 128, False, False),
+            (128, 512, 2048, True, False), (2048, 128, 512, False, True), (1, 1536, 384, False, False),
+            (8, 1536, 384, False, False), (64, 1536, 384, False, False)]
+B, T, H, D, V = 32, 64, 4, 32, 256
+N, C = B * T, H * D
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
+
+
+def product_name(M: int, N: int, K: int, turn_a: bool, turn_b: bool) -> str:
+    return f"({M}, {K}){' turned' * turn_a} x ({K}, {N}){' turned' * turn_b}"
+
+
+def arrays_side(module: Any) -> dict[str, Callable[[], Any]]:
+    """The cases with our kernels, or with their twins in NumPy."""
+    cases = {}
+    for M, N_, K, turn_a, turn_b in PRODUCTS:
+        a, b = normal(*(M, K)[::-1 if turn_a else 1]), normal(*(K, N_)[::-1 if turn_b else 1])
+        out = np.empty((M, N_), np.float32)
+        cases[product_name(M, N_, K, turn_a, turn_b)] = (
+            lambda a=a, b=b, turn_a=turn_a, turn_b=turn_b, out=out: module.matmul(a, b, turn_a, turn_b, out))
+    qkv, x, wide, row, long_row = normal(B, T, 3, H, D), normal(N, C), normal(N, 4 * C), normal(C), normal(4 * C)
+    (out, lse), (_, stats) = module.attention(qkv), module.layer_norm(x, row, row)
+    dqkv, y, wide_y, table_ = np.empty_like(qkv), np.empty_like(x), np.empty_like(wide), normal(V, C)
+    one, cache, start = normal(B, 1, 3, H, D), (normal(B, H, D, T), normal(B, H, T, D)), np.full(B, T - 1)
+    ids, weights = np.random.default_rng(0).integers(0, V, N), [np.abs(normal(1_000_000)) for _ in range(4)]
+    step = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1, "step": 1}
+    return cases | {
+        "attention": lambda: module.attention(qkv, out),
+        "attention, backward": lambda: module.attention_backward(out, qkv, out, lse, dqkv),
+        "attention of one token to a cache": lambda: module.attention_cached(one, *cache, start),
+        "layer norm": lambda: module.layer_norm(x, row, row, out=y),
+        "layer norm, backward": lambda: module.layer_norm_backward(x, x, row, stats, y),
+        "bias + GELU": lambda: module.bias_gelu(wide, long_row, out=wide_y),
+        "bias + GELU, backward": lambda: module.bias_gelu_backward(wide, wide, long_row, out=wide_y),
+        "embedding, backward": lambda: module.embedding_backward(x, ids, V, table_),
+        "AdamW, a million weights": lambda: module.adamw(*weights, **step),
+    }
+
+
+def torch_side() -> dict[str, Callable[[], Any]]:
+    """The cases that PyTorch has as one function; a backward is autograd's, of a graph made before."""
+    import torch
+    from torch.nn import functional
+
+    def backward(y: Any, *inputs: Any) -> Callable[[], Any]:
+        dy = torch.ones_like(y)
+        return lambda: torch.autograd.grad(y, inputs, dy, retain_graph=True)
+
+    def leaf(*shape: int) -> Any:
+        return torch.from_numpy(normal(*shape)).requires_grad_()
+
+    cases = {}
+    for M, N_, K, turn_a, turn_b in PRODUCTS:
+        a, b = (torch.from_numpy(normal(*shape[::-1 if turned else 1]))
+                for shape, turned in (((M, K), turn_a), ((K, N_), turn_b)))
+        a, b, out = a.T if turn_a else a, b.T if turn_b else b, torch.empty(M, N_)
+        cases[product_name(M, N_, K, turn_a, turn_b)] = lambda a=a, b=b, out=out: torch.mm(a, b, out=out)
+    qkv, x, wide, row, long_row, ids = (leaf(B, T, 3, H, D), leaf(N, C), leaf(N, 4 * C), leaf(C), leaf(4 * C),
+                                        torch.from_numpy(np.random.default_rng(0).integers(0, V, N)))
+    attend = functional.scaled_dot_product_attention
+    calls = {
+        "attention": (lambda: attend(*qkv.permute(2, 0, 3, 1, 4), is_causal=True), qkv),
+        "layer norm": (lambda: functional.layer_norm(x, (C,), row, row), x, row),
+        "bias + GELU": (lambda: functional.gelu(wide + long_row, approximate="tanh"), wide, long_row),
+    }
+    for what, (call, *inputs) in calls.items():
+        cases[what] = torch.no_grad()(call)
+        cases[f"{what}, backward"] = backward(call(), *inputs)
+    words, weight = leaf(V, C), leaf(1_000_000)
+    cases["embedding, backward"] = backward(functional.embedding(ids, words), words)
+    weight.grad = torch.ones_like(weight)
+    cases["AdamW, a million weights"] = torch.optim.AdamW([weight], weight_decay=0.1, fused=True).step
+    return cases
+
+
+SIDES = {"ours": lambda: arrays_side(kernels), "numpy": lambda: arrays_side(reference), "torch": torch_side}
+
+
+def turn(side: str, seconds: float) -> dict[str, float]:
+    """Seconds a call of every case, in this process."""
+    figures = {}
+    for what, call in SIDES[side]().items():
+        end, count = time.perf_counter() + seconds / 2, 0
+        while time.perf_counter() < end or not count:
+            call()
+            count += 1
+        begin = time.perf_counter()
+        for _ in range(count):
+            call()
+        figures[what] = (time.perf_counter() - begin) / count
+    return figures
+
+
+def measure(quick: bool = False) -> dict:
+    """{"title", "rows": [{"what", "ours", "numpy", "times", ...}], "bar": {"what", "value", "least", "met"}}."""
+    sides = ["ours", "numpy", *["torch"] * HAS_TORCH]
+    turns = {side: [] for side in sides}
+    for _ in range(3 if quick else 9):
+        for side in sides:
+            command = [sys.executable, "-m", "benchmarks.kernels", "--turn", side, "0.03" if quick else "0.1"]
+            turns[side].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    median = {side: {what: statistics.median(t[what] for t in turns[side]) for what in turns[side][0]}
+              for side in sides}
+    rows = []
+    for what, ours in median["ours"].items():
+        ratios = [n[what] / o[what] for n, o in zip(turns["numpy"], turns["ours"], strict=True)]
+        rows.append({"what": what, "ours": round(1e6 * ours, 1), "numpy": round(1e6 * median["numpy"][what], 1),
+                     "times": round(median["numpy"][what] / ours, 2),
+                     "range": f"{min(ratios):.2f}..{max(ratios):.2f}"})
+        if HAS_TORCH:
+            there = median["torch"].get(what)
+            rows[-1] |= {"torch": round(1e6 * there, 1), "times torch": round(there / ours, 2)} if there else {
+                "torch": "-", "times torch": "-"}
+    least = min((row for row in rows if row["what"] in LARGE), key=lambda row: row["times"])
+    return {"title": TITLE + ("" if HAS_TORCH else "; PyTorch is not installed, so NumPy alone is beside it"),
+            "rows": rows, "bar": {"what": f"{least['what']} against NumPy's BLAS", "value": least["times"],
+                                  "least": LEAST, "met": least["times"] >= LEAST}}
+
+
+LARGE = {product_name(n, n, n, False, False) for n in (512, 1024, 1536)}
+
+
+def main() -> int:
+    """Print the table, or run one side's turn for `measure`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description="Kernels beside NumPy's.",
+                                     epilog="example: python -m benchmarks.kernels --quick")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; figures are rougher")
+    parser.add_argument("--turn", nargs=2, metavar=("SIDE", "SECONDS"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.turn:
+        print(json.dumps(turn(args.turn[0], float(args.turn[1]))))
+        return 0
+    result = measure(args.quick)
+    print(f"{result['title']}\n\n{table(list(result['rows'][0]), [list(row.values()) for row in result['rows']])}")
+    bar = result["bar"]
+    print(f"\n{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {'met' if bar['met'] else 'MISSED'}")
+    return 0 if bar["met"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+"""rlscratch pretrain: the training of train.language.pretrain, and when it ends its learning curve."""
+import argparse
+import sys
+
+from rlscratch.report import curves
+from rlscratch.train.language import pretrain
+
+add_arguments = pretrain.add_arguments
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, save, print, draw; 0.  Raises ValueError or TypeError for bad arguments."""
+    path = curves.pretraining(pretrain.train(args).folder)
+    if not args.quiet:
+        print(f"learning curve: {path}", file=sys.stderr)
+    return 0

@@ -1,0 +1,119 @@
+"""A trained model's answers to a prompt.
+
+    rlscratch sample --run-dir runs/pretrain --prompt "The while statement" --temperature 0.8 --top-p 0.95
+    rlscratch sample --prompt "The" --beams 4                      the likeliest continuations
+    rlscratch sample --run-dir gpt2 --prompt "The capital of Georgia is" --temperature 0
+
+The folder is that of a run, or one that transformers wrote for GPT-2 (config.json, model.safetensors and
+the tokenizer's vocab.json and merges.txt).  Special tokens of the tokenizer end an answer.
+"""
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlscratch import check, checkpoint
+from rlscratch.bpe import Tokenizer
+from rlscratch.cli.tokenize import tokenizer_of
+from rlscratch.generate import beam_search, generate
+from rlscratch.processors import ORDERS
+from rlscratch.train.run import UNSAID
+from rlscratch.transformer import Transformer
+
+LONGEST = 200       # tokens of an answer where nobody asked for another number
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `rlscratch sample`."""
+    parser.add_argument("--run-dir", type=Path, default=Path("runs/pretrain"), metavar="FOLDER",
+                        help="a run's folder, or a GPT-2 of Hugging Face")
+    parser.add_argument("--tokenizer", type=Path, metavar="FOLDER",
+                        help=f"where the tokenizer is, if not in that folder{UNSAID}")
+    parser.add_argument("--prompt", default="\n", help=f"what the model goes on from (default: a line break){UNSAID}")
+    parser.add_argument("--n", type=int, default=1, metavar="N", help="number of answers")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N",
+                        help=f"longest answer (default: what the context has room for, at most {LONGEST}){UNSAID}")
+    parser.add_argument("--stop", nargs="+", default=[], metavar="TOKEN",
+                        help=f"tokens that end an answer, too{UNSAID}")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same answers")
+    parser.add_argument("--quiet", action="store_true", help="no speed on standard error")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    group = parser.add_argument_group("the knobs")
+    group.add_argument("--temperature", type=float, default=1.0, metavar="T",
+                       help="below 1 careful, above 1 wild, 0 the likeliest token")
+    group.add_argument("--top-k", type=int, metavar="K", help=f"only the K likeliest tokens{UNSAID}")
+    group.add_argument("--top-p", type=float, metavar="P", help=f"only the likeliest that hold P of the mass{UNSAID}")
+    group.add_argument("--min-p", type=float, metavar="P", help=f"only those with P times the largest{UNSAID}")
+    group.add_argument("--repetition-penalty", type=float, default=1.0, metavar="C",
+                       help="above 1, tokens of the text so far become less likely")
+    group.add_argument("--order", choices=tuple(ORDERS), default="document", help="order of penalty and top-k")
+    group.add_argument("--beams", type=int, metavar="B",
+                       help=f"search for the B best answers instead of sampling{UNSAID}")
+    group.add_argument("--length-penalty", type=float, default=1.0, metavar="A",
+                       help="beams are ranked by log-probability / length^A")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, sample, print; 0.  Raises ValueError or TypeError for bad arguments."""
+    check.integer(1, **{"--n": args.n})
+    check.integer(0, **{"--seed": args.seed})
+    model = model_of(args.run_dir)
+    tokenizer = tokenizer_of(args.tokenizer or args.run_dir)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        check.fail("the vocabulary of the tokenizer", tokenizer.vocab_size,
+                   f"at most {model.config.vocab_size} tokens, as the model has")
+    prompt, stop = tokenizer.encode(args.prompt), _stop(tokenizer, args.stop)
+    if not prompt:
+        check.fail("--prompt", args.prompt, "at least one token; a model continues something")
+    length = args.max_new_tokens
+    if length is None:
+        length = max(1, min(LONGEST, model.config.context - len(prompt)))
+    begin = time.perf_counter()
+    rollout, scores = _answers(args, model, prompt, {"max_new_tokens": length, "stop": stop})
+    seconds = time.perf_counter() - begin
+    answers = [{"text": tokenizer.decode(answer[:-1] if finished else answer), "ids": answer, "reason": reason,
+                "logp": row.sum().item(), **({} if scores is None else {"score": scores[i].item()})}
+               for i, (answer, finished, reason, row) in enumerate(
+                   zip(rollout.answers, rollout.finished, rollout.reasons, rollout.logp, strict=True))]
+    if args.json:
+        print(json.dumps({"prompt": args.prompt, "answers": answers, "seconds": round(seconds, 3)}))
+    else:
+        print("\n\n".join(args.prompt + answer["text"] for answer in answers))
+    if not args.quiet:
+        count = int(rollout.mask.sum())
+        print(f"{count} tokens in {seconds:.2f} s, {count / seconds:,.0f} tokens/s; the answers ended by "
+              + ", ".join(rollout.reasons), file=sys.stderr)
+    return 0
+
+
+def model_of(folder: Path) -> Transformer:
+    """The model of a run, or of a folder that transformers wrote."""
+    if (folder / checkpoint.INDEX).exists() or not (folder / "config.json").exists():
+        return checkpoint.load(folder).model
+    return checkpoint.from_huggingface(folder)
+
+
+def _stop(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
+    """Ids of the special tokens, and of texts that are one token each."""
+    ids = list(tokenizer.special_tokens.values())
+    for text in texts:
+        one = tokenizer.encode(text)
+        if len(one) != 1:
+            check.fail("--stop", text, f"a text that is one token; this is {len(one)}")
+        ids += one
+    return ids
+
+
+def _answers(args: argparse.Namespace, model: Transformer, prompt: list[int], options: dict[str, Any]) -> tuple:
+    """The rollout, and the beams' scores if it is a search."""
+    if args.beams is not None:
+        found = beam_search(model, prompt, beams=args.beams, length_penalty=args.length_penalty, **options)
+        return found.rollout, found.scores
+    rollout = generate(
+        model, [prompt] * args.n, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p, min_p=args.min_p,
+        repetition_penalty=args.repetition_penalty, order=args.order, rng=np.random.default_rng(args.seed), **options)
+    return rollout, None

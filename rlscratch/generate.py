@@ -1,0 +1,139 @@
+"""Sampling answers from a language model.
+
+    read the prompts, keep what attention needs of them (the cache)
+    until every answer has ended:
+        distribution of the next token  ->  temperature, filters, penalty  ->  one token a row
+        a row whose token was a stop token, or its last, leaves the batch; the others take one step
+
+Same seed, same tokens.  Answer i reads uniforms from a stream of its own and rows of the model do not
+depend on their neighbours, so with the compiled core an answer is the same, bit for bit, alone or in
+any batch, next to rows that end early or late.  On NumPy, whose matrix products round otherwise in
+other batches, logits agree to rounding, and tokens do unless a uniform lies that close to a boundary.
+
+A stream gives max_new_tokens uniforms whether or not they are used, so what it gives next does not
+depend on how long the answer became.
+
+`logp` is the log-probability under the distribution that was drawn from, the temperature and all
+filters included; at temperature 0 it is 0.  Training samples with a temperature alone, and there it
+is Transformer.logp at that temperature.
+
+Any model will do that has config.vocab_size, config.context, start and step as rlscratch.transformer
+has them.
+
+Source: document 003, "How This Works in Code", whose loop forms the logits of the whole text anew for
+        each token; here the cache spares that.
+Leaves out: speculative decoding, rows that join a running batch.
+"""
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlscratch import check, processors
+from rlscratch.beam import Beams, beam_search
+from rlscratch.check import Array
+from rlscratch.rollout import Rollout, assemble, checked_prompt, checked_prompts, checked_stop, streams
+
+__all__ = ["Beams", "BestOf", "Rollout", "beam_search", "best_of_n", "generate"]
+
+
+def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, temperature: float = 1.0,
+             top_k: int | None = None, top_p: float | None = None, min_p: float | None = None,
+             repetition_penalty: float = 1.0, stop: Sequence[int] = (),
+             rng: np.random.Generator | Sequence[np.random.Generator] | None = None, order: str = "document",
+             pad: int | None = None) -> Rollout:
+    """One answer to each prompt.
+
+    model           a Transformer
+    prompts         B lists of token ids, of any lengths
+    max_new_tokens  >= 1    of an answer; the longest prompt and as many must fit into the context
+    temperature, top_k, top_p, min_p, repetition_penalty, order
+                    as in processors.checked; the penalty counts what is in the prompt, too
+    stop            token ids that end an answer and belong to it
+    rng             one Generator, from which each prompt's stream is spawned by its place, or one a
+                    prompt; temperature 0 needs none
+    pad             id to fill up rows with, no stop token; None: the lowest possible
+
+    Raises ValueError or TypeError, before anything is drawn, for what does not fit.
+    """
+    prompts = checked_prompts(model, prompts, max_new_tokens)
+    knobs = processors.checked(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+                               repetition_penalty=repetition_penalty, order=order)
+    stops, pad = checked_stop(model, stop, pad)
+    B, N = len(prompts), max_new_tokens
+    if temperature == 0 and rng is None:
+        uniforms = np.zeros((B, N))
+    else:
+        uniforms = np.stack([stream.random(N) for stream in streams(rng, B)])
+
+    logits, cache = _start(model, prompts, N)
+    # A row's prompt, filled up with its own first token so that no other id counts as seen; then its answer.
+    T = max(map(len, prompts))
+    text = np.stack([np.r_[prompt, np.full(T - len(prompt) + N, prompt[0])] for prompt in prompts])
+    logp, counts, finished = np.zeros((B, N), logits.dtype), np.full(B, N), np.zeros(B, bool)
+    rows = np.arange(B)                                     # whose answers the rows of the cache are
+    for n in range(N):
+        previous = text[rows, :T + n] if repetition_penalty != 1 else text      # read by the penalty alone
+        ids, logp[rows, n] = processors.sample(logits, uniforms[rows, n], previous, **knobs)
+        text[rows, T + n] = ids
+        ended = stops[ids]
+        if ended.any():
+            counts[rows[ended]], finished[rows[ended]] = n + 1, True
+            cache, rows, ids = _leave(cache, rows, ids, ended)
+        if n + 1 == N or not len(rows):
+            break
+        logits = model.step(cache, ids)
+    return assemble(prompts, text[:, T:], logp, counts, finished, pad)
+
+
+def _start(model: Any, prompts: list[Array], max_new_tokens: int) -> tuple[Array, Any]:
+    """Logits after each prompt, (B, V), and the cache.  A prompt that comes several times is read once."""
+    places = {prompt.tobytes(): i for i, prompt in enumerate(prompts)}
+    different = [prompts[i] for i in places.values()]
+    lengths = np.array([len(prompt) for prompt in different])
+    padded = np.stack([np.r_[prompt, np.zeros(lengths.max() - len(prompt), np.int64)] for prompt in different])
+    logits, cache = model.start(padded, lengths, room=int(lengths.max()) + max_new_tokens)
+    if len(different) == len(prompts):
+        return logits, cache
+    number = dict(zip(places, range(len(places)), strict=True))
+    index = np.array([number[prompt.tobytes()] for prompt in prompts])
+    return logits[index], cache.rows(index)
+
+
+def _leave(cache: Any, rows: Array, ids: Array, ended: Array) -> tuple[Any, Array, Array]:
+    """The batch without the rows that ended; the last rows move to their places, the others stay where they are."""
+    kept = np.flatnonzero(~ended)
+    count = len(kept)
+    holes, movers = np.flatnonzero(ended[:count]), kept[kept >= count]
+    for array in (*cache.keys, *cache.values, cache.lengths, rows, ids):
+        array[holes] = array[movers]
+    return cache.rows(slice(count)), rows[:count], ids[:count]
+
+
+# ---------------------------------------------------------------- best of n
+
+class BestOf(NamedTuple):
+    """The answer with the highest score, the first among equals, and all of them."""
+
+    answer: list[int]
+    score: float
+    scores: Array       # (n,)
+    rollout: Rollout    # n rows
+
+
+def best_of_n(model: Any, prompt: Sequence[int], n: int, score: Callable[[list[int]], float],
+              **options: Any) -> BestOf:
+    """n answers to one prompt, and the best of them.
+
+    score    the answer's token ids, its stop token included -> a finite number, higher is better
+    options  of generate: max_new_tokens and rng, at least
+
+    The expected best score is distribution.best_of_n of the answers' probabilities and scores.
+    """
+    check.integer(1, n=n)
+    checked_prompt(model, options.get("max_new_tokens", 1), prompt=prompt)
+    rollout = generate(model, [prompt] * n, **options)
+    scores = np.array([check.number(**{f"score of answer {i}": score(answer)})
+                       for i, answer in enumerate(rollout.answers)])
+    best = int(scores.argmax())
+    return BestOf(rollout.answers[best], scores[best].item(), scores, rollout)

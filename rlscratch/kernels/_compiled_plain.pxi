@@ -1,0 +1,79 @@
+# Arguments that need no conversion, part of _compiled.pyx.
+#
+# The checks in arguments.py take longer than a small kernel.  So a call whose arguments are seen at
+# once to be as the kernel wants them goes straight on; every other call goes through those checks,
+# which convert or raise.  Each function below says what it has seen, never what is wrong.
+
+cdef inline bint plain(a, int ndim):
+    """A C-contiguous float32 or float64 array of so many dimensions, not empty."""
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_NDIM(a) == ndim and cnp.PyArray_ISCARRAY_RO(a)
+            and (cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT32 or cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64)
+            and cnp.PyArray_SIZE(a) > 0)
+
+cdef inline bint like(a, x, int ndim):
+    """The same, of x's dtype."""
+    return plain(a, ndim) and cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(x)
+
+cdef inline bint doubles(a, int64_t n):
+    """n float64s."""
+    return plain(a, 1) and cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64 and length(a, 0) == n
+
+cdef inline bint fractions(u, x):
+    """One number in [0, 1) for each row of x."""
+    cdef const double *entries
+    cdef int64_t i
+    if not doubles(u, length(x, 0)):
+        return False
+    entries = f64(u)
+    for i in range(length(u, 0)):
+        if not 0 <= entries[i] < 1:
+            return False
+    return True
+
+cdef inline bint hot(temperature):
+    """A float that is a temperature."""
+    return type(temperature) is float and 1e-30 <= <double>temperature < 1e300
+
+cdef inline bint column(a, x):
+    """One entry for each row of x."""
+    return like(a, x, 1) and length(a, 0) == length(x, 0)
+
+cdef inline bint targets(ids, x):
+    """One column of x for each row."""
+    return integers(ids) and length(ids, 0) == length(x, 0) and within(ids, length(x, 1))
+
+cdef inline int64_t length(a, int axis) noexcept:
+    return cnp.PyArray_DIM(a, axis)
+
+cdef inline bint row(a, x):
+    """One entry for each column of x."""
+    return like(a, x, 1) and length(a, 0) == length(x, 1)
+
+cdef inline bint matrix(a, x):
+    """Of the shape of the matrix x."""
+    return like(a, x, 2) and length(a, 0) == length(x, 0) and length(a, 1) == length(x, 1)
+
+cdef inline bint apart(a, b):
+    """No memory in common."""
+    return (cnp.PyArray_BYTES(a) + cnp.PyArray_NBYTES(a) <= cnp.PyArray_BYTES(b)
+            or cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) <= cnp.PyArray_BYTES(a))
+
+cdef inline bint writes(out, x, int64_t rows, int64_t columns):
+    """No array to write into, or a matrix of this shape and x's dtype."""
+    return out is None or (like(out, x, 2) and cnp.PyArray_ISWRITEABLE(out) and length(out, 0) == rows
+                           and length(out, 1) == columns and apart(out, x))
+
+cdef inline bint integers(a):
+    """Some int64s."""
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_NDIM(a) == 1 and cnp.PyArray_ISCARRAY_RO(a)
+            and cnp.PyArray_TYPE(a) == cnp.NPY_INT64 and length(a, 0) > 0)
+
+cdef inline bint within(a, int64_t end):
+    """All in [0, end)."""
+    cdef const int64_t *entries = i64(a)
+    cdef int64_t i
+    for i in range(length(a, 0)):
+        if entries[i] < 0 or entries[i] >= end:
+            return False
+    return True
+

@@ -1,0 +1,149 @@
+"""What a task is: prompts, a reward for an answer, and whether the answer is right.
+
+Every method of training meets its task in this shape.  The reward is what training maximises;
+`check` is what held-out accuracy counts, a question with yes or no for an answer.
+
+A reward function is written by hand or learned, and it may break in the middle of a run: it
+divides by the length of an empty answer, or a model behind it overflows.  A NaN that enters a
+gradient ruins every parameter and says nothing of where it came from.  So each call is checked,
+and the first answer that has no finite reward stops the run with its prompt and its text.
+
+Held-out prompts.  `split` decides by the text of a prompt alone, from its hash: the same prompt
+lies on the same side in every run, and adding prompts never moves one across.
+
+Leaves out: where prompts come from, and what judges an answer (each task's own module).
+"""
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+
+LONGEST = 200                                       # characters of a prompt or an answer in a message
+
+
+class RewardError(ValueError):
+    """A task's own function failed on an answer; the message shows the prompt and the answer."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Frozen; both functions are kept in a form that checks what they return.
+
+    name      as --task has it
+    prompts   what is asked in training, at least one
+    reward    (prompt, answer) -> a finite number, in units of reward
+    check     (prompt, answer) -> True if the answer is right
+    answers   every answer there is, where they can be listed; empty: any text
+    held_out  prompts that are never trained on, may be empty
+
+    Raises ValueError or TypeError for prompts or answers that are not texts or come twice, and for a
+    prompt on both sides.  The functions raise RewardError, a ValueError.
+
+    >>> sums = Task("sums", ("1+1=",), lambda prompt, answer: -abs(int(answer) - 2),
+    ...             lambda prompt, answer: answer == "2")
+    >>> sums.reward("1+1=", "5"), sums.check("1+1=", "2")
+    (-3.0, True)
+    >>> sums.reward("1+1=", "two")
+    Traceback (most recent call last):
+    ...
+    rlscratch.tasks.task.RewardError: the reward of the answer 'two' to the prompt '1+1=' is an error, \
+ValueError: invalid literal for int() with base 10: 'two'; expected a finite number
+    """
+
+    name: str
+    prompts: tuple[str, ...]
+    reward: Callable[[str, str], float]
+    check: Callable[[str, str], bool]
+    answers: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        prompts, answers, held_out = (_texts(name, getattr(self, name)) for name in ("prompts", "answers", "held_out"))
+        if not prompts:
+            check.fail("prompts", prompts, "at least one")
+        if both := sorted(set(prompts) & set(held_out)):
+            check.fail("held_out", both[0], "prompts that are not trained on")
+        for name, value in dict(prompts=prompts, answers=answers, held_out=held_out,
+                                reward=_checked("reward", self.reward, "a finite number", _finite),
+                                check=_checked("check", self.check, "True or False", _boolean)).items():
+            object.__setattr__(self, name, value)       # the one way into a frozen dataclass
+
+    def rewards(self, prompts: Sequence[str], answers: Sequence[str]) -> Array:
+        """The reward of each answer to the prompt beside it, float64."""
+        return np.array([self.reward(p, a) for p, a in zip(prompts, answers, strict=True)])
+
+    def accuracy(self, prompts: Sequence[str], answers: Sequence[str]) -> float:
+        """The share of answers that are right, each to the prompt beside it."""
+        check.positive(**{"the number of answers": len(answers)})
+        return sum(self.check(p, a) for p, a in zip(prompts, answers, strict=True)) / len(answers)
+
+
+def split(prompts: Iterable[str], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Prompts to train on, and about `share` of them held out: by each one's text, whatever the others are.
+
+    share  in (0, 1]
+
+    >>> train, held_out = split([f"{a}+{b}=" for a in range(10) for b in range(10)], 1/4)
+    >>> len(train), len(held_out), "3+4=" in held_out
+    (82, 18, False)
+    """
+    share = check.fraction(share=share)
+    sides: tuple[list[str], list[str]] = [], []
+    for prompt in _texts("prompts", prompts):
+        place = int.from_bytes(hashlib.blake2b(prompt.encode(), digest_size=8).digest(), "big") / 2**64
+        sides[place < share].append(prompt)
+    return tuple(sides[0]), tuple(sides[1])
+
+
+def _texts(name: str, texts: Any) -> tuple[str, ...]:
+    if isinstance(texts, str):
+        check.fail(name, texts, "a sequence of texts", TypeError)
+    texts, seen = tuple(texts), set()
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            check.fail(f"{name}[{i}]", text, "a text", TypeError)
+        if text in seen:
+            check.fail(f"{name}[{i}]", text, "texts that differ")
+        seen.add(text)
+    return texts
+
+
+def _checked(what: str, function: Any, expected: str, convert: Callable[[Any], Any]) -> Callable[[str, str], Any]:
+    """The function, with its failures and what is not `expected` turned into RewardErrors."""
+    if not callable(function):
+        check.fail(what, function, "a function of a prompt and an answer", TypeError)
+
+    def call(prompt: str, answer: str) -> Any:
+        def wrong(found: str) -> RewardError:
+            return RewardError(f"the {what} of the answer {_shown(answer)} to the prompt {_shown(prompt)} is {found}; "
+                               f"expected {expected}")
+        try:
+            value = function(prompt, answer)
+        except RewardError:
+            raise                                       # already says all this
+        except Exception as error:
+            raise wrong(f"an error, {type(error).__name__}: {error}") from error
+        try:
+            return convert(value)
+        except (TypeError, ValueError):
+            raise wrong(_shown(value)) from None
+
+    return call
+
+
+def _finite(value: Any) -> float:
+    return check.number(value=value)
+
+
+def _boolean(value: Any) -> bool:
+    return bool(check.one_of((True, False), value=value.item() if isinstance(value, np.bool_) else value))
+
+
+def _shown(value: object) -> str:
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= LONGEST else text[:LONGEST - 3] + "..."

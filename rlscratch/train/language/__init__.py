@@ -1,0 +1,1 @@
+"""Training the transformer: loops over rlscratch.formulas, a command each."""

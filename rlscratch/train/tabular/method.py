@@ -1,0 +1,167 @@
+"""A tabular method as data, and what all of them share: the loop, the options, the command.
+
+A method is two functions.  `initial` makes the tables, `step` turns tables into better ones:
+
+    tables          = initial(world, rng, **settings)
+    tables, figures = step(world, tables, rng, **settings)
+
+Both are pure but for the generator, so tables and the generator's state are all that a run depends
+on: saved together, they resume bit for bit.  A step that fails, for a reward that is no number say,
+leaves the last save as it is.
+
+Settings are named once, as Choices: with a default for lakes and one for bandits, whose rewards
+and lengths have nothing in common, with the check and the text of the option.
+"""
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.formulas.distribution import entropy, softmax
+from rlscratch.train import run as runs
+from rlscratch.train.tabular import worlds
+from rlscratch.train.tabular.worlds import World
+
+Tables = dict[str, Array]
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting, an option of the command.
+
+    name    as an argument of step; the option has dashes
+    lake, bandit  its defaults
+    help    one line
+    holds   a check: holds(**{"--name": value}) raises unless the value will do; None if options does
+    options the values there are, for a setting that is a word
+    """
+
+    name: str
+    lake: Any
+    bandit: Any
+    help: str
+    holds: Callable[..., Any] | None = None
+    options: tuple[str, ...] | None = None
+
+    @property
+    def option(self) -> str:
+        """The name on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def checked(self, value: Any) -> Any:
+        """The value, if it will do.  Raises ValueError or TypeError naming the option."""
+        named = {self.option: value}
+        return self.holds(**named) if self.holds else check.one_of(self.options or (False, True), **named)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: the functions that the module's docstring speaks of, and how the command offers them.
+
+    name     of the command
+    choices  the settings of initial and step
+    steps    default number of steps, by task
+    initial  (world, rng, **settings) -> tables, with the policy under "logits"
+    step     (world, tables, rng, **settings) -> tables, figures
+    report   (world, tables, settings) -> the final figures
+    """
+
+    name: str
+    choices: tuple[Choice, ...]
+    steps: dict[str, int]
+    initial: Callable[..., Tables]
+    step: Callable[..., tuple[Tables, Figures]]
+    report: Callable[[World, Tables, dict[str, Any]], Figures]
+
+    def settings(self, world: World, **chosen: Any) -> dict[str, Any]:
+        """Every setting, checked: as chosen, or the default for this kind of world."""
+        known = {choice.name: choice for choice in self.choices}
+        for name in chosen:
+            check.one_of(tuple(known), setting=name)
+        return {name: choice.checked(chosen.get(name, getattr(choice, world.kind))) for name, choice in known.items()}
+
+    def learn(self, world: World, rng: np.random.Generator, **chosen: Any) -> Iterator[tuple[Tables, Figures]]:
+        """Tables and figures after each step, for as long as the caller asks; settings as chosen."""
+        settings = self.settings(world, **chosen)
+        tables = self.initial(world, check.generator(rng=rng), **settings)
+        while True:
+            tables, figures = self.step(world, tables, rng, **settings)
+            yield tables, figures
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """The options of the command."""
+        parser.add_argument("--task", choices=worlds.NAMES, default="frozen-lake", help="what to train on")
+        group = parser.add_argument_group("the learner")
+        for choice in self.choices:
+            group.add_argument(choice.option, dest=choice.name, **_argument(choice))
+        lakes = "".join(f"{n} on {task}, " for task, n in self.steps.items() if task in worlds.LAKES)
+        bandit = next(n for task, n in self.steps.items() if task not in worlds.LAKES)
+        runs.add_arguments(parser, self.name, save_every=50, explain_steps=f"{lakes}{bandit} on a bandit")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """The command: train, save, print.  Raises ValueError or TypeError for bad arguments."""
+        steps = check.integer(1, **{"--steps": self.steps[args.task] if args.steps is None else args.steps})
+        check.integer(0, **{"--seed": args.seed})
+        world = worlds.make(args.task)
+        given = {c.name: value for c in self.choices if (value := getattr(args, c.name)) is not None}
+        settings = self.settings(world, **given)
+        folder = runs.Run(args, self.name, {"task": args.task, "seed": args.seed, **settings})
+        self._train(folder, world, settings, args.seed, steps)
+        return 0
+
+    def _train(self, folder: runs.Run, world: World, settings: dict[str, Any], seed: int, steps: int) -> None:
+        rng = np.random.default_rng(seed)
+        tables, done, before, begin = folder.arrays, 0, 0.0, time.perf_counter()
+        if tables:
+            done, before = folder.facts["step"], folder.facts["seconds"]
+            rng.bit_generator.state = folder.facts["rng"]
+        else:
+            tables = self.initial(world, rng, **settings)
+        with folder.progress(steps, done) as bar:
+            while done < steps:
+                tables, figures = self.step(world, tables, rng, **settings)
+                done += 1
+                bar.update()
+                if done % folder.save_every == 0 or done == steps:
+                    worth = {world.measure: world.worth(softmax(tables["logits"]))}
+                    bar.set_postfix(worth)
+                    facts = {"rng": rng.bit_generator.state, "seconds": before + time.perf_counter() - begin}
+                    folder.save(done, tables, facts, **figures, **worth)
+        folder.finish({"steps": done, **self.report(world, tables, settings),
+                       "seconds": round(before + time.perf_counter() - begin, 3)})
+
+
+def report(world: World, tables: Tables, settings: dict[str, Any]) -> Figures:
+    """The exact worth of the policy, the best possible, and how much chance is left in the policy.
+
+    policy_entropy  the mean over states in which there is something to decide, in nats
+    """
+    policy = softmax(tables["logits"])
+    figures = {world.measure: world.worth(policy), f"best_{world.measure}": world.best[1],
+               "policy_entropy": entropy(tables["logits"])[~world.mdp.terminal].mean().item()}
+    if world.task is not None and len(world.task.prompts) == 1:
+        figures["probabilities"] = dict(zip(world.task.answers, policy[0].tolist(), strict=True))
+    return figures
+
+
+def _argument(choice: Choice) -> dict[str, Any]:
+    """How argparse is told of a choice; what is not given is None, since the default depends on the task."""
+    same = choice.lake == choice.bandit
+    shown = f"{choice.lake}" if same else f"{choice.lake} on a lake, {choice.bandit} on a bandit"
+    told = {"help": f"{choice.help} (default: {shown}){runs.UNSAID}"}
+    if choice.options:
+        return told | {"choices": choice.options}
+    if isinstance(choice.lake, bool):
+        return told | {"action": argparse.BooleanOptionalAction}
+    return told | {"type": type(choice.lake), "metavar": "N" if isinstance(choice.lake, int) else "X"}
+
+
+def shared_steps(lakes: dict[str, int], bandit: int) -> dict[str, int]:
+    """Default numbers of steps: as given for lakes, one number for every bandit."""
+    return {name: lakes.get(name, bandit) for name in worlds.NAMES}

@@ -1,0 +1,95 @@
+"""What the tabular methods train on, by the name that --task has: four lakes, four bandits.
+
+A world is an MDP to sample from, the table that training starts with, and the one number that says how
+good a policy is.  That number is never estimated: J of an MDP whose rewards are counted as they are,
+with no discount, over the limit of steps.  On a lake, where the goal pays 1, it is the probability of
+reaching the goal in time; on a bandit the expected reward.
+
+The best possible beside it is what a policy without a clock can reach, which is what is trained:
+rlscratch.search finds it among the deterministic ones.
+
+The rewards of a bandit come from its task's own function, one call for each answer, so that a
+function that fails does so in the run, with the prompt and the answer in its message.
+"""
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.mdp import MDP
+from rlscratch.search import best_stationary
+from rlscratch.tasks import bandits
+from rlscratch.tasks.task import Task
+from rlscratch.train.tabular.lake import Lake
+from rlscratch.trajectories import Episodes
+
+LAKES = {"frozen-lake": ("4x4", False), "frozen-lake-slippery": ("4x4", True),
+         "frozen-lake-8x8": ("8x8", False), "frozen-lake-8x8-slippery": ("8x8", True)}
+NAMES = (*LAKES, *bandits.TASKS)
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """One task as tables.
+
+    name     as --task has it
+    mdp      what episodes are drawn from; gamma 1, since the limit of steps bounds every total
+    horizon  steps after which an episode is cut off
+    logits   (S, A)  the policy before training
+    measure  what worth() is called among the figures
+    task     whose reward function pays, or None where the MDP does
+    """
+
+    name: str
+    mdp: MDP
+    horizon: int
+    logits: Array
+    measure: str
+    task: Task | None = None
+
+    @property
+    def kind(self) -> str:
+        """ "lake" or "bandit": which defaults of a method apply."""
+        return "lake" if self.task is None else "bandit"
+
+    def collect(self, policy: Array, episodes: int, rng: np.random.Generator, start: int | None = None) -> Episodes:
+        """N episodes under a policy (S, A), all from state `start` if it is given."""
+        mdp = self.mdp if start is None else replace(self.mdp, start=start)
+        drawn = mdp.simulate(policy, episodes, self.horizon, rng)
+        if self.task is None:
+            return drawn
+        rewards = self.task.rewards([self.task.prompts[s] for s in drawn.states[:, 0]],
+                                    [self.task.answers[a] for a in drawn.actions[:, 0]])
+        return drawn._replace(rewards=rewards[:, None])
+
+    def worth(self, policy: Array) -> float:
+        """The exact measure of a policy (S, A), from the start."""
+        return self.mdp.discounted_return(policy, self.horizon)
+
+    def worth_by_state(self, policy: Array) -> Array:
+        """The same from every state, (S,)."""
+        return self.mdp.evaluate(policy, self.horizon)
+
+    @cached_property
+    def best(self) -> tuple[Array, float]:
+        """The best deterministic policy without a clock, and its worth."""
+        return best_stationary(self.mdp, self.horizon)
+
+
+def make(name: str | Task) -> World:
+    """The world of that name, or of a task with a list of answers.
+
+    >>> make("ice-cream").best[1], round(make("capital-of-france").worth([[.4, .3, .2, .1], [1, 0, 0, 0]]), 2)
+    (10.0, 0.43)
+    """
+    if not isinstance(name, Task):
+        check.one_of(NAMES, task=name)
+    if name in LAKES:
+        lake = Lake(*LAKES[name])
+        return World(name, lake.reaching, lake.horizon, np.zeros(lake.mdp.transition.shape[:2]), "success_probability")
+    task = name if isinstance(name, Task) else bandits.TASKS[name]
+    mdp = bandits.one_step(task)
+    rows = np.tile(np.log(bandits.before(task)), (len(task.prompts), 1))
+    return World(task.name, mdp, 1, np.vstack([rows, np.zeros(rows.shape[1])]), "expected_reward", task)

@@ -1,0 +1,326 @@
+"""What is saved comes back bit for bit; a save that is killed at any moment leaves the one before it.
+
+The kill is played at each place where a save touches the disk: there are few, and each is tried.
+"""
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from safetensors.numpy import load_file, save_file
+
+from rlscratch import checkpoint
+from rlscratch.optim import SGD, AdamW
+from rlscratch.transformer import Config, Transformer
+
+CONFIG = Config(vocab_size=7, context=6, width=8, layers=2, heads=2)
+KINDS = {"tied": {}, "untied": {"tied": False}, "with a head": {"value_head": True}, "exact GELU": {"exact_gelu": True},
+         "other numbers": {"eps": 1e-6, "dropout": 0.1}}
+
+
+def made(seed=0, dtype=np.float32, **changes):
+    rng = np.random.default_rng(seed)
+    model = Transformer(replace(CONFIG, **changes), rng, dtype)
+    for p in model.parameters().values():
+        p.data += rng.normal(0, 0.1, p.shape).astype(dtype)
+    return model
+
+
+def train(model, optimizer, rng, steps):
+    """Steps whose tokens, and children, come from the generator."""
+    for _ in range(steps):
+        tokens = rng.spawn(1)[0].integers(7, size=(2, 6)) * (rng.random((2, 6)) < 0.9)
+        optimizer.zero_grad()
+        model.logp(tokens).backward(np.full((2, 6), -0.1))
+        optimizer.step()
+
+
+def assert_same_model(one, other):
+    assert one.config == other.config
+    assert one.dtype == other.dtype
+    for name, p in one.parameters().items():
+        assert_array_equal(p.data, other.parameters()[name].data, err_msg=name)
+
+
+# ---------------------------------------------------------------- there and back
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
+def test_a_model_comes_back_bit_for_bit(tmp_path, changes, dtype):
+    model = made(dtype=dtype, **changes)
+    checkpoint.save(tmp_path, model)
+    back = checkpoint.load(tmp_path)
+    assert_same_model(model, back.model)
+    assert (back.step, back.optimizer, back.rng, back.facts, back.arrays) == (0, {}, None, {}, {})
+
+
+def test_all_that_belongs_to_a_run_comes_back(tmp_path):
+    rng, arrays = np.random.default_rng(3), {"seen.ids": np.arange(5), "flags": np.array([True, False]),
+                                             "number": np.array(2.5, np.float16)}
+    facts = {"best": 1.5, "names": ["a", "b"], "nested": {"none": None}, "text": "été"}
+    checkpoint.save(tmp_path / "new" / "folder", made(), step=12, rng=rng, facts=facts, arrays=arrays)
+    back = checkpoint.load(tmp_path / "new" / "folder")
+    assert (back.step, back.facts) == (12, facts)
+    assert back.arrays.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert_array_equal(back.arrays[name], array, strict=True)
+    assert_array_equal(back.rng.random(4), rng.random(4))
+
+
+@pytest.mark.parametrize("optimizer_of", [
+    lambda p: AdamW(p, lr=1e-2, betas=(0.8, 0.95), decay=lambda name, t: t.ndim > 1),
+    lambda p: SGD(p, lr=1e-2, momentum=0.9)], ids=["AdamW", "SGD"])
+def test_a_run_that_was_stopped_and_resumed_ends_in_the_same_bits(tmp_path, optimizer_of):
+    model, rng = made(), np.random.default_rng(1)
+    optimizer = optimizer_of(model.parameters())
+    train(model, optimizer, rng, 3)
+    checkpoint.save(tmp_path, model, step=3, optimizer=optimizer.state_dict(), rng=rng)
+    train(model, optimizer, rng, 3)
+    back = checkpoint.load(tmp_path)
+    resumed = optimizer_of(back.model.parameters())
+    resumed.load_state_dict(back.optimizer)
+    train(back.model, resumed, back.rng, 3)
+    assert_same_model(model, back.model)
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+def test_a_generator_goes_on_where_it_was_its_children_too(tmp_path, kind):
+    rng = np.random.Generator(getattr(np.random, kind)(np.random.SeedSequence(5, spawn_key=(2,))))
+    rng.spawn(3)
+    rng.random(7, dtype=np.float32)                                     # leaves half a word in the buffer
+    checkpoint.save(tmp_path, made(), rng=rng)
+    back = checkpoint.load(tmp_path).rng
+    assert_array_equal(back.random(5, dtype=np.float32), rng.random(5, dtype=np.float32))
+    assert_array_equal(back.spawn(1)[0].random(3), rng.spawn(1)[0].random(3))
+
+
+def test_a_generator_s_bits_alone_would_not_be_enough():
+    rng, same_bits = np.random.default_rng(0), np.random.default_rng(0)
+    rng.spawn(1)
+    assert rng.bit_generator.state == same_bits.bit_generator.state
+    assert (rng.spawn(1)[0].random(3) != same_bits.spawn(1)[0].random(3)).any()
+
+
+# ---------------------------------------------------------------- killed
+
+class Killed(BaseException):
+    """No handler of the code under test may catch it."""
+
+
+def killed_after(monkeypatch, after):
+    """Let `after` more of the calls that change a folder succeed, then be killed before the next, or within it."""
+    left = [after]
+    for name in ("replace", "fsync", "unlink"):
+        monkeypatch.setattr(os, name, _counted(getattr(os, name), left))
+    half = Path.write_bytes
+    monkeypatch.setattr(Path, "write_text", _counted(Path.write_text, left, lambda path, *_: half(path, b"half")))
+    monkeypatch.setattr(checkpoint, "save_file", _counted(save_file, left, lambda _, path, *__: half(path, b"half")))
+
+
+def _counted(call, left, begun=lambda *_: None):
+    def counted(*args, **kwargs):
+        if left[0] == 0:
+            begun(*args)
+            raise Killed
+        left[0] -= 1
+        return call(*args, **kwargs)
+
+    return counted
+
+
+def test_a_save_killed_at_any_moment_leaves_the_old_one_or_the_new_one_whole(tmp_path, monkeypatch):
+    old, new, seen = made(1), made(2), []
+    for after in range(40):
+        folder = tmp_path / str(after)
+        checkpoint.save(folder, old, step=1, arrays={"a": np.ones(2)}, facts={"which": "old"})
+        with monkeypatch.context() as patch:
+            killed_after(patch, after)
+            try:
+                checkpoint.save(folder, new, step=2, arrays={"a": np.zeros(3)}, facts={"which": "new"})
+                finished = True
+            except Killed:
+                finished = False
+        back = checkpoint.load(folder)
+        assert_same_model(back.model, old if back.step == 1 else new)
+        assert_array_equal(back.arrays["a"], np.ones(2) if back.step == 1 else np.zeros(3))
+        assert back.facts == {"which": "old" if back.step == 1 else "new"}
+        seen.append(back.step)
+        checkpoint.save(folder, new, step=3)                            # and the next save leaves nothing over
+        assert sorted(path.name.split("-")[0] for path in folder.iterdir()) == ["checkpoint.json", "model"]
+        if finished:
+            break
+    assert finished
+    assert seen == sorted(seen)
+    assert {1, 2} == set(seen)
+
+
+def test_files_cut_short_by_a_crash_are_removed_by_the_next_save(tmp_path):
+    checkpoint.save(tmp_path, made())
+    for name in (".model-9.safetensors.77.part", "state-4.safetensors", ".checkpoint.json.77.part"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "tokenizer.json").write_text("{}")                      # not ours
+    checkpoint.save(tmp_path, made(1))
+    assert_same_model(checkpoint.load(tmp_path).model, made(1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint.json", "model-10.safetensors", "tokenizer.json"]
+
+
+def test_what_cannot_be_kept_is_refused_before_anything_is_written(tmp_path):
+    checkpoint.save(tmp_path, made(), facts={"which": "old"})
+    before = sorted(path.name for path in tmp_path.iterdir())
+    legacy = np.random.Generator(np.random.RandomState(0)._bit_generator)
+    for wrong, error, message in (
+            ({"facts": {"a": np.ones(2)}}, TypeError, "facts is .*expected what JSON can hold"),
+            ({"arrays": {"a": np.ones(2, complex)}}, TypeError, "the dtype of arrays.a is .*expected real numbers"),
+            ({"arrays": {"a": np.array(["text"])}}, TypeError, "the dtype of arrays.a is"),
+            ({"step": -1}, ValueError, "step is -1; expected an integer >= 0"),
+            ({"rng": 5}, TypeError, "rng is 5; expected a numpy.random.Generator"),
+            ({"rng": legacy}, TypeError, "rng is .*expected a generator with a SeedSequence")):
+        with pytest.raises(error, match=message):
+            checkpoint.save(tmp_path, made(1), **wrong)
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert checkpoint.load(tmp_path).facts == {"which": "old"}
+
+
+# ---------------------------------------------------------------- damage
+
+def change_index(folder, **changes):
+    path = folder / checkpoint.INDEX
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **changes}), "utf-8")
+
+
+def change_weights(folder, change):
+    path = folder / json.loads((folder / checkpoint.INDEX).read_text("utf-8"))["model"]
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+DAMAGE = {
+    "no checkpoint": (lambda f: (f / checkpoint.INDEX).unlink(), "expected a folder with a checkpoint.json"),
+    "an index that is no JSON": (lambda f: (f / checkpoint.INDEX).write_text("{"), "expected JSON"),
+    "an index that is a list": (lambda f: (f / checkpoint.INDEX).write_text("[]"), "expected one JSON object"),
+    "a config with an unknown key": (lambda f: change_index(f, config={"depth": 3}), "expected what checkpoint.save"),
+    "a config that cannot be": (lambda f: change_index(f, config={**vars(CONFIG), "heads": 3}), "width is 8; expected"),
+    "weights that are missing": (lambda f: (f / "model-1.safetensors").unlink(), "expected a whole file of"),
+    "weights cut short": (lambda f: os.truncate(f / "model-1.safetensors", 500), "expected a whole file of"),
+    "a missing name": (lambda f: change_weights(f, lambda t: t.pop("ln_f.bias")), r"missing \['ln_f.bias'\]"),
+    "an unknown name": (lambda f: change_weights(f, lambda t: t.update(x=np.ones(1))), r"unknown \['x'\]"),
+    "another shape": (lambda f: change_weights(f, lambda t: t.update({"ln_f.bias": np.ones(9, np.float32)})),
+                      r"the shape of ln_f.bias is \(9,\); expected \(8,\), which the config asks for in"),
+    "another kind of number": (lambda f: change_weights(f, lambda t: t.update({"ln_f.bias": np.ones(8, int)})),
+                               "the dtype of ln_f.bias in .*expected real numbers"),
+}
+
+
+@pytest.mark.parametrize("damage, message", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_says_what_is_wrong(tmp_path, damage, message):
+    checkpoint.save(tmp_path, made())
+    damage(tmp_path)
+    with pytest.raises((ValueError, TypeError), match=message):
+        checkpoint.load(tmp_path)
+
+
+# ---------------------------------------------------------------- Hugging Face
+
+@pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
+def test_a_model_goes_to_hugging_face_s_format_and_back(tmp_path, changes):
+    model = made(**changes)
+    checkpoint.to_huggingface(model, tmp_path)
+    back = checkpoint.from_huggingface(tmp_path)
+    assert back.config == replace(model.config, dropout=0.0)
+    for name, p in model.parameters().items():
+        assert_array_equal(back.parameters()[name].data, p.data)
+
+
+def test_the_files_are_as_transformers_writes_them(tmp_path):
+    checkpoint.to_huggingface(made(), tmp_path)
+    described = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    expected = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 7, "n_positions": 6,
+                "n_embd": 8, "n_layer": 2, "n_head": 2, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5,
+                "tie_word_embeddings": True}
+    assert {key: described[key] for key in expected} == expected
+    tensors = load_file(tmp_path / "model.safetensors")
+    assert tensors["transformer.h.1.mlp.c_fc.weight"].shape == (8, 32)          # (in, out), as Conv1D has it
+    assert all(name.startswith("transformer.") for name in tensors)
+
+
+def hugging_face_folder(folder, prefix="transformer.", drop=(), tensors=(), **described):
+    """A folder as transformers writes it, made without us; the tensors by their names in ours."""
+    folder.mkdir(exist_ok=True)
+    config = {"model_type": "gpt2", "vocab_size": 7, "n_positions": 6, "n_embd": 8, "n_layer": 1, "n_head": 2,
+              "attn_pdrop": 0.1, "resid_pdrop": 0.1, "embd_pdrop": 0.1, "n_ctx": 6, **described}
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k not in drop}))
+    model = made(layers=1)
+    ours = {name: p.data for name, p in model.parameters().items()}
+    buffers = {"h.0.attn.bias": np.ones((1, 1, 6, 6), np.float32), "h.0.attn.masked_bias": np.array(-1e4, np.float32)}
+    save_file({prefix + name: value for name, value in {**ours, **buffers}.items() if name not in drop}
+              | dict(tensors), folder / "model.safetensors")
+    return model
+
+
+@pytest.mark.parametrize("prefix", ["transformer.", ""])
+def test_a_folder_of_gpt_2_loads_with_or_without_the_prefix_and_ignores_masks(tmp_path, prefix):
+    model = hugging_face_folder(tmp_path, prefix)
+    assert_same_model(checkpoint.from_huggingface(tmp_path), model)
+
+
+def test_a_second_name_of_the_embedding_is_ignored_and_an_output_matrix_is_not(tmp_path):
+    head = np.full((7, 8), 0.5, np.float32)
+    hugging_face_folder(tmp_path, tensors={"lm_head.weight": head})
+    assert "lm_head.weight" not in checkpoint.from_huggingface(tmp_path).parameters()
+    hugging_face_folder(tmp_path, tensors={"lm_head.weight": head}, tie_word_embeddings=False)
+    assert_array_equal(checkpoint.from_huggingface(tmp_path).parameters()["lm_head.weight"].data, head)
+
+
+def test_a_score_head_with_one_label_becomes_the_value_head(tmp_path):
+    weight = np.arange(8, dtype=np.float32).reshape(1, 8)
+    hugging_face_folder(tmp_path, tensors={"score.weight": weight})
+    model = checkpoint.from_huggingface(tmp_path)
+    assert model.config.value_head
+    assert_array_equal(model.parameters()["score.weight"].data, weight)
+    assert_array_equal(model.parameters()["score.bias"].data, 0)
+
+
+def test_half_precision_is_widened(tmp_path):
+    half = np.linspace(-1, 1, 56).reshape(7, 8).astype(np.float16)
+    hugging_face_folder(tmp_path, drop=["wte.weight"], tensors={"transformer.wte.weight": half})
+    model = checkpoint.from_huggingface(tmp_path, np.float64)
+    assert_array_equal(model.parameters()["wte.weight"].data, half.astype(np.float64), strict=True)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"model_type": "llama"}, "model_type in config.json is 'llama'; expected 'gpt2'"),
+    ({"activation_function": "relu"}, "activation_function in config.json is 'relu'; expected one of 'gelu_new'"),
+    ({"n_inner": 16}, "n_inner in config.json is 16; expected 32, four times n_embd"),
+    ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx in config.json is True"),
+    ({"drop": ["n_layer"]}, "config.json is .*expected the keys n_layer, too"),
+    ({"n_layer": 2}, r"missing \['h.1.attn.c_attn.bias', .*expected the 28 parameters"),
+    ({"drop": ["wpe.weight"]}, r"missing \['wpe.weight'\]"),
+    ({"tie_word_embeddings": False}, r"missing \['lm_head.weight'\]"),
+    ({"n_positions": 5}, r"the shape of wpe.weight is \(6, 8\); expected \(5, 8\)"),
+    ({"tensors": {"score.weight": np.ones((2, 8), np.float32)}}, r"the shape of score.weight is \(2, 8\)")])
+def test_a_folder_that_is_no_gpt_2_says_why(tmp_path, arguments, message):
+    hugging_face_folder(tmp_path, **arguments)
+    with pytest.raises(ValueError, match=message):
+        checkpoint.from_huggingface(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_folder_without_a_file_says_which(tmp_path, name):
+    hugging_face_folder(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(ValueError, match=f"expected a folder with {name}"):
+        checkpoint.from_huggingface(tmp_path)
+
+
+def test_a_dtype_that_numpy_does_not_have_is_named(tmp_path):
+    hugging_face_folder(tmp_path)
+    tensor = {"dtype": "BF16", "shape": [7, 8], "data_offsets": [0, 112]}
+    header = json.dumps({"transformer.wte.weight": tensor}).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(112))
+    with pytest.raises(ValueError, match=r"a dtype in .*expected one that NumPy has"):
+        checkpoint.from_huggingface(tmp_path)

@@ -1,0 +1,149 @@
+"""A task is prompts, a reward and a check; the documents' four prompts are tasks and MDPs of one step.
+
+Document 002: "I like ice ___", cream 10, hockey 5, donkey -10.  Document 003: four answers about France,
+expected reward .43 before and .815 after training; four about pasta, .42 and .70; four about programming.
+"""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from rlscratch.documents import rlhf
+from rlscratch.formulas.distribution import expected_reward, expected_reward_grad
+from rlscratch.tasks import bandits
+from rlscratch.tasks.task import RewardError, Task, split
+from strategies import logits_v
+
+
+def task(reward=lambda prompt, answer: 1.0, check=lambda prompt, answer: True, **fields):
+    return Task(**{"name": "t", "prompts": ("what?",), "reward": reward, "check": check, **fields})
+
+
+# ---------------------------------------------------------------- rewards
+
+
+def test_a_reward_is_a_float_and_a_check_a_bool():
+    plain = task(lambda prompt, answer: np.int64(len(answer)), lambda prompt, answer: np.bool_(answer == prompt))
+    assert plain.reward("what?", "that") == 4.0 and type(plain.reward("what?", "that")) is float
+    assert plain.check("what?", "what?") is True and plain.check("what?", "that") is False
+    assert plain.rewards(["what?", "what?"], ["a", "bcd"]).tolist() == [1.0, 3.0]
+    assert plain.accuracy(["what?"] * 4, ["what?", "", "a", "b"]) == 0.25
+
+
+def planted_error(prompt, answer):
+    return 1 / 0
+
+
+@pytest.mark.parametrize(("function", "found"), [
+    (lambda p, a: float("nan"), "nan"), (lambda p, a: float("inf"), "inf"), (lambda p, a: None, "None"),
+    (lambda p, a: "good", "'good'"), (lambda p, a: True, "True"), (lambda p, a: 1j, "1j"),
+    (lambda p, a: np.float64("nan"), "nan"), (lambda p, a: [1.0], r"\[1.0\]"),
+    (planted_error, "an error, ZeroDivisionError: division by zero")])
+def test_a_reward_that_is_no_finite_number_is_an_error_with_the_prompt_and_the_answer(function, found):
+    message = rf"^the reward of the answer 'that' to the prompt 'what\?' is {found}; expected a finite number$"
+    with pytest.raises(RewardError, match=message):
+        task(function).reward("what?", "that")
+    with pytest.raises(RewardError, match=message):
+        task(function).rewards(["what?"], ["that"])
+
+
+def test_the_cause_of_a_failed_reward_is_kept_and_wrapping_twice_says_it_once():
+    broken = task(planted_error)
+    with pytest.raises(RewardError) as caught:
+        task(broken.reward).reward("what?", "that")
+    assert isinstance(caught.value.__cause__, ZeroDivisionError) and str(caught.value).count("the reward of") == 1
+
+
+@pytest.mark.parametrize("function", [lambda p, a: 1.0, lambda p, a: None, planted_error])
+def test_a_check_that_is_neither_true_nor_false_is_an_error_too(function):
+    with pytest.raises(RewardError, match=r"the check of the answer 'that' to the prompt .* expected True or False"):
+        task(check=function).check("what?", "that")
+
+
+def test_a_long_answer_is_shown_by_its_beginning():
+    with pytest.raises(RewardError) as caught:
+        task(lambda p, a: float("nan")).reward("p" * 5000, "a" * 5000)
+    assert len(str(caught.value)) < 500 and "'aaaa" in str(caught.value) and "'pppp" in str(caught.value)
+
+
+@pytest.mark.parametrize(("fields", "error", "message"), [
+    ({"prompts": ()}, ValueError, r"prompts is \(\); expected at least one"),
+    ({"prompts": "what?"}, TypeError, "prompts is 'what\\?'; expected a sequence of texts"),
+    ({"prompts": ("a", "a")}, ValueError, r"prompts\[1\] is 'a'; expected texts that differ"),
+    ({"prompts": ("a", 2)}, TypeError, r"prompts\[1\] is 2; expected a text"),
+    ({"answers": ("a", "a")}, ValueError, r"answers\[1\] is 'a'; expected texts that differ"),
+    ({"held_out": ("what?",)}, ValueError, "held_out is 'what\\?'; expected prompts that are not trained on"),
+    ({"reward": 3}, TypeError, "reward is 3; expected a function of a prompt and an answer"),
+    ({"check": None}, TypeError, "check is None; expected a function")])
+def test_a_task_that_makes_no_sense_is_named(fields, error, message):
+    with pytest.raises(error, match=message):
+        task(**fields)
+
+
+# ---------------------------------------------------------------- held-out prompts
+
+
+@given(st.lists(st.text(max_size=5), unique=True, max_size=30), st.integers(1, 8).map(lambda k: k / 8))
+def test_a_split_keeps_every_prompt_once_and_does_not_look_at_the_others(prompts, share):
+    sides = train, held_out = split(prompts, share)
+    assert sorted(train + held_out) == sorted(prompts)
+    assert sides == tuple(tuple(p for p in prompts if p in side) for side in sides)         # in order
+    for prompt in prompts:
+        assert split([prompt], share)[prompt in held_out] == (prompt,)
+    assert set(held_out) <= set(split(prompts, min(1.0, share + 1 / 8))[1])                  # a larger share adds
+
+
+def test_a_split_holds_out_about_its_share_and_all_of_them_at_1():
+    prompts = [str(i) for i in range(10_000)]
+    assert_allclose(len(split(prompts, 0.25)[1]), 2500, atol=150)
+    assert split(prompts, 1.0) == ((), tuple(prompts))
+
+
+def test_a_split_of_nothing_or_of_one_text_is_named():
+    with pytest.raises(ValueError, match=r"share is 0; expected a number in \(0, 1\]"):
+        split(["a"], 0)
+    with pytest.raises(TypeError, match="prompts is 'ab'; expected a sequence of texts"):
+        split("ab", 0.5)
+
+
+# ---------------------------------------------------------------- the documents' bandits
+
+
+@pytest.mark.parametrize(("name", "rewards", "before", "expected"), [
+    ("ice-cream", (10, 5, -10), (1 / 3,) * 3, 5 / 3),
+    ("capital-of-france", rlhf.FRANCE_REWARDS, rlhf.FRANCE_BEFORE, 0.43),
+    ("pasta", rlhf.PASTA_REWARDS, rlhf.PASTA_BEFORE, 0.42),
+    ("programming", rlhf.PROGRAMMING, (0.25,) * 4, 0.45)])
+def test_the_documents_answers_rewards_and_expected_rewards(name, rewards, before, expected):
+    bandit = bandits.TASKS[name]
+    mdp, policy = bandits.one_step(bandit), np.array([bandits.before(bandit)] * 2)
+    assert bandit.rewards(bandit.prompts * len(rewards), bandit.answers).tolist() == list(rewards)
+    assert_allclose(policy[0], before)
+    assert_allclose([mdp.discounted_return(policy), mdp.discounted_return(policy, 1)], expected, atol=1e-12)
+    assert mdp.solve()[1].tolist() == [max(rewards), 0]
+    right = [a for a in bandit.answers if bandit.check(bandit.prompts[0], a)]
+    assert right == [bandit.answers[int(np.argmax(rewards))]]
+
+
+@given(logits_v(3, 3), logits_v(3, 3))
+def test_of_two_prompts_the_mdp_is_the_mean_and_its_gradient_the_bandit_s(first, second):
+    table = {("a", "x"): 1.0, ("a", "y"): -2.0, ("a", "z"): 0.5, ("b", "x"): 0.0, ("b", "y"): 4.0, ("b", "z"): 3.0}
+    two = task(lambda p, a: table[p, a], prompts=("a", "b"), answers=("x", "y", "z"))
+    logits, mdp = np.array([first, second, np.zeros(3)]), bandits.one_step(two)
+    policy = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    rewards = np.array(list(table.values())).reshape(2, 3)
+    assert_allclose(mdp.discounted_return(policy), expected_reward(policy[:2], rewards, [0.5, 0.5]), atol=1e-12)
+    grad = [expected_reward_grad(z, r) / 2 for z, r in zip(logits, rewards, strict=False)]
+    assert_allclose(mdp.policy_gradient(logits), [*grad, np.zeros(3)], atol=1e-12)
+
+
+def test_a_task_without_a_list_of_answers_is_no_bandit():
+    with pytest.raises(ValueError, match=r"task.answers is \(\); expected a list of answers; t takes any text"):
+        bandits.one_step(task())
+
+
+def test_a_reward_that_breaks_is_noticed_when_the_mdp_is_made():
+    rewards = {"x": 1.0, "y": -1.0, "z": float("nan")}
+    with pytest.raises(RewardError, match=r"the reward of the answer 'z' to the prompt 'p' is nan"):
+        bandits.one_step(task(lambda p, a: rewards[a], prompts=("p",), answers=tuple(rewards)))

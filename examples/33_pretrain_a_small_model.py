@@ -1,9 +1,8 @@
 """Pre-training: a small transformer learns to write like a manual
 
-Document 002's first phase, in miniature: predict the next token of much text.  The text is the language
-reference that ships with Python, 466 KB in the version 3.11; its last tenth is held out.  The first cell
-asks what is reachable without a network: compressors, and counting which byte follows which.  Then a
-model of half a million parameters learns for some seconds, from nothing.
+Document 002's first phase, in miniature.  The text is the language reference that ships with Python,
+466 KB in the version 3.11; its last tenth is held out.  The first cell asks what is reachable without a
+network.  Then a model of half a million parameters learns for some seconds, from nothing.
 
 Look for three things.  Untrained, the model is as good as a vocabulary lets chance be.  In seconds it
 passes the 3-gram: first it learns which tokens are frequent, then which follow each other.  The 5-gram
@@ -32,11 +31,11 @@ rivals = held_out.rivals(corpus.train, corpus.held)
 counted = {f"{n}-gram": ngram.bits(ngram.fit(corpus.train, n), corpus.train + corpus.held, len(corpus.train)).mean()
            for n in (1, 2, 3, 4)}
 print(table(("on the held-out tenth", "bits per byte"), [
-    (name, f"{bits:.2f}") for name, bits in ({"nothing known": 8.0} | counted | rivals).items()]))
-print(f"of its bytes {text.repeated(corpus.train, corpus.held):.0%} stand in runs of 24 that occur before")
+    (name, f"{bits:.1f}") for name, bits in ({"nothing known": 8.0} | counted | rivals).items()]))
+print(f"a share of {text.repeated(corpus.train, corpus.held):.1f} of its bytes stands in runs of 24 that occur before")
 
 # %% A model that knows nothing, and what it writes.
-STEPS, MARKS, PEAK = 420, 6, 5e-3
+STEPS, MARKS, PEAK = 330, 6, 5e-3
 rng = np.random.default_rng(0)
 model = Transformer(Config(corpus.tokenizer.vocab_size, context=64, width=128, layers=2, heads=4), rng)
 optimizer = AdamW(model.parameters(), PEAK, BETAS, weight_decay=0.1)

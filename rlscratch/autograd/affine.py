@@ -21,9 +21,8 @@ from rlscratch.check import Array
 
 def _forward(x: Array, W: Array, b: Array, stream: Array | None) -> Array:
     y = product(rows(x), W)
-    y += b
-    if stream is not None:
-        y += rows(stream)
+    for term in (b,) if stream is None else (b, rows(stream)):
+        y = np.add(y, term, out=y if y.dtype == term.dtype else None)       # two dtypes: a complex step
     return y.reshape(*x.shape[:-1], -1)
 
 

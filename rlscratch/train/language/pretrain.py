@@ -17,10 +17,17 @@ The schedule runs over --steps, or over the clock with --minutes, measuring and 
 it resumes too, its clock going on from the last save, but the speed of the machine has a say in the
 step sizes, so no two runs are equal.
 
-Little text, many passes: the default model goes over the reference dozens of times.  What keeps it
-from learning by heart is dropout and that it is small; `train_bits_per_byte` against
-`held_out_bits_per_byte` shows how far that goes.  (Dropout is for learning to predict alone: where a
-policy's ratios are formed, no training loop here has any.)
+Little text, many passes.  What keeps the model from learning the text by heart is that it is small, and
+dropout; `train_bits_per_byte` against `held_out_bits_per_byte` shows how far that goes.  (Dropout is for
+learning to predict alone: where a policy's ratios are formed, no training loop here has any.)  The
+reference in 1279 steps of the default model, 18 passes, in bits per byte:
+
+    dropout     learned from     held out      gzip 1.95, the 5-gram 1.90, xz 1.41
+      .1            1.03           1.75
+      .2            1.27           1.73
+
+So the 5-gram is passed, after some 500 of the steps; xz is not, as it copies word for word what articles
+have in common (text), and 128 tokens of context hold no other article.
 
 Source: document 002, the phase of pre-training; Radford et al. 2019 (the model and its loss);
         Loshchilov and Hutter 2019 (AdamW).

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from rlscratch import kernels
 from rlscratch.report.table import table
 
-NAMES = ("kernels", "q_learning")
+NAMES = ("attention_memory", "bpe", "kernels", "q_learning", "tape")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -90,17 +90,21 @@ def read(path: Path) -> Rung:
 
 
 def run_all(ladder: Iterable[Rung], quiet: bool = False) -> list[Result]:
-    """Run the rungs two at a time, with a progress bar on standard error; results in the ladder's order."""
+    """Run the rungs two at a time, with a progress bar on standard error; results in the ladder's order.
+
+    The long ones start first, so that none of them is left to run alone at the end.
+    """
     ladder = list(ladder)
     workers = max(1, min(2, os.cpu_count() or 1, len(ladder)))
     environment = _environment(workers)
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(ladder), desc="ladder", unit="rung", disable=quiet,
                                                    file=sys.stderr) as bar:
-        jobs = {pool.submit(run, rung, environment): rung for rung in ladder}
+        jobs = {pool.submit(run, rung, environment): rung for rung in sorted(ladder, key=lambda rung: -rung.budget)}
         for job in _finished(jobs):
             bar.set_postfix_str(jobs[job].name)
             bar.update()
-    return [job.result() for job in jobs]
+    results = {rung.name: job.result() for job, rung in jobs.items()}
+    return [results[rung.name] for rung in ladder]
 
 
 def run(rung: Rung, environment: dict[str, str] | None = None) -> Result:

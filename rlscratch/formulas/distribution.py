@@ -199,7 +199,8 @@ def min_p(probs: Array, p: float) -> Array:
     p      [0, 1]    share of the largest probability; 0 keeps all, 1 the largest and its equals
 
     Below, the last token has a tenth of the first on paper, and less in float64, where .1 * .4
-    is .04000000000000001.  Hugging Face's MinPLogitsWarper has no margin, and drops it.
+    is .04000000000000001.  Hugging Face's MinPLogitsWarper has no margin, so that rounding decides:
+    it keeps this one and drops the .06 of .60 .34 .06.
 
     >>> min_p([.40, .36, .20, .04], .1).round(6).tolist()
     [0.4, 0.36, 0.2, 0.04]

@@ -2,6 +2,8 @@
 import argparse
 import sys
 
+import numpy as np
+
 from rlscratch import memory
 from rlscratch.report import curves
 from rlscratch.train.language import pretrain
@@ -12,7 +14,8 @@ add_arguments = pretrain.add_arguments
 def run(args: argparse.Namespace) -> int:
     """Train, save, print, draw; 0.  Raises ValueError or TypeError for bad arguments."""
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
-    path = curves.pretraining(pretrain.train(args).folder)
+    with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
+        path = curves.pretraining(pretrain.train(args).folder)
     if not args.quiet:
         print(f"learning curve: {path}", file=sys.stderr)
     return 0

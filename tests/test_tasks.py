@@ -2,6 +2,8 @@
 
 Document 002: "I like ice ___", cream 10, hockey 5, donkey -10.  Document 003: four answers about France,
 expected reward .43 before and .815 after training; four about pasta, .42 and .70; four about programming.
+As texts: a teacher that draws from the document's first probabilities earns 5/3 and .43; what is not listed
+earns -10 and 0.
 """
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from rlscratch.formulas.distribution import expected_reward, expected_reward_gra
 from rlscratch.tasks import bandits
 from rlscratch.tasks.task import RewardError, Task, split
 from strategies import logits_v
+from teachers import shown
 
 
 def task(reward=lambda prompt, answer: 1.0, check=lambda prompt, answer: True, **fields):
@@ -75,10 +78,43 @@ def test_a_long_answer_is_shown_by_its_beginning():
     ({"answers": ("a", "a")}, ValueError, r"answers\[1\] is 'a'; expected texts that differ"),
     ({"held_out": ("what?",)}, ValueError, "held_out is 'what\\?'; expected prompts that are not trained on"),
     ({"reward": 3}, TypeError, "reward is 3; expected a function of a prompt and an answer"),
-    ({"check": None}, TypeError, "check is None; expected a function")])
+    ({"check": None}, TypeError, "check is None; expected a function"),
+    ({"teacher": "Ann"}, TypeError, "teacher is 'Ann'; expected a function of a prompt and a generator")])
 def test_a_task_that_makes_no_sense_is_named(fields, error, message):
     with pytest.raises(error, match=message):
         task(**fields)
+
+
+# ---------------------------------------------------------------- the teacher
+
+
+def test_demonstrations_are_the_teacher_s_answers_in_order_from_one_generator():
+    taught = task(teacher=lambda prompt, rng: np.str_(f"{prompt} {rng.integers(1000)}"), prompts=("a", "b"))
+    rng = np.random.default_rng(0)
+    expected = [f"{prompt} {rng.integers(1000)}" for prompt in "bab"]
+    answers = taught.demonstrations(["b", "a", "b"], np.random.default_rng(0))
+    assert answers == expected and {type(answer) for answer in answers} == {str}
+    assert taught.demonstrations([], rng) == []
+
+
+def test_a_task_without_a_teacher_has_nobody_who_shows_how():
+    assert task().teacher is None
+    with pytest.raises(ValueError, match=r"task.teacher is None; expected somebody who shows how; t has prompts"):
+        task().demonstrations(["what?"], np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("teacher", "found"), [
+    (lambda prompt, rng: None, "None"), (lambda prompt, rng: 42, "42"), (lambda prompt, rng: b"that", "b'that'"),
+    (lambda prompt, rng: ["that"], r"\['that'\]"), (planted_error, "an error, ZeroDivisionError: division by zero"),
+    (lambda prompt: "that", "an error, TypeError: .*")])
+def test_a_teacher_that_fails_or_says_no_text_is_an_error_with_the_prompt(teacher, found):
+    rng = np.random.default_rng(0)
+    message = rf"^the teacher's answer to the prompt 'what\?' is {found}; expected a text$"
+    for taught in (task(teacher=teacher), task(teacher=task(teacher=teacher).teacher)):
+        with pytest.raises(RewardError, match=message):
+            taught.demonstrations(["what?"], rng)
+        with pytest.raises(RewardError, match=message):
+            taught.teacher("what?", rng)
 
 
 # ---------------------------------------------------------------- held-out prompts
@@ -147,3 +183,39 @@ def test_a_reward_that_breaks_is_noticed_when_the_mdp_is_made():
     rewards = {"x": 1.0, "y": -1.0, "z": float("nan")}
     with pytest.raises(RewardError, match=r"the reward of the answer 'z' to the prompt 'p' is nan"):
         bandits.one_step(task(lambda p, a: rewards[a], prompts=("p",), answers=tuple(rewards)))
+
+
+# ---------------------------------------------------------------- the same as texts
+
+TABLES = {"ice-cream-text": (10, 5, -10), "capital-of-france-text": rlhf.FRANCE_REWARDS}
+OTHER = ["", "Cream", " cream", "cream ", "creamcream", "paris", "Paris.", "Paris, of course", "I don't know."]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("ice-cream-text", 5 / 3), ("capital-of-france-text", 0.43)])
+def test_a_perfect_imitator_of_the_teacher_earns_what_the_policy_before_training_does(name, expected):
+    written, listed = bandits.TEXTS[name], bandits.TASKS[name.removesuffix("-text")]
+    prompt, = written.prompts
+    answers = shown(written.teacher, prompt)
+    assert_allclose([answers[answer] for answer in listed.answers], bandits.before(listed))
+    assert_allclose(bandits.before(written), bandits.before(listed))
+    assert_allclose(sum(p * written.reward(prompt, answer) for answer, p in answers.items()), expected)
+    assert set(written.demonstrations([prompt] * 99, np.random.default_rng(0))) == set(listed.answers)
+
+
+@pytest.mark.parametrize("name", bandits.TEXTS)
+def test_a_listed_answer_earns_what_the_table_says_and_any_other_text_the_lowest_of_it(name):
+    written = bandits.TEXTS[name]
+    listed, prompt = bandits.table_of(written), written.prompts[0]
+    assert (written.name, written.prompts, written.answers, written.held_out) == (name, listed.prompts, (), ())
+    assert written.rewards([prompt] * len(listed.answers), listed.answers).tolist() == list(TABLES[name])
+    assert written.rewards([prompt] * len(OTHER), OTHER).tolist() == [min(TABLES[name])] * len(OTHER)
+    right = [a for a in (*listed.answers, *OTHER) if written.check(prompt, a)]
+    assert right == [listed.answers[int(np.argmax(TABLES[name]))]]
+
+
+def test_the_table_of_a_task_that_has_one_is_its_own_and_texts_are_no_mdp():
+    assert set(bandits.TEXTS) == set(TABLES) and not set(bandits.TEXTS) & set(bandits.TASKS)
+    for bandit in bandits.TASKS.values():
+        assert bandits.table_of(bandit) is bandit
+    with pytest.raises(ValueError, match=r"task.answers is \(\); .*; ice-cream-text takes any text"):
+        bandits.one_step(bandits.TEXTS["ice-cream-text"])

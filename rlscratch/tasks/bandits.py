@@ -12,6 +12,19 @@ every episode.  So the exact values and gradients of rlscratch.mdp are those of 
     J = sum_x start(x) sum_y pi(y|x) R(x, y)                                             (1)
 
 is equation (6) of formulas.distribution, which no policy brings above max_y R(x, y) for each x.
+
+TEXTS has the first two again, as ice-cream-text and capital-of-france-text, for a policy that writes:
+
+    R(x, y) = what the table says of y, and for every other text the least that the table has      (2)
+
+so "Paris, of course" earns what "Banana" does, 0, and "creamy" what "donkey" does, -10.  The upper bound
+of (1) stays.  `answers` is empty, as for every task that takes any text; the table is table_of(task).
+
+Their teacher draws from the probabilities of before().  So a perfect imitator earns J under those, 1.67
+and .43: it has learned which answers there are, and nothing of which are good.  That is in the rewards
+alone, and with them nothing keeps training below 10 and 1.
+
+Leaves out: held-out prompts, for with one prompt a task there is nothing to carry over to.
 """
 import numpy as np
 
@@ -47,8 +60,40 @@ def one_step(task: Task, gamma: float = 1.0) -> MDP:
 
 
 def before(task: Task) -> Array:
-    """(Y,): how likely each answer is before training; equally, unless the document says otherwise."""
+    """(Y,): how likely each listed answer is before training; equally, unless the document says otherwise."""
+    task = table_of(task)
     return np.array(BEFORE.get(task.name) or [1 / len(task.answers)] * len(task.answers))
+
+
+def text(table: Task) -> Task:
+    """Equation (2): a task of one prompt and a list of answers, for a policy that may write any text.
+
+    >>> ice = TEXTS["ice-cream-text"]
+    >>> [ice.reward("I like ice ___", answer) for answer in ("cream", "donkey", "creamy", "")]
+    [10.0, -10.0, -10.0, -10.0]
+    """
+    answers = table.answers
+    lowest = table.rewards(table.prompts * len(answers), answers).min()
+
+    def reward(prompt: str, answer: str) -> float:
+        return table.reward(prompt, answer) if answer in answers else lowest
+
+    def teacher(_: str, rng: np.random.Generator) -> str:
+        return answers[rng.choice(len(answers), p=before(table))]
+
+    def right(prompt: str, answer: str) -> bool:
+        return answer in answers and table.check(prompt, answer)
+
+    return Task(table.name + ANY, table.prompts, reward, right, teacher=teacher)
+
+
+def table_of(task: Task) -> Task:
+    """The task with the list of answers behind one of TEXTS; any other task is its own.
+
+    >>> table_of(TEXTS["ice-cream-text"]).answers
+    ('cream', 'hockey', 'donkey')
+    """
+    return TASKS[task.name.removesuffix(ANY)] if task.name in TEXTS else task
 
 
 TASKS: dict[str, Task] = {task.name: task for task in (
@@ -64,3 +109,5 @@ TASKS: dict[str, Task] = {task.name: task for task in (
             "Begin with simple projects, practice daily, join coding communities": 0.9}),
 )}
 BEFORE = {"capital-of-france": (0.4, 0.3, 0.2, 0.1), "pasta": (0.3, 0.3, 0.2, 0.2)}
+ANY = "-text"
+TEXTS: dict[str, Task] = {task.name: task for task in map(text, (TASKS["ice-cream"], TASKS["capital-of-france"]))}

@@ -6,7 +6,8 @@ Every method of training meets its task in this shape.  The reward is what train
 A reward function is written by hand or learned, and it may break in the middle of a run: it
 divides by the length of an empty answer, or a model behind it overflows.  A NaN that enters a
 gradient ruins every parameter and says nothing of where it came from.  So each call is checked,
-and the first answer that has no finite reward stops the run with its prompt and its text.
+and the first answer that has no finite reward stops the run with its prompt and its text.  So does a
+teacher that fails to answer a prompt with a text.
 
 Held-out prompts.  `split` decides by the text of a prompt alone, from its hash: the same prompt
 lies on the same side in every run, and adding prompts never moves one across.
@@ -27,12 +28,12 @@ LONGEST = 200                                       # characters of a prompt or 
 
 
 class RewardError(ValueError):
-    """A task's own function failed on an answer; the message shows the prompt and the answer."""
+    """A task's own function failed; the message shows the prompt, and the answer where there was one."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Frozen; both functions are kept in a form that checks what they return.
+    """Frozen; the functions are kept in a form that checks what they return.
 
     name      as --task has it
     prompts   what is asked in training, at least one
@@ -40,6 +41,7 @@ class Task:
     check     (prompt, answer) -> True if the answer is right
     answers   every answer there is, where they can be listed; empty: any text
     held_out  prompts that are never trained on, may be empty
+    teacher   (prompt, generator) -> an answer to imitate, which need not be right; None where nobody shows how
 
     Raises ValueError or TypeError for prompts or answers that are not texts or come twice, and for a
     prompt on both sides.  The functions raise RewardError, a ValueError.
@@ -61,6 +63,7 @@ ValueError: invalid literal for int() with base 10: 'two'; expected a finite num
     check: Callable[[str, str], bool]
     answers: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
+    teacher: Callable[[str, np.random.Generator], str] | None = None
 
     def __post_init__(self) -> None:
         prompts, answers, held_out = (_texts(name, getattr(self, name)) for name in ("prompts", "answers", "held_out"))
@@ -68,14 +71,23 @@ ValueError: invalid literal for int() with base 10: 'two'; expected a finite num
             check.fail("prompts", prompts, "at least one")
         if both := sorted(set(prompts) & set(held_out)):
             check.fail("held_out", both[0], "prompts that are not trained on")
-        for name, value in dict(prompts=prompts, answers=answers, held_out=held_out,
-                                reward=_checked("reward", self.reward, "a finite number", _finite),
-                                check=_checked("check", self.check, "True or False", _boolean)).items():
+        kept = dict(prompts=prompts, answers=answers, held_out=held_out,
+                    reward=_checked("reward", self.reward, "a finite number", _finite),
+                    check=_checked("check", self.check, "True or False", _boolean))
+        if self.teacher is not None:
+            kept["teacher"] = _checked("teacher", self.teacher, "a text", _text, "a prompt and a generator", _shown_by)
+        for name, value in kept.items():
             object.__setattr__(self, name, value)       # the one way into a frozen dataclass
 
     def rewards(self, prompts: Sequence[str], answers: Sequence[str]) -> Array:
         """The reward of each answer to the prompt beside it, float64."""
         return np.array([self.reward(p, a) for p, a in zip(prompts, answers, strict=True)])
+
+    def demonstrations(self, prompts: Sequence[str], rng: np.random.Generator) -> list[str]:
+        """What the teacher answers to each prompt.  Raises ValueError for a task that has no teacher."""
+        if self.teacher is None:
+            check.fail("task.teacher", None, f"somebody who shows how; {self.name} has prompts and rewards alone")
+        return [self.teacher(prompt, rng) for prompt in prompts]
 
     def accuracy(self, prompts: Sequence[str], answers: Sequence[str]) -> float:
         """The share of answers that are right, each to the prompt beside it."""
@@ -113,17 +125,25 @@ def _texts(name: str, texts: Any) -> tuple[str, ...]:
     return texts
 
 
-def _checked(what: str, function: Any, expected: str, convert: Callable[[Any], Any]) -> Callable[[str, str], Any]:
-    """The function, with its failures and what is not `expected` turned into RewardErrors."""
-    if not callable(function):
-        check.fail(what, function, "a function of a prompt and an answer", TypeError)
+def _judged(what: str, prompt: str, answer: str) -> str:
+    return f"the {what} of the answer {_shown(answer)} to the prompt {_shown(prompt)}"
 
-    def call(prompt: str, answer: str) -> Any:
+
+def _shown_by(what: str, prompt: str, _: np.random.Generator) -> str:
+    return f"the {what}'s answer to the prompt {_shown(prompt)}"
+
+
+def _checked(what: str, function: Any, expected: str, convert: Callable[[Any], Any],
+             takes: str = "a prompt and an answer", subject: Callable[..., str] = _judged) -> Callable[[str, Any], Any]:
+    """The function, with its failures and what is not `expected` turned into RewardErrors about the subject."""
+    if not callable(function):
+        check.fail(what, function, f"a function of {takes}", TypeError)
+
+    def call(prompt: str, second: Any) -> Any:
         def wrong(found: str) -> RewardError:
-            return RewardError(f"the {what} of the answer {_shown(answer)} to the prompt {_shown(prompt)} is {found}; "
-                               f"expected {expected}")
+            return RewardError(f"{subject(what, prompt, second)} is {found}; expected {expected}")
         try:
-            value = function(prompt, answer)
+            value = function(prompt, second)
         except RewardError:
             raise                                       # already says all this
         except Exception as error:
@@ -142,6 +162,12 @@ def _finite(value: Any) -> float:
 
 def _boolean(value: Any) -> bool:
     return bool(check.one_of((True, False), value=value.item() if isinstance(value, np.bool_) else value))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return str(value)                               # of NumPy's texts, Python's
 
 
 def _shown(value: object) -> str:

@@ -20,7 +20,7 @@ try:
 except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what is not there
     sys.exit(f"rlscratch: {wrong}")
 
-# command -> the module that has add_arguments(parser) and run(args), what it does, an example
+# command -> what has add_arguments(parser) and run(args), a module or module:name; what it does; an example
 COMMANDS = {
     "tour": ("rlscratch.report.tour", "run the worked examples and write one page about them",
              "rlscratch tour --out out/tour"),
@@ -30,6 +30,8 @@ COMMANDS = {
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",
                "rlscratch sample --run-dir runs/pretrain --prompt 'The while statement' --temperature 0.8"),
+    "rlhf": ("rlscratch.cli.rlhf", "the whole pipeline: imitation, reward model, PPO, DPO, and where it breaks",
+             "rlscratch rlhf --seed 0"),
     "tokenize": ("rlscratch.cli.tokenize", "text to tokens and back; learn a vocabulary",
                  "rlscratch tokenize 'The capital of Georgia is'"),
 }
@@ -40,12 +42,20 @@ TRAIN = {
             "rlscratch train dqn --task frozen-lake-slippery --seed 0"),
     "reinforce": ("rlscratch.train.tabular.reinforce", "REINFORCE on a lake or a bandit, with a choice of baselines",
                   "rlscratch train reinforce --task frozen-lake-slippery --seed 0"),
-    "ppo": ("rlscratch.train.tabular.ppo", "PPO on a lake or a bandit, with a table of values for a critic",
-            "rlscratch train ppo --task ice-cream --json"),
-    "grpo": ("rlscratch.train.tabular.grpo", "GRPO on a bandit or a lake, in groups that start alike",
-             "rlscratch train grpo --task capital-of-france --loss paper --epochs 4"),
+    "ppo": ("rlscratch.cli.train:PPO", "PPO: on a lake or a bandit with a table, on a text task with a transformer",
+            "rlscratch train ppo --task preferences --init runs/sft"),
+    "grpo": ("rlscratch.cli.train:GRPO", "GRPO: on a lake or a bandit with a table, on a text task with a transformer",
+             "rlscratch train grpo --task every-third-character --variant dr_grpo"),
     "clone": ("rlscratch.train.tabular.clone", "behavioural cloning: imitate an expert, and see where that ends",
               "rlscratch train clone --task frozen-lake"),
+    "sft": ("rlscratch.cli.train:SFT", "supervised fine-tuning: a transformer imitates a teacher, mistakes and all",
+            "rlscratch train sft --task every-third-character"),
+    "reward-model": ("rlscratch.cli.train:REWARD_MODEL", "a reward model from rankings or grades of a policy's answers",
+                     "rlscratch train reward-model --task preferences --init runs/sft"),
+    "dpo": ("rlscratch.cli.train:DPO", "DPO or IPO: a policy from rankings, without a reward model",
+            "rlscratch train dpo --task preferences --init runs/sft"),
+    "expert-iteration": ("rlscratch.cli.train:EXPERT_ITERATION", "draw answers, keep the best, imitate them, repeat",
+                         "rlscratch train expert-iteration --task addition --init runs/sft"),
 }
 
 
@@ -68,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     for name, entry in COMMANDS.items():
         _add(commands, name, *entry, wanted=argv[:1] == [name])
-    train = commands.add_parser("train", help="train a policy or a value table",
+    train = commands.add_parser("train", help="train a policy, a table of values or a reward model",
                                 description="Train.  Each method has its own --help.",
                                 epilog="example: rlscratch train q-learning --help")
     methods = train.add_subparsers(dest="method", metavar="METHOD", required=True)
@@ -91,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rlscratch: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        resumable = argv[0] in ("train", "pretrain")
+        resumable = argv[0] in ("train", "pretrain", "rlhf")
         print("rlscratch: interrupted" + ("; --resume goes on from the last save" if resumable else ""),
               file=sys.stderr)
         return 1
@@ -102,14 +112,16 @@ def _flushed(status: int) -> int:
     return status
 
 
-def _add(commands: argparse._SubParsersAction, name: str, module: str, purpose: str, example: str, *,
+def _add(commands: argparse._SubParsersAction, name: str, where: str, purpose: str, example: str, *,
          wanted: bool) -> None:
     """Add one command; its module is imported only when it is the one that was asked for."""
     parser = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".",
                                  epilog=f"example: {example}",
                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     if wanted:
+        module, _, inside = where.partition(":")
         chosen = importlib.import_module(module)
+        chosen = getattr(chosen, inside) if inside else chosen
         chosen.add_arguments(parser)
         parser.set_defaults(run=chosen.run)
 

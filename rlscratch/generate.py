@@ -69,7 +69,9 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
     logits, cache = _start(model, prompts, N)
     # A row's prompt, filled up with its own first token so that no other id counts as seen; then its answer.
     T = max(map(len, prompts))
-    text = np.stack([np.r_[prompt, np.full(T - len(prompt) + N, prompt[0])] for prompt in prompts])
+    text = np.empty((B, T + N), np.int64)
+    for row, prompt in zip(text, prompts, strict=True):
+        row[:len(prompt)], row[len(prompt):] = prompt, prompt[0]
     logp, counts, finished = np.zeros((B, N), logits.dtype), np.full(B, N), np.zeros(B, bool)
     rows = np.arange(B)                                     # whose answers the rows of the cache are
     for n in range(N):

@@ -70,7 +70,12 @@ def checked_prompts(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens
         check.fail("prompts", prompts, "a list of prompts, each a list of token ids", TypeError)
     if len(prompts) == 0:
         check.fail("prompts", prompts, "at least one prompt")
-    return [checked_prompt(model, max_new_tokens, **{f"prompts[{i}]": prompt}) for i, prompt in enumerate(prompts)]
+    checked: dict[int, Array] = {}          # by identity: a group asks for many answers to one and the same list
+    prompts = list(prompts)
+    for i, prompt in enumerate(prompts):
+        if id(prompt) not in checked:
+            checked[id(prompt)] = checked_prompt(model, max_new_tokens, **{f"prompts[{i}]": prompt})
+    return [checked[id(prompt)] for prompt in prompts]
 
 
 def checked_prompt(model: Any, max_new_tokens: int, **named: Any) -> Array:

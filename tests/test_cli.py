@@ -14,6 +14,8 @@ from rlscratch.__main__ import main
 from rlscratch.bpe import Tokenizer
 from rlscratch.characters import CharacterTokenizer
 from rlscratch.generate import beam_search, generate
+from rlscratch.train.language.chat import Chat
+from rlscratch.train.language.policy import Policy
 from rlscratch.transformer import Config, Transformer
 
 
@@ -110,6 +112,63 @@ def test_a_tokenizer_of_more_tokens_than_the_model_has_is_refused(folder, tmp_pa
     _, err = printed(capsys, "sample", "--run-dir", folder, "--tokenizer", tmp_path / "other", "--prompt", "a",
                      status=2)
     assert "the vocabulary of the tokenizer is 8; expected at most 6 tokens, as the model has" in err
+
+
+# ---------------------------------------------------------------- a model that answers
+
+@pytest.fixture
+def answering(tmp_path):
+    """The folder of a model whose tokenizer has the marks of the chat template."""
+    chat = Chat.learn(["abcd"])
+    checkpoint.save(tmp_path / "chat", Transformer(Config(8, 12, 16, 1, 2), np.random.default_rng(2)))
+    chat.tokenizer.save(tmp_path / "chat")
+    return tmp_path / "chat"
+
+
+def test_a_model_that_answers_is_asked_through_the_template_as_in_training(answering, capsys):
+    out, _ = printed(capsys, "sample", "--run-dir", answering, "--prompt", "abc", "--n", 8, "--seed", 3, "--json",
+                     "--max-new-tokens", 4)
+    said = json.loads(out)
+    policy = Policy(checkpoint.load(answering).model, Chat.load(answering), 4)
+    expected = policy.answer(["abc"] * 8, np.random.default_rng(3))
+    assert said["prompt"] == "abc" and [answer["text"] for answer in said["answers"]] == expected.texts
+    assert [answer["reason"] == "length" for answer in said["answers"]] == expected.cut.tolist()
+    assert len(set(expected.texts)) > 3 and 0 < sum(expected.cut) < 8
+    np.testing.assert_allclose([answer["logp"] for answer in said["answers"]], expected.logp.sum(axis=1), rtol=1e-5)
+
+
+def test_of_a_model_that_answers_the_answers_alone_are_printed_a_line_each(answering, capsys):
+    out, err = printed(capsys, "sample", "--run-dir", answering, "--prompt", "abc", "--n", 2, "--temperature", 0,
+                       "--quiet")
+    policy = Policy(checkpoint.load(answering).model, Chat.load(answering), 7)      # all that the context has room for
+    assert out.splitlines() == policy.answer(["abc"], np.random.default_rng(0), 0).texts * 2 and err == ""
+
+
+def test_a_model_that_answers_can_be_searched_with_beams(answering, capsys):
+    out, _ = printed(capsys, "sample", "--run-dir", answering, "--prompt", "ab", "--beams", 2, "--max-new-tokens", 3,
+                     "--json")
+    chat = Chat.load(answering)
+    found = beam_search(checkpoint.load(answering).model, chat.prompt("ab"), beams=2, max_new_tokens=3, stop=[chat.end])
+    assert [answer["ids"] for answer in json.loads(out)["answers"]] == found.rollout.answers
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    ([], "--prompt is None; expected a text: this model answers what it is asked"),
+    (["--prompt", "a<|assistant|>b"], "prompt is 'a<|assistant|>b'; expected a text without <|assistant|>"),
+    (["--prompt", "xyz"], "a character of the text is 'x'; expected one of the vocabulary's 8 tokens"),
+    (["--prompt", "abcd" * 3], "max_new_tokens is 1; expected at most -2"),
+])
+def test_what_a_model_that_answers_cannot_be_asked(answering, argv, message, capsys):
+    out, err = printed(capsys, "sample", "--run-dir", answering, *argv, status=2)
+    assert err.startswith(f"rlscratch: {message}") and err.count("\n") == 1 and out == ""
+
+
+def test_a_reward_model_is_not_asked(answering, capsys):
+    (answering / "config.json").write_text(json.dumps({"command": "train reward-model"}), "utf-8")
+    _, err = printed(capsys, "sample", "--run-dir", answering, "--prompt", "a", status=2)
+    assert "expected the run of a model that answers; this one gives scores to answers" in err
+    (answering / "config.json").write_text("[1]", "utf-8")                  # of whatever else: no command made it
+    assert printed(capsys, "sample", "--run-dir", answering, "--prompt", "a").out.endswith("\n")
 
 
 # ---------------------------------------------------------------- tokenize

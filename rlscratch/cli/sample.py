@@ -3,9 +3,14 @@
     rlscratch sample --run-dir runs/pretrain --prompt "The while statement" --temperature 0.8 --top-p 0.95
     rlscratch sample --prompt "The" --beams 4                      the likeliest continuations
     rlscratch sample --run-dir gpt2 --prompt "The capital of Georgia is" --temperature 0
+    rlscratch sample --run-dir runs/grpo --prompt Ubiquitous --n 4                 a model that answers
 
 The folder is that of a run, or one that transformers wrote for GPT-2 (config.json, model.safetensors and
 the tokenizer's vocab.json and merges.txt).  Special tokens of the tokenizer end an answer.
+
+A tokenizer with the marks of the chat template belongs to a model that was trained on prompts and answers
+(rlscratch train sft and what follows).  It is prompted as it was in training, through the template; its end mark, and
+no other, ends an answer, and the answer alone is printed.
 """
 import argparse
 import json
@@ -21,6 +26,9 @@ from rlscratch.bpe import Tokenizer
 from rlscratch.cli.tokenize import tokenizer_of
 from rlscratch.generate import beam_search, generate
 from rlscratch.processors import ORDERS
+from rlscratch.train.language import chat
+from rlscratch.train.language.chat import Chat
+from rlscratch.train.language.run import command_of
 from rlscratch.train.run import UNSAID
 from rlscratch.transformer import Transformer
 
@@ -33,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="a run's folder, or a GPT-2 of Hugging Face")
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER",
                         help=f"where the tokenizer is, if not in that folder{UNSAID}")
-    parser.add_argument("--prompt", default="\n", help=f"what the model goes on from (default: a line break){UNSAID}")
+    parser.add_argument("--prompt", help="what the model goes on from (default: a line break); to a model that was "
+                        f"trained on prompts and answers, what is asked: it goes through the chat template{UNSAID}")
     parser.add_argument("--n", type=int, default=1, metavar="N", help="number of answers")
     parser.add_argument("--max-new-tokens", type=int, metavar="N",
                         help=f"longest answer (default: what the context has room for, at most {LONGEST}){UNSAID}")
@@ -66,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
     if tokenizer.vocab_size > model.config.vocab_size:
         check.fail("the vocabulary of the tokenizer", tokenizer.vocab_size,
                    f"at most {model.config.vocab_size} tokens, as the model has")
-    prompt, stop = tokenizer.encode(args.prompt), _stop(tokenizer, args.stop)
-    if not prompt:
-        check.fail("--prompt", args.prompt, "at least one token; a model continues something")
+    template = Chat(tokenizer) if set(chat.SPECIAL) <= set(tokenizer.special_tokens) else None
+    shown, prompt = _prompt(tokenizer, template, args.prompt)
+    stop = _stop(tokenizer, template, args.stop)
     length = args.max_new_tokens
     if length is None:
         length = max(1, min(LONGEST, model.config.context - len(prompt)))
@@ -80,9 +89,11 @@ def run(args: argparse.Namespace) -> int:
                for i, (answer, finished, reason, row) in enumerate(
                    zip(rollout.answers, rollout.finished, rollout.reasons, rollout.logp, strict=True))]
     if args.json:
-        print(json.dumps({"prompt": args.prompt, "answers": answers, "seconds": round(seconds, 3)}))
+        print(json.dumps({"prompt": shown, "answers": answers, "seconds": round(seconds, 3)}))
+    elif template:
+        print("\n".join(answer["text"] for answer in answers))
     else:
-        print("\n\n".join(args.prompt + answer["text"] for answer in answers))
+        print("\n\n".join(shown + answer["text"] for answer in answers))
     if not args.quiet:
         count = int(rollout.mask.sum())
         print(f"{count} tokens in {seconds:.2f} s, {count / seconds:,.0f} tokens/s; the answers ended by "
@@ -91,15 +102,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def model_of(folder: Path) -> Transformer:
-    """The model of a run, or of a folder that transformers wrote."""
+    """The model of a run, or of a folder that transformers wrote.  Raises ValueError for one that does not answer."""
+    if command_of(folder) == "train reward-model":
+        check.fail("--run-dir", str(folder), "the run of a model that answers; this one gives scores to answers")
     if (folder / checkpoint.INDEX).exists() or not (folder / "config.json").exists():
         return checkpoint.load(folder).model
     return checkpoint.from_huggingface(folder)
 
 
-def _stop(tokenizer: Tokenizer, texts: list[str]) -> list[int]:
-    """Ids of the special tokens, and of texts that are one token each."""
-    ids = list(tokenizer.special_tokens.values())
+def _prompt(tokenizer: Tokenizer, template: Chat | None, text: str | None) -> tuple[str, list[int]]:
+    """What is asked, and its ids."""
+    if template is None:
+        text = "\n" if text is None else text
+        ids = tokenizer.encode(text)
+    elif text is None:
+        check.fail("--prompt", text, "a text: this model answers what it is asked")
+    else:
+        ids = template.prompt(text)
+    if not ids:
+        check.fail("--prompt", text, "at least one token; a model continues something")
+    return text, ids
+
+
+def _stop(tokenizer: Tokenizer, template: Chat | None, texts: list[str]) -> list[int]:
+    """Ids of the special tokens, of the chat template's its end alone, and of texts that are one token each."""
+    ids = [template.end] if template else list(tokenizer.special_tokens.values())
     for text in texts:
         one = tokenizer.encode(text)
         if len(one) != 1:

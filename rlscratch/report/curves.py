@@ -1,14 +1,25 @@
 """Learning curves: what a run wrote down, as a picture."""
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from rlscratch.report import figures
 
 RIVALS = (figures.ORANGE, figures.GREEN, figures.PURPLE, figures.BLACK)
 UNIT = "_bits_per_byte"
+
+# Figures of a step, each with the label of its panel; a run has panels for those that it wrote down.
+PANELS = {"reward": "reward", "loss": "loss", "kl": "KL from the reference, nats",
+          "entropy": "entropy, nats a token", "clip_fraction": "share of tokens clipped",
+          "gradient_norm": "norm of the gradient", "answer_length": "tokens of an answer",
+          "tokens_per_second": "tokens/s"}
+SHARE = 0.05            # of the steps: over so many the dark lines average
+COLUMNS = 3
 
 
 def draw(ax: Axes, x: Sequence[float], held: Sequence[float], train: Sequence[float],
@@ -39,3 +50,52 @@ def pretraining(folder: str | Path) -> Path:
     return figures.save(figure, "learning_curve", "Bits per byte over the minutes of training, on the part of the text "
                         "that is learned from and on the held-out tenth.  The level lines are what gzip, xz and "
                         "a 5-gram of bytes need for the held-out tenth when they are given the rest.", folder)
+
+
+def training(folder: str | Path) -> Path:
+    """What the steps of a run of `rlscratch train` on text wrote down, as an SVG in its folder; the path."""
+    folder = Path(folder)
+    points = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    result = folder / "result.json"
+    calibration = json.loads(result.read_text("utf-8")).get("calibration") if result.exists() else None
+    shown = [name for name in PANELS if any(name in point for point in points)]
+    count = len(shown) + (calibration is not None)
+    rows, columns = math.ceil(count / COLUMNS), min(count, COLUMNS)
+    figure, axes = figures.new(columns, rows, width=3.1 * columns, height=0.4 + 2.3 * rows)
+    panels = list(np.ravel(axes))
+    window = max(1, round(SHARE * len(points)))
+    for ax, name in zip(panels, shown, strict=False):
+        steps(ax, points, name, window)
+    if calibration is not None:
+        calibrated(panels[len(shown)], calibration)
+    for ax in panels[count:]:
+        ax.remove()
+    figure.suptitle(f"{config['command']} --task {config['task']} --seed {config['seed']}", x=0.01, ha="left")
+    caption = f"Figures of each step (pale) and their means over {window} steps (dark), over the steps of training."
+    if calibration is not None:
+        caption += ("  The last panel: how often the answer that the reward model likes more is ranked higher, over "
+                    "the chance that it gives, on held-out rankings.")
+    return figures.save(figure, "training_curves", caption, folder)
+
+
+def steps(ax: Axes, points: Sequence[Mapping[str, Any]], name: str, window: int = 1) -> None:
+    """One figure over the steps, where they have it, and its mean over the last `window` of them."""
+    x, y = zip(*((point["step"], point[name]) for point in points if name in point), strict=True)
+    sparse = len(x) < len(points)
+    gold = name == "reward" and all("gold" in point for point in points)
+    ax.plot(x, y, color=figures.SKY, linewidth=0.8, marker="o" if sparse or len(x) == 1 else None, markersize=3)
+    if not sparse and len(x) >= window:
+        ax.plot(x[window - 1:], np.convolve(y, np.full(window, 1 / window), "valid"), color=figures.BLUE,
+                label="by the reward model" if gold else None)
+    if gold:
+        ax.plot(x, [point["gold"] for point in points], color=figures.ORANGE, linewidth=1, label="the task's own")
+        ax.legend(fontsize=8)
+    ax.set(xlabel="step", title=PANELS[name])
+
+
+def calibrated(ax: Axes, curve: Mapping[str, Sequence[float]]) -> None:
+    """How often a pair comes out as a reward model has it, over the chance that it gives."""
+    ax.plot([0, 1], [0, 1], color=figures.BLACK, linewidth=1, dashes=(4, 2))
+    ax.plot(curve["chance"], curve["frequency"], color=figures.GREEN, marker="o", markersize=4)
+    ax.set(xlabel="chance by the scores", title="how often it comes true", xlim=(0, 1), ylim=(0, 1))

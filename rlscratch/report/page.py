@@ -86,7 +86,7 @@ def build(rows: Sequence[Row], results: Sequence[Result], hint: str = "") -> str
     shelf = library.derivations(entries, [result.rung for result in results])
     found = [finding for finding in errata() if finding.document in {entry.document for entry in entries}]
     names = {result.rung.name: result.rung for result in results}
-    return _template().render(
+    return template().render(
         rows=rows, results=results, hint=hint, shelf=shelf, signs=SIGNS, meanings=MEANINGS, documents=DOCUMENTS,
         counts=_counts(rows), chapters=[_chapter(number, rows, results, shelf, found) for number in DOCUMENTS
                                         if any(entry.document == number for entry in entries)],
@@ -94,7 +94,7 @@ def build(rows: Sequence[Row], results: Sequence[Result], hint: str = "") -> str
         by_id={row.entry.id: row for row in rows}, anchors={f.module + "." + f.name: f.anchor
                                                             for d in shelf for f in d.formulas},
         short_way=[(names[name], why) for name, why in SHORT_WAY if name in names], first=_first_example(),
-        symbols=rlscratch.__doc__, about=_about(), failed=[row for row in rows if row.complaints],
+        symbols=rlscratch.__doc__, about=about(), failed=[row for row in rows if row.complaints],
         broken=[result for result in results if result.error])
 
 
@@ -189,14 +189,16 @@ def _list(numbers: Iterable[float]) -> str:
     return ", ".join(f"{number:.2f}" for number in numbers).replace("-", "−")
 
 
-def _about() -> str:
+def about() -> str:
+    """What wrote a page."""
     python = ".".join(map(str, sys.version_info[:3]))
     return f"rlscratch {rlscratch.__version__}, {kernels.BACKEND} kernels, NumPy {np.__version__}, Python {python}"
 
 
 # ---------------------------------------------------------------- how it is put
 
-def _template() -> jinja2.Template:
+def template(name: str = "page.html") -> jinja2.Template:
+    """A template of this folder, with the page's style and filters."""
     folder = files("rlscratch.report")
     # The page's own style and script are marked as safe; everything else is escaped.
     own = {name: jinja2.utils.markupsafe.Markup((folder / f"page.{name}").read_text("utf-8")) for name in ("css", "js")}
@@ -209,7 +211,7 @@ def _template() -> jinja2.Template:
         "brief": _brief, "data": _data, "size": _size, "paragraphs": _paragraphs, "place": _place, "slug": _slug,
         "short": lambda rung: rung.title.split(":")[0]}
     environment.filters.update(filters)
-    return environment.from_string((folder / "page.html").read_text("utf-8"))
+    return environment.from_string((folder / name).read_text("utf-8"))
 
 
 def _decimals(row: Row) -> int:

@@ -32,10 +32,9 @@ from tqdm import tqdm
 from rlscratch import __version__, check
 from rlscratch.check import Array
 from rlscratch.files import write_atomic
+from rlscratch.train.choices import UNSAID
 
 RUNS = Path("runs")
-# argparse adds "(default: None)" to a help text unless it speaks of its default; this says nothing.
-UNSAID = "%(default).0s"
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str, *, steps: int | None = None, save_every: int = 1000,
@@ -106,13 +105,13 @@ class Run:
 
         write_atomic(self.folder / "state.npz", write)
 
-    def finish(self, result: dict[str, Any]) -> None:
-        """Keep the final figures and print them, as the last line on standard output with --json."""
+    def finish(self, result: dict[str, Any], show: bool = True) -> None:
+        """Keep the final figures and print them if `show`, as the last line on standard output with --json."""
         result = {**self.config, "run_dir": str(self.folder), **result}
         self._write("result.json", result)
-        if self.json:
+        if show and self.json:
             print(json.dumps(result))
-        else:
+        elif show:
             print("\n".join(f"{key.replace('_', ' '):<26}{_shown(value)}" for key, value in result.items()))
 
     def _write(self, name: str, content: dict[str, Any]) -> None:

@@ -220,7 +220,7 @@ def _state(folder: ModelRun, schedule: Schedule, config: Config) -> tuple[Transf
     optimizer = AdamW(model.parameters(), choices["lr"], BETAS, weight_decay=choices["weight_decay"],
                       decay=lambda _, parameter: parameter.ndim > 1)
     if saved:
-        folder.restore(optimizer)
+        optimizer.load_state_dict(saved.optimizer)
         schedule.step, schedule.before = saved.step, saved.facts["seconds"]
     schedule.begin = time.perf_counter()
     return model, optimizer, rng

@@ -6,7 +6,9 @@
 
 so a run's folder is all that it takes to sample from its model.
 """
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,17 +30,12 @@ class ModelRun(runs.Run):
                    facts: dict[str, Any], **figures: Any) -> None:
         """Add a line to the metrics, then replace the checkpoint: in this order, no state is without its line."""
         self.record(step, **figures)
-        state = optimizer.state_dict()
-        arrays = {f"{what}.{name}": array for what in optimizer.averages for name, array in state.pop(what).items()}
-        checkpoint.save(self.folder, model, step=step, optimizer=arrays, rng=rng, facts={**facts, "optimizer": state})
+        self.keep(step, model, optimizer, rng, facts)
 
-    def restore(self, optimizer: AdamW) -> None:
-        """Give an optimiser of the checkpoint's parameters the state that was saved with them."""
-        state = dict(self.checkpoint.facts["optimizer"])
-        for what in optimizer.averages:
-            state[what] = {name.removeprefix(f"{what}."): array for name, array in self.checkpoint.optimizer.items()
-                           if name.startswith(f"{what}.")}
-        optimizer.load_state_dict(state)
+    def keep(self, step: int, model: Transformer, optimizer: AdamW, rng: np.random.Generator,
+             facts: dict[str, Any]) -> None:
+        """Replace the checkpoint; the metrics have their lines already."""
+        checkpoint.save(self.folder, model, step=step, optimizer=optimizer.state_dict(), rng=rng, facts=facts)
 
     def tell(self, bar: tqdm, line: str) -> None:
         """A line on standard error, above the progress bar, unless --quiet."""
@@ -50,3 +47,11 @@ class ModelRun(runs.Run):
             return -1
         self.checkpoint = checkpoint.load(self.folder)
         return self.checkpoint.step
+
+
+def command_of(folder: Path | None) -> str | None:
+    """The command whose run is in a folder; None for none, and for a folder that no command made."""
+    try:
+        return json.loads((folder / "config.json").read_text("utf-8"))["command"] if folder else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -30,7 +30,7 @@ from rlscratch.check import Array
 from rlscratch.formulas import cross_entropy, td, weights
 from rlscratch.formulas.distribution import softmax
 from rlscratch.train.tabular import table, worlds
-from rlscratch.train.tabular.method import Choice, Figures, Method, Tables, report, shared_steps
+from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
 
 GAMMA = 0.99
@@ -73,7 +73,7 @@ def clone_report(world: World, tables: Tables, settings: dict) -> Figures:
                 "cross_entropy": cross_entropy.cross_entropy_loss(
                     table.logp(logits, states, tables["actions"]), _equal(states)),
                 "states_shown": int(np.unique(states).size)}
-    if world.kind == "lake":
+    if world.task is None:
         figures |= {"elsewhere": elsewhere(world, policy, states),
                     "expert_elsewhere": elsewhere(world, teacher, states)}
     if (other := f"{world.name}-slippery") in worlds.LAKES:
@@ -94,8 +94,8 @@ def _equal(states: Array) -> Array:
 
 
 CHOICES = (
-    Choice("demonstrations", 20, 20, "episodes that the expert shows", lambda **n: check.integer(1, **n)),
-    Choice("lr", 50.0, 1.0, "length of a step", check.positive),
+    choice("demonstrations", 20, 20, "episodes that the expert shows", lambda **n: check.integer(1, **n)),
+    choice("lr", 50.0, 1.0, "length of a step", check.positive),
 )
 METHOD = Method("clone", CHOICES, shared_steps({}, 500), initial, step, clone_report)
 add_arguments, run = METHOD.add_arguments, METHOD.run

@@ -24,7 +24,7 @@ from rlscratch.check import Array
 from rlscratch.formulas import grpo, kl, returns, weights
 from rlscratch.formulas.distribution import softmax
 from rlscratch.train.tabular import table
-from rlscratch.train.tabular.method import Choice, Figures, Method, Tables, report, shared_steps
+from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
 from rlscratch.trajectories import Episodes
 
@@ -72,19 +72,18 @@ def collect(world: World, policy: Array, groups: int, group: int, rng: np.random
 
 
 CHOICES = (
-    Choice("groups", 4, 8, "groups of each update", lambda **n: check.integer(1, **n)),
-    Choice("group", 64, 8, "episodes of a group, at least 2", lambda **n: check.integer(2, **n)),
-    Choice("lr", 50.0, 0.2, "length of a step", check.positive),
-    Choice("loss", "document", "document", "-A log pi, or ratio, clip and KL", options=("document", "paper")),
-    Choice("epochs", 1, 1, "passes over each batch", lambda **n: check.integer(1, **n)),
-    Choice("clip", 0.2, 0.2, "the ratio counts within [1 - clip, 1 + clip]; paper",
+    choice("groups", 4, 8, "groups of each update", lambda **n: check.integer(1, **n)),
+    choice("group", 64, 8, "episodes of a group, at least 2", lambda **n: check.integer(2, **n)),
+    choice("lr", 50.0, 0.2, "length of a step", check.positive),
+    choice("loss", "document", "document", "-A log pi, or ratio, clip and KL", options=("document", "paper")),
+    choice("epochs", 1, 1, "passes over each batch", lambda **n: check.integer(1, **n)),
+    choice("clip", 0.2, 0.2, "the ratio counts within [1 - clip, 1 + clip]; paper",
            lambda **x: check.between(0, 1, **x)),
-    Choice("beta", 0.0, 0.0, "weight of the KL from the first policy; paper", check.non_negative),
-    Choice("ddof", 1, 1, "0 or 1: the standard deviation divides by G - ddof", lambda **n: check.integer(0, 1, **n)),
-    Choice("eps", 0.0, 0.0, "added to the standard deviation, in units of reward", check.non_negative),
-    Choice("center_only", False, False, "do not divide by the standard deviation (Dr. GRPO)"),
-    Choice("average", "sequence_mean", "sequence_mean", "how steps become one number", options=tuple(AVERAGES)),
+    choice("beta", 0.0, 0.0, "weight of the KL from the first policy; paper", check.non_negative),
+    choice("ddof", 1, 1, "0 or 1: the standard deviation divides by G - ddof", lambda **n: check.integer(0, 1, **n)),
+    choice("eps", 0.0, 0.0, "added to the standard deviation, in units of reward", check.non_negative),
+    choice("center_only", False, False, "do not divide by the standard deviation (Dr. GRPO)"),
+    choice("average", "sequence_mean", "sequence_mean", "how steps become one number", options=tuple(AVERAGES)),
 )
 LAKES = {"frozen-lake": 150, "frozen-lake-slippery": 400, "frozen-lake-8x8": 300, "frozen-lake-8x8-slippery": 600}
 METHOD = Method("grpo", CHOICES, shared_steps(LAKES, 300), initial, step, report)
-add_arguments, run = METHOD.add_arguments, METHOD.run

@@ -23,7 +23,9 @@ import numpy as np
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas.distribution import entropy, softmax
+from rlscratch.train import choices
 from rlscratch.train import run as runs
+from rlscratch.train.choices import Choice
 from rlscratch.train.tabular import worlds
 from rlscratch.train.tabular.worlds import World
 
@@ -31,33 +33,10 @@ Tables = dict[str, Array]
 Figures = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One setting, an option of the command.
-
-    name    as an argument of step; the option has dashes
-    lake, bandit  its defaults
-    help    one line
-    holds   a check: holds(**{"--name": value}) raises unless the value will do; None if options does
-    options the values there are, for a setting that is a word
-    """
-
-    name: str
-    lake: Any
-    bandit: Any
-    help: str
-    holds: Callable[..., Any] | None = None
-    options: tuple[str, ...] | None = None
-
-    @property
-    def option(self) -> str:
-        """The name on the command line."""
-        return f"--{self.name.replace('_', '-')}"
-
-    def checked(self, value: Any) -> Any:
-        """The value, if it will do.  Raises ValueError or TypeError naming the option."""
-        named = {self.option: value}
-        return self.holds(**named) if self.holds else check.one_of(self.options or (False, True), **named)
+def choice(name: str, lake: Any, bandit: Any, help: str, holds: Callable[..., Any] | None = None,
+           options: tuple[str, ...] | None = None) -> Choice:
+    """A Choice with one default for lakes and one for bandits."""
+    return Choice(name, {"a lake": lake, "a bandit": bandit}, help, holds, options)
 
 
 @dataclass(frozen=True)
@@ -81,10 +60,7 @@ class Method:
 
     def settings(self, world: World, **chosen: Any) -> dict[str, Any]:
         """Every setting, checked: as chosen, or the default for this kind of world."""
-        known = {choice.name: choice for choice in self.choices}
-        for name in chosen:
-            check.one_of(tuple(known), setting=name)
-        return {name: choice.checked(chosen.get(name, getattr(choice, world.kind))) for name, choice in known.items()}
+        return choices.settings(self.choices, [world.kind], chosen)
 
     def learn(self, world: World, rng: np.random.Generator, **chosen: Any) -> Iterator[tuple[Tables, Figures]]:
         """Tables and figures after each step, for as long as the caller asks; settings as chosen."""
@@ -98,8 +74,8 @@ class Method:
         """The options of the command."""
         parser.add_argument("--task", choices=worlds.NAMES, default="frozen-lake", help="what to train on")
         group = parser.add_argument_group("the learner")
-        for choice in self.choices:
-            group.add_argument(choice.option, dest=choice.name, **_argument(choice))
+        for one in self.choices:
+            one.add(group)
         lakes = "".join(f"{n} on {task}, " for task, n in self.steps.items() if task in worlds.LAKES)
         bandit = next(n for task, n in self.steps.items() if task not in worlds.LAKES)
         runs.add_arguments(parser, self.name, save_every=50, explain_steps=f"{lakes}{bandit} on a bandit")
@@ -109,8 +85,7 @@ class Method:
         steps = check.integer(1, **{"--steps": self.steps[args.task] if args.steps is None else args.steps})
         check.integer(0, **{"--seed": args.seed})
         world = worlds.make(args.task)
-        given = {c.name: value for c in self.choices if (value := getattr(args, c.name)) is not None}
-        settings = self.settings(world, **given)
+        settings = self.settings(world, **choices.given(self.choices, args))
         folder = runs.Run(args, self.name, {"task": args.task, "seed": args.seed, **settings})
         self._train(folder, world, settings, args.seed, steps)
         return 0
@@ -148,18 +123,6 @@ def report(world: World, tables: Tables, settings: dict[str, Any]) -> Figures:
     if world.task is not None and len(world.task.prompts) == 1:
         figures["probabilities"] = dict(zip(world.task.answers, policy[0].tolist(), strict=True))
     return figures
-
-
-def _argument(choice: Choice) -> dict[str, Any]:
-    """How argparse is told of a choice; what is not given is None, since the default depends on the task."""
-    same = choice.lake == choice.bandit
-    shown = f"{choice.lake}" if same else f"{choice.lake} on a lake, {choice.bandit} on a bandit"
-    told = {"help": f"{choice.help} (default: {shown}){runs.UNSAID}"}
-    if choice.options:
-        return told | {"choices": choice.options}
-    if isinstance(choice.lake, bool):
-        return told | {"action": argparse.BooleanOptionalAction}
-    return told | {"type": type(choice.lake), "metavar": "N" if isinstance(choice.lake, int) else "X"}
 
 
 def shared_steps(lakes: dict[str, int], bandit: int) -> dict[str, int]:

@@ -32,7 +32,7 @@ from rlscratch.check import Array
 from rlscratch.formulas import grpo, kl, ppo, returns, weights
 from rlscratch.formulas.distribution import softmax
 from rlscratch.train.tabular import table
-from rlscratch.train.tabular.method import Choice, Figures, Method, Tables, report, shared_steps
+from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
 from rlscratch.trajectories import Episodes
 
@@ -84,18 +84,17 @@ def advantages(batch: Episodes, values: Array, gamma: float, lam: float) -> Arra
 
 
 CHOICES = (
-    Choice("episodes", 256, 64, "episodes of each update", lambda **n: check.integer(1, **n)),
-    Choice("lr", 50.0, 0.2, "length of a step of the policy", check.positive),
-    Choice("value_lr", 0.5, 0.5, "share of the way that values go to the mean return", check.fraction),
-    Choice("gamma", 0.99, 1.0, "discount, in [0, 1]", lambda **x: check.between(0, 1, **x)),
-    Choice("lam", 0.95, 0.95, "lambda of GAE, in [0, 1]", lambda **x: check.between(0, 1, **x)),
-    Choice("epochs", 4, 4, "passes over each batch", lambda **n: check.integer(1, **n)),
-    Choice("minibatches", 4, 4, "parts of a pass", lambda **n: check.integer(1, **n)),
-    Choice("clip", 0.2, 0.2, "the ratio counts within [1 - clip, 1 + clip]", lambda **x: check.between(0, 1, **x)),
-    Choice("target_kl", 0.02, 0.02, "KL after which a batch is left, in nats; 0: never", check.non_negative),
-    Choice("entropy", 0.0, 0.0, "how much an entropy bonus counts, in units of advantage a nat", check.non_negative),
-    Choice("whiten", False, True, "give the advantages of a batch mean 0 and standard deviation 1"),
+    choice("episodes", 256, 64, "episodes of each update", lambda **n: check.integer(1, **n)),
+    choice("lr", 50.0, 0.2, "length of a step of the policy", check.positive),
+    choice("value_lr", 0.5, 0.5, "share of the way that values go to the mean return", check.fraction),
+    choice("gamma", 0.99, 1.0, "discount, in [0, 1]", lambda **x: check.between(0, 1, **x)),
+    choice("lam", 0.95, 0.95, "lambda of GAE, in [0, 1]", lambda **x: check.between(0, 1, **x)),
+    choice("epochs", 4, 4, "passes over each batch", lambda **n: check.integer(1, **n)),
+    choice("minibatches", 4, 4, "parts of a pass", lambda **n: check.integer(1, **n)),
+    choice("clip", 0.2, 0.2, "the ratio counts within [1 - clip, 1 + clip]", lambda **x: check.between(0, 1, **x)),
+    choice("target_kl", 0.02, 0.02, "KL after which a batch is left, in nats; 0: never", check.non_negative),
+    choice("entropy", 0.0, 0.0, "how much an entropy bonus counts, in units of advantage a nat", check.non_negative),
+    choice("whiten", False, True, "give the advantages of a batch mean 0 and standard deviation 1"),
 )
 LAKES = {"frozen-lake": 60, "frozen-lake-slippery": 200, "frozen-lake-8x8": 100, "frozen-lake-8x8-slippery": 400}
 METHOD = Method("ppo", CHOICES, shared_steps(LAKES, 150), initial, step, report)
-add_arguments, run = METHOD.add_arguments, METHOD.run

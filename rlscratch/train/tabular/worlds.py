@@ -51,8 +51,8 @@ class World:
 
     @property
     def kind(self) -> str:
-        """ "lake" or "bandit": which defaults of a method apply."""
-        return "lake" if self.task is None else "bandit"
+        """ "a lake" or "a bandit": which defaults of a method apply."""
+        return "a lake" if self.task is None else "a bandit"
 
     def collect(self, policy: Array, episodes: int, rng: np.random.Generator, start: int | None = None) -> Episodes:
         """N episodes under a policy (S, A), all from state `start` if it is given."""

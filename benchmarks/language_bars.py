@@ -1,0 +1,107 @@
+"""Claims about post-training, for benchmarks.bars: the defaults of `rlscratch train`, from nothing, seed by seed.
+
+Each attempt trains the models that it begins with, and measures on prompts that no stage has seen.  `minutes` is
+the time of the method that the claim is about, `stages` that of what it begins with.
+"""
+import time
+from functools import lru_cache
+from typing import Any
+
+from rlscratch import memory
+from rlscratch.tasks import spelling
+from rlscratch.train.language import dpo, expert, frontier, grpo, measure, ppo, reward_model, sft, worlds
+from rlscratch.train.language.method import Learner, Method, Stages
+from rlscratch.train.language.scoring import RewardModel
+from rlscratch.train.language.worlds import World
+
+PROMPTS = 1000
+LONGEST = 5.0                   # minutes of GRPO
+LONGEST_PPO = 3.0
+SAMPLED, GREEDY = 0.97, 0.99
+FROM, TO = 0.2, 0.6             # accuracy that addition begins with
+PAIRS = 0.95                    # accuracy of the reward model
+SHARE = 0.8                     # of best-of-16's gain, for PPO, and of PPO's, for DPO
+N = 16
+FEW = {"rankings": 800, "answers": 4, "steps": 250, "lr": 2e-3}         # of a poor reward model
+UNBRAKED = {"beta": 0.0, "kl_target": 0.0, "lr": 3e-4, "steps": 60}
+
+
+def trained(method: Method, world: World, stages: Stages | None = None, **settings: Any) -> tuple[Learner, list, float]:
+    """The learner after all its steps, the figures of each, and the minutes that it took."""
+    memory.keep_freed()
+    begin, steps = time.perf_counter(), []
+    for step in method.learn(world, stages, **settings):
+        steps.append(step)
+        if step[1].get("enough"):
+            break
+    return steps[-1][0], [figures for _, figures in steps], (time.perf_counter() - begin) / 60
+
+
+def verifiable(seed: int, task: str) -> dict[str, Any]:
+    """GRPO from a model that imitates a teacher who errs."""
+    world = worlds.make(task, seed)
+    begun, _, before = trained(sft.METHOD, world)
+    start = begun.report()
+    learner, _, minutes = trained(grpo.METHOD, world, Stages(begun.policy))
+    end = learner.report()
+    sampled, greedy = end["held_out_accuracy"], end["held_out_accuracy_greedy"]
+    figures = {"sft": start["held_out_accuracy"], "sft_greedy": start["held_out_accuracy_greedy"],
+               "grpo": sampled, "grpo_greedy": greedy, "kl": end["kl"], "stages": before, "minutes": minutes}
+    met = sampled >= SAMPLED and minutes <= LONGEST
+    if task == "addition":
+        return {**figures, "met": bool(met and FROM <= start["held_out_accuracy"] <= TO)}
+    long = [word for word in world.measured if len(word) >= spelling.LONG]
+    on_long = measure.measured(begun.policy, world.task, long, world.stream("long words"))
+    figures = {"sft_long": on_long["accuracy"], "sft_long_greedy": on_long["accuracy_greedy"], **figures}
+    return {**figures, "met": bool(met and greedy >= GREEDY)}
+
+
+@lru_cache(maxsize=1)
+def _preferences(seed: int) -> dict[str, Any]:
+    """The stages that the claims about preferences share: SFT, the reward model, best-of-16, PPO."""
+    world = worlds.make("preferences", seed)
+    prompts = world.measured[:PROMPTS]
+    begun, _, before = trained(sft.METHOD, world)
+    judge, _, judging = trained(reward_model.METHOD, world, Stages(begun.policy))
+    accuracy = judge.report()["held_out_accuracy"]
+    proxy = RewardModel(judge.model, judge.chat)
+    pool = frontier.pool(begun.policy, world.task, prompts, N, {"proxy": proxy}, world.stream("best of n"))
+    best = frontier.worth_of_best(pool.proxies["proxy"], pool.gold, N)
+    learner, _, minutes = trained(ppo.METHOD, world, Stages(begun.policy, proxy))
+    return {"world": world, "policy": begun.policy, "accuracy": accuracy, "sft": pool.gold.mean().item(), "best": best,
+            "ppo": learner.report(), "stages": before + judging, "minutes": minutes}
+
+
+def rlhf(seed: int) -> dict[str, Any]:
+    """PPO on a reward model from rankings, against best-of-16 by the same reward model."""
+    found = _preferences(seed)
+    gold, kl = found["ppo"]["reward"], found["ppo"]["kl"]
+    share = (gold - found["sft"]) / (found["best"] - found["sft"])
+    met = (found["accuracy"] >= PAIRS and share >= SHARE and kl <= expert.divergence(N)
+           and found["minutes"] <= LONGEST_PPO)
+    return {"pairs": found["accuracy"], "sft": found["sft"], "best_of_16": found["best"], "ppo": gold, "kl": kl,
+            "share": share, "stages": found["stages"], "minutes": found["minutes"], "met": bool(met)}
+
+
+def direct(seed: int) -> dict[str, Any]:
+    """DPO on the rankings that the reward model learned from."""
+    found = _preferences(seed)
+    learner, figures, minutes = trained(dpo.METHOD, found["world"], Stages(found["policy"]))
+    end, gain = learner.report(), found["ppo"]["reward"] - found["sft"]
+    share = (end["reward"] - found["sft"]) / gain
+    return {"sft": found["sft"], "ppo": found["ppo"]["reward"], "dpo": end["reward"], "kl": end["kl"], "share": share,
+            "steps": len(figures), "minutes": minutes,
+            "met": bool(share >= SHARE and end["kl"] <= expert.divergence(N))}
+
+
+def over_optimised(seed: int) -> dict[str, Any]:
+    """PPO without a brake against a reward model from few rankings."""
+    world = worlds.make("preferences", seed)
+    begun, _, _ = trained(sft.METHOD, world)
+    judge, _, _ = trained(reward_model.METHOD, world, Stages(begun.policy), **FEW)
+    accuracy = judge.report()["held_out_accuracy"]
+    _, figures, _ = trained(ppo.METHOD, world, Stages(begun.policy, RewardModel(judge.model, judge.chat)), **UNBRAKED)
+    found = frontier.turn(frontier.Trajectory.of(figures))
+    return {"pairs": accuracy, "sft": figures[0]["gold"], "turn_at_step": found["step"], "turn_at_kl": found["kl"],
+            "gold_there": found["gold"], "gold_at_the_end": found["end_gold"], "proxy_rose_by": found["rise"],
+            "met": found["turned"]}

@@ -1,0 +1,114 @@
+"""rlscratch train sft, reward-model, ppo, grpo, dpo, expert-iteration: transformers that are trained on text tasks.
+
+ppo and grpo train tables, too.  What is trained on decides: a lake or a bandit has a table, a text task a
+transformer.  Options that one of the two alone has are errors with a task of the other.
+
+When a run on text ends its figures are drawn, and answers from before and after stand side by side.
+"""
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rlscratch import check, memory
+from rlscratch.report import curves
+from rlscratch.report.table import table
+from rlscratch.train import choices
+from rlscratch.train import run as runs
+from rlscratch.train.choices import Choice
+from rlscratch.train.language import command, dpo, expert, grpo, ppo, reward_model, sft
+from rlscratch.train.language.method import Method
+from rlscratch.train.tabular import grpo as tabular_grpo
+from rlscratch.train.tabular import ppo as tabular_ppo
+from rlscratch.train.tabular import worlds
+from rlscratch.train.tabular.method import Method as TabularMethod
+
+LONGEST = 60            # characters of an answer in the table
+
+
+@dataclass(frozen=True)
+class Command:
+    """A method on text as a command, with the method of the same name on tables if there is one."""
+
+    text: Method
+    tables: TabularMethod | None = None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """The options."""
+        if self.tables is None:
+            command.add_arguments(parser, self.text)
+            return
+        bandits = [name for name in worlds.NAMES if name not in worlds.LAKES]
+        named = [f"{kind} ({', '.join(names)})" for kind, names in (
+            ("a lake", worlds.LAKES), ("a bandit", bandits), ("text", self.text.tasks))]
+        parser.add_argument("--task", choices=(*worlds.NAMES, *self.text.tasks), default=worlds.NAMES[0],
+                            metavar="NAME", help=f"what to train on: {', '.join(named)}")
+        shared, tabular, textual = choices.merged(self.tables.choices, self.text.choices, "text")
+        for title, some in (("the learner", shared), ("lakes and bandits alone", tabular)):
+            _add(parser.add_argument_group(title), some)
+        group = parser.add_argument_group("text tasks alone")
+        _add(group, textual)
+        command.add_beginning(group, self.text)
+        runs.add_arguments(parser, self.text.name, save_every=command.SAVE_EVERY, explain_steps=self._steps())
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Train, save, print, draw; 0.  Raises ValueError or TypeError for bad arguments."""
+        if self.tables is not None:
+            self._refuse(args)
+            if args.task in worlds.NAMES:
+                return self.tables.run(args)
+        memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
+        with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
+            run = command.train(self.text, args)
+        path = curves.training(run.folder)
+        if not args.quiet:
+            print("\n".join(filter(None, [beside(run.folder), f"figures: {path}"])), file=sys.stderr)
+        return 0
+
+    def _refuse(self, args: argparse.Namespace) -> None:
+        """Raise ValueError for an option that tasks of the other kind have alone."""
+        tabular, textual = ({choice.name for choice in method.choices} for method in (self.tables, self.text))
+        others, there = tabular - textual, worlds.NAMES
+        if args.task in worlds.NAMES:
+            others, there = textual - tabular | {"words", "init", "reward_model"}, self.text.tasks
+        for name, value in vars(args).items():
+            if name in others and value is not None:
+                value = str(value) if isinstance(value, Path) else value
+                check.fail(f"--{name.replace('_', '-')}", value, f"no such option with --task {args.task}: it is for "
+                           + ", ".join([command.WORDS] if name == "words" else there))
+
+    def _steps(self) -> str:
+        """Default numbers of steps, by kind of task."""
+        steps = self.tables.steps
+        bandit = next(n for name, n in steps.items() if name not in worlds.LAKES)
+        return choices.shown({**{name: steps[name] for name in worlds.LAKES}, "a bandit": bandit,
+                              **{name or "text": n for name, n in self.text.steps.items()}})
+
+
+def beside(folder: Path) -> str:
+    """A run's sample answers from before and after training; "" for a model that does not answer."""
+    path = folder / "samples.json"
+    if not path.exists():
+        return ""
+    return table(("prompt", "before", "reward", "after", "reward"),
+                 ([_short(sample["prompt"]), _short(sample["before"]), f"{sample['reward_before']:g}",
+                   _short(sample["after"]), f"{sample['reward_after']:g}"]
+                  for sample in json.loads(path.read_text("utf-8"))))
+
+
+def _short(text: str) -> str:
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= LONGEST else text[:LONGEST - 3] + "..."
+
+
+def _add(group: argparse._ArgumentGroup, some: Iterable[Choice]) -> None:
+    for choice in some:
+        choice.add(group)
+
+
+SFT, REWARD_MODEL, DPO, EXPERT_ITERATION = map(Command, (sft.METHOD, reward_model.METHOD, dpo.METHOD, expert.METHOD))
+PPO, GRPO = Command(ppo.METHOD, tabular_ppo.METHOD), Command(grpo.METHOD, tabular_grpo.METHOD)

@@ -1,0 +1,146 @@
+"""The chat template: a prompt and an answer as one row of tokens, and back.
+
+    <|user|> p p p <|assistant|> a a <|end|> <|pad|> <|pad|>
+        0    0 0 0       0       1 1    1       0       0         mask
+
+The four marks are special tokens, one id each, which no text can write: a prompt or an answer that holds
+one is an error, since a user who could write <|assistant|> would put words into the model's mouth.  The
+model is trained where the mask is 1, its own end included; what comes in front it only reads.  Padding is
+on the right, with an id that is not the end's: a model that has ended must be told from one that has not.
+
+A row reads the same whether a teacher wrote the answer or the model itself, so supervised training,
+rollouts, reward models and policy gradients all see one path.
+
+Source: document 002, the phase of supervised fine-tuning; InstructGPT, arXiv:2203.02155, for the roles.
+Leaves out: system prompts and conversations of several turns.
+"""
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlscratch import characters, check, pretokens
+from rlscratch.bpe import Tokenizer
+from rlscratch.characters import CharacterTokenizer
+from rlscratch.check import Array
+
+USER, ASSISTANT, END, PAD = SPECIAL = ("<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
+KINDS = {"characters": CharacterTokenizer, "bpe": Tokenizer}
+
+
+class Rows(NamedTuple):
+    """Prompts with answers, padded on the right; a rollout has the same three.
+
+    tokens   (B, T)  ids
+    mask     (B, T)  float64, 1 at the answer and its end
+    lengths  (B,)    tokens of a row without its padding, so its last token is an answer's
+    """
+
+    tokens: Array
+    mask: Array
+    lengths: Array
+
+    def at(self, index: Array) -> "Rows":
+        """The rows at these places, (N,), no wider than they need to be."""
+        width = self.lengths[index].max()
+        return Rows(self.tokens[index, :width], self.mask[index, :width], self.lengths[index])
+
+
+class Chat:
+    """A tokenizer that has the four marks, and the template that uses them.
+
+    Raises ValueError for a tokenizer without them.
+
+    >>> chat = Chat.learn(["cat"], "characters")
+    >>> chat.prompt("cat"), chat.answer("act"), chat.text([0, 1, 2, chat.end])
+    ([3, 1, 0, 2, 4], [0, 1, 2, 5], 'act')
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        missing = [mark for mark in SPECIAL if mark not in tokenizer.special_tokens]
+        if missing:
+            check.fail("the special tokens of tokenizer", sorted(tokenizer.special_tokens),
+                       f"{', '.join(missing)}, too: the marks of the chat template")
+        self.tokenizer = tokenizer
+        self.user, self.assistant, self.end, self.pad = (tokenizer.special_tokens[mark] for mark in SPECIAL)
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], kind: str = "characters", vocab_size: int | None = None) -> "Chat":
+        """A new tokenizer with the marks, learned from texts.
+
+        kind        "characters", one token each, or "bpe", byte-level
+        vocab_size  of "bpe": how many tokens; of "characters": how many there may be, None: as many as it takes
+        """
+        check.one_of(tuple(KINDS), kind=kind)
+        return cls(KINDS[kind].train("\n".join(texts), vocab_size, special_tokens=SPECIAL))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Chat":
+        """The template of FOLDER/tokenizer.json."""
+        return cls(characters.load(folder))
+
+    def prompt(self, text: str) -> list[int]:
+        """The ids that a model goes on from.
+
+        Raises ValueError for a text that holds a mark, or a character that the tokenizer does not know.
+        """
+        return [self.user, *self._encoded("prompt", text), self.assistant]
+
+    def answer(self, text: str, own: bool = False) -> list[int]:
+        """The ids of a whole answer, its end included.
+
+        own  whether a model wrote it: then a mark in it is that mark, which a model may choose wherever it likes
+
+        Raises as `prompt` does.
+        """
+        return [*(self.tokenizer.encode(text) if own else self._encoded("answer", text)), self.end]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of an answer, without its end; the inverse of `answer`."""
+        ids = list(ids)
+        return self.tokenizer.decode(ids[:-1] if ids[-1:] == [self.end] else ids)
+
+    def rows(self, prompts: Sequence[str], answers: Sequence[str], context: int | None = None,
+             own: bool = False) -> Rows:
+        """Pairs as rows.
+
+        prompts  B texts
+        answers  B texts, each to the prompt beside it
+        context  how many tokens a row may have; None: any number
+        own      as in `answer`
+
+        Raises ValueError for no pairs, for prompts without an answer, and for a pair that is longer than the context.
+        """
+        prompts, answers = texts("prompts", prompts), texts("answers", answers)
+        if len(answers) != len(prompts):
+            check.fail("the number of answers", len(answers), f"{len(prompts)}, one to each prompt")
+        asked, said = {p: self.prompt(p) for p in prompts}, {a: self.answer(a, own) for a in answers}
+        pairs = [(asked[p], said[a]) for p, a in zip(prompts, answers, strict=True)]
+        lengths = np.array([len(p) + len(a) for p, a in pairs])
+        if context is not None and lengths.max() > context:
+            i = int(lengths.argmax())
+            check.fail(f"the tokens of answers[{i}], {answers[i]!r}, and its prompt", lengths[i],
+                       f"at most {context}, the context of the model")
+        tokens, mask = np.full((len(pairs), lengths.max()), self.pad), np.zeros((len(pairs), lengths.max()))
+        for row, (p, a) in enumerate(pairs):
+            tokens[row, :lengths[row]] = p + a
+            mask[row, len(p):lengths[row]] = 1
+        return Rows(tokens, mask, lengths)
+
+    def _encoded(self, name: str, text: str) -> list[int]:
+        pretokens.text(**{name: text})
+        for mark in SPECIAL:
+            if mark in text:
+                check.fail(name, text, f"a text without {mark}, a mark of the chat template")
+        return self.tokenizer.encode(text)
+
+
+def texts(name: str, given: Any) -> list[str]:
+    """A list of texts, one at least.  Raises TypeError for a single text, whose characters would pass for texts."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        check.fail(name, given, "a sequence of texts", TypeError)
+    given = list(given)
+    if not given:
+        check.fail(name, given, "at least one text")
+    return given

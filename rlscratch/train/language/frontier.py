@@ -1,0 +1,156 @@
+"""Reward against distance: what a policy earns for the nats that it moves away from its reference.
+
+A reward model (the proxy) learned from answers of the reference, so the farther a policy goes, the less the proxy
+knows.  Two ways lead away, and both are drawn over KL(pi || ref), nats an answer:
+
+    best-of-n    n answers, the one that the proxy likes most; its distance is known       (expert.divergence)
+    training     a run of PPO, a point a step; its distance is measured
+
+Where gold, the reward that the proxy stands for, is known, both curves can be drawn twice.  The proxy climbs all
+the way, since it is what is maximised; gold climbs with it as long as the proxy is right, and then turns.
+
+Best-of-n for every n from one pool.  Of N answers to a prompt let the proxy's order be 1, 2, ..., N.  A set of n of
+them, drawn without replacement, has the answer of place i for its best if i is in it and the n - 1 others lie
+behind, so
+
+    w_i = C(N - i, n - 1) / C(N, n)                                                             (1)
+
+and sum_i w_i gold_i is the mean over all such sets: unbiased for any n <= N, and less noisy than one set.
+The sum of w is 1, for C(N, n) counts the sets by the place of their best.
+
+The turn.  A step's gold is a mean over few answers, so it is averaged over `window` steps in a row, and the turn is
+the largest of the averages.  The largest of noisy numbers is too large: the noise of one step is taken
+from the differences of neighbours, whose variance is twice its own, and only a fall of more than SURE
+standard errors counts as one.
+
+Source: Gao, Schulman and Hilton 2022, arXiv:2210.10760, figure 1; (1): Nakano et al. 2021, arXiv:2112.09332,
+        appendix on best-of-n.
+Leaves out: their laws d (a - b d) and d (a - b log d) with d = sqrt(KL), which want more scales than one.
+"""
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.tasks.task import Task
+from rlscratch.train.language.expert import divergence
+from rlscratch.train.language.policy import Policy, Score, scored
+
+AT_ONCE = 8192          # answers that are drawn together
+SURE = 3.0              # standard errors
+
+
+# ---------------------------------------------------------------- best of n
+
+class Pool(NamedTuple):
+    """N answers to each of P prompts, as what they are worth.
+
+    proxies  a row of scores (P, N) for each reward model that was asked, by its name
+    gold     (P, N)  the task's own reward
+    lengths  (P, N)  tokens, the end included
+    """
+
+    proxies: dict[str, Array]
+    gold: Array
+    lengths: Array
+
+
+def pool(policy: Policy, task: Task, prompts: Sequence[str], most: int, proxies: Mapping[str, Score],
+         rng: np.random.Generator) -> Pool:
+    """Draw `most` answers to each prompt, at the policy's temperature, and ask everybody what they are worth."""
+    check.positive(**{"the number of prompts": len(prompts)})
+    asked = [prompt for prompt in prompts for _ in range(check.integer(1, most=most))]
+    found: list[list[Array]] = []
+    for start in range(0, len(asked), AT_ONCE):
+        batch = policy.answer(asked[start:start + AT_ONCE], rng)
+        found.append([task.rewards(batch.prompts, batch.texts), batch.rows.mask.sum(axis=1),
+                      *(scored(score, batch) for score in proxies.values())])
+    gold, lengths, *scores = (np.concatenate(part).reshape(-1, most) for part in zip(*found, strict=True))
+    return Pool(dict(zip(proxies, scores, strict=True)), gold, lengths)
+
+
+def worth_of_best(scores: Array, worth: Array, n: int) -> float:
+    """The expected worth of the best by score of n answers, the mean over prompts: equation (1).
+
+    scores, worth  (P, N)  equal scores keep their order
+    n              1 to N
+
+    Of three answers, pairs: {1st, 2nd} and {1st, 3rd} give the first, {2nd, 3rd} the second.
+
+    >>> worth_of_best([[0.1, 0.9, 0.5]], [[0.0, 6.0, 3.0]], 2)
+    5.0
+    """
+    scores, worth = check.array(ndim=2, scores=scores, worth=worth)
+    check.shape(scores.shape, "like scores", worth=worth)
+    N = scores.shape[1]
+    check.integer(1, N, n=n)
+    chance = np.array([math.comb(N - i, n - 1) / math.comb(N, n) for i in range(1, N + 1)])
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return (np.take_along_axis(worth, order, axis=1) @ chance).mean().item()
+
+
+def best_of_curve(found: Pool, name: str, sizes: Iterable[int]) -> list[dict[str, float]]:
+    """For each n: n, kl, and what the choice of that proxy brings on average: proxy, reward (gold), answer_length."""
+    scores = found.proxies[name]
+    return [{"n": n, "kl": divergence(n), "proxy": worth_of_best(scores, scores, n),
+             "reward": worth_of_best(scores, found.gold, n), "answer_length": worth_of_best(scores, found.lengths, n)}
+            for n in sizes]
+
+
+# ---------------------------------------------------------------- training
+
+class Trajectory(NamedTuple):
+    """A run of PPO against a reward model, (S,) each.
+
+    step   counted from 1
+    kl     KL(pi || ref) of the policy that answered, nats an answer
+    proxy  the mean score of its answers
+    gold   the mean of the task's own reward
+    """
+
+    step: Array
+    kl: Array
+    proxy: Array
+    gold: Array
+
+    @classmethod
+    def of(cls, figures: Iterable[Mapping[str, Any]]) -> "Trajectory":
+        """From the figures of each step, as method.learn yields them and metrics.jsonl keeps them.
+
+        Raises ValueError for no steps, and for a run that has no gold beside its reward.
+        """
+        figures = list(figures)
+        check.positive(**{"the number of steps": len(figures)})
+        if "gold" not in figures[0]:
+            check.fail("the figures of a step", sorted(figures[0]), "gold among them: a run against a reward model")
+        columns = (np.array([one[name] for one in figures], float) for name in ("kl", "reward", "gold"))
+        return cls(np.arange(1.0, len(figures) + 1), *columns)
+
+    def smoothed(self, window: int) -> "Trajectory":
+        """All four averaged over `window` steps in a row: (S - window + 1,) each."""
+        check.integer(1, len(self.step), window=window)
+        return Trajectory(*(np.convolve(column, np.ones(window), "valid") / window for column in self))
+
+
+def turn(run: Trajectory, window: int = 9) -> dict[str, Any]:
+    """Where smoothed gold is largest, and what happens from there to the end.
+
+    Returns step, kl, gold, proxy there (step the middle of the window); end_kl, end_gold, end_proxy; fall, by how
+    much gold is lower at the end; rise, by how much the proxy is higher; error, the standard error of the fall;
+    turned, whether gold fell by more than SURE errors while the proxy rose.
+
+    >>> climbs = np.arange(8.0)
+    >>> found = turn(Trajectory(climbs + 1, climbs, climbs, np.array([0, 2, 4, 6, 6, 4, 2, 0.])), window=2)
+    >>> found["step"], found["kl"], found["gold"], found["fall"], found["rise"]
+    (4.5, 3.5, 6.0, 5.0, 3.0)
+    """
+    smooth = run.smoothed(window)
+    top = int(smooth.gold.argmax())
+    at = {name: column[top].item() for name, column in smooth._asdict().items()}
+    end = {f"end_{name}": column[-1].item() for name, column in smooth._asdict().items() if name != "step"}
+    noise = np.square(np.diff(run.gold)).mean() / 2 if len(run.gold) > 1 else 0.0
+    fall, rise, error = at["gold"] - end["end_gold"], end["end_proxy"] - at["proxy"], math.sqrt(2 * noise / window)
+    return {**at, **end, "fall": fall, "rise": rise, "error": error, "turned": bool(fall > SURE * error and rise > 0)}

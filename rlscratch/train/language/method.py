@@ -1,0 +1,133 @@
+"""A method that trains a transformer, and what all of them share: steps, settings, the learner.
+
+A method is a function that begins: from a world, and from what earlier methods left (a fine-tuned policy, a reward
+model), it makes a Learner, whose step() is one update.  Parameters, optimiser, generator and facts of a
+learner are all that the next step depends on, so saved together they resume bit for bit.  Data (what a teacher
+shows, what labellers rank) come from generators of their own, World.stream, and are made again.
+
+The step size rises over the first tenth and falls along a cosine to a tenth of its peak.
+"""
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.optim import AdamW, warmup_cosine
+from rlscratch.train import choices
+from rlscratch.train.choices import Choice
+from rlscratch.train.language.chat import Chat
+from rlscratch.train.language.policy import Batch, Policy, Score, by_task
+from rlscratch.train.language.scoring import RewardModel
+from rlscratch.train.language.worlds import World
+from rlscratch.transformer import Transformer
+
+Figures = dict[str, Any]
+WARMUP, FLOOR = 0.1, 0.1            # shares: of the steps, of the peak
+BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """What earlier methods left.
+
+    policy        the fine-tuned one: where training begins, and the reference
+    reward_model  the proxy, where a method is to train on it
+    """
+
+    policy: Policy | None = None
+    reward_model: RewardModel | None = None
+
+
+@dataclass
+class Learner:
+    """What a method works on.
+
+    model, optimizer, rng, facts  all that the next step depends on
+    chat    the template of its rows
+    step    () -> figures: one update
+    report  () -> the final figures
+    policy  the one that answers, or None for a model that scores
+    end     () -> None: what is left to do after the last step, before its save
+    """
+
+    model: Transformer
+    optimizer: AdamW
+    rng: np.random.Generator
+    chat: Chat
+    step: Callable[[], Figures]
+    report: Callable[[], Figures]
+    policy: Policy | None = None
+    facts: dict[str, float] = field(default_factory=dict)
+    end: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: the function that its module's docstring speaks of, and how the command offers it.
+
+    name     of the command
+    tasks    names of the worlds that it can train on; the first is the default
+    choices  its settings; lr is among them
+    steps    default number of steps by task, "" for the others
+    begin    (world, rng, stages, **settings) -> Learner
+    needs    the stages that it begins with: () or ("sft",) or ("sft", "reward-model")
+    shown    the figure in the progress bar
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    choices: tuple[Choice, ...]
+    steps: Mapping[str, int]
+    begin: Callable[..., Learner]
+    needs: tuple[str, ...] = ("sft",)
+    shown: str = "reward"
+
+    def settings(self, world: World, **chosen: Any) -> Figures:
+        """Every setting, checked: as chosen, or the default for this task."""
+        return choices.settings(self.choices, [world.name], chosen)
+
+    def total(self, world: World, steps: int | None = None) -> int:
+        """How many steps a run has."""
+        default = self.steps.get(world.name, self.steps.get(""))
+        return check.integer(1, **{"--steps": default if steps is None else steps})
+
+    def learn(self, world: World, stages: Stages | None = None, steps: int | None = None, **chosen: Any,
+              ) -> Iterator[tuple[Learner, Figures]]:
+        """The learner and the figures of each step; settings as chosen."""
+        settings, total = self.settings(world, **chosen), self.total(world, steps)
+        learner = self.begin(world, world.stream(self.name), stages or Stages(), **settings)
+        for done in range(total):
+            yield learner, advance(learner, done, total, settings["lr"])
+
+
+def advance(learner: Learner, done: int, total: int, lr: float) -> Figures:
+    """One step of `total`, at its place in the schedule."""
+    learner.optimizer.lr = warmup_cosine(done + 1, lr, FLOOR * lr, round(WARMUP * total), total + 1)
+    figures = learner.step()
+    if done + 1 == total:
+        learner.end()
+    return figures
+
+
+def watched(world: World, stages: Stages) -> tuple[Score, Figures]:
+    """What pays, and what is seen beside it: with a reward model, `gold`, the mean of the task's own reward.
+
+    The second is filled anew at each call of the first.  Training never reads it.
+    """
+    own, beside = by_task(world.task), {}
+    if stages.reward_model is None:
+        return own, beside
+
+    def score(batch: Batch) -> Array:
+        beside["gold"] = own(batch).mean().item()
+        return stages.reward_model(batch)
+
+    return score, beside
+
+
+def optimizer_of(model: Transformer, lr: float, weight_decay: float = 0.0) -> AdamW:
+    """AdamW, matrices alone decayed."""
+    return AdamW(model.parameters(), lr, BETAS, weight_decay=weight_decay, decay=lambda _, p: p.ndim > 1)

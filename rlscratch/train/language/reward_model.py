@@ -1,0 +1,118 @@
+"""Reward models: a transformer with a head that gives an answer one number, learned from comparisons.
+
+    a prompt and an answer as rows  ->  value head, read where the last token stands           s, a score
+    K answers to one prompt, best first  ->  dL/ds by the formulas of preference
+    backward(ds)
+
+    loss             data                 per prompt
+    pairs            rankings             all K(K-1)/2 pairs, each a Bradley-Terry duel; K = 2 is Bradley-Terry
+    plackett-luce    rankings             the ranking as K - 1 draws
+    ratings          grades in [0, 1]     half the squared error
+
+The model begins where the policy does, at the fine-tuned one, with a new head.  Comparisons see differences
+within one prompt only, so a score has no zero: after the last step the head's bias is moved such that the answers
+which it learned from have the mean score 0.  That makes curves comparable and changes no comparison.  Grades have
+a zero, and scores learned from them keep it.
+
+Source: document 002, step 2; document 003, part 6, step 2; Ouyang et al. 2022, arXiv:2203.02155.
+Leaves out: a model that reads several answers at once.
+"""
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.formulas import preference
+from rlscratch.optim import AdamW
+from rlscratch.train.choices import Choice
+from rlscratch.train.language import feedback
+from rlscratch.train.language.chat import Rows
+from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of
+from rlscratch.train.language.policy import copied, update
+from rlscratch.train.language.scoring import RewardModel, accuracy, at_the_end, calibration, scores
+from rlscratch.train.language.worlds import NAMES, World
+from rlscratch.transformer import Transformer
+
+LOSSES = {"pairs": (preference.ranking_loss, preference.ranking_grad),
+          "plackett-luce": (preference.plackett_luce_loss, preference.plackett_luce_grad),
+          "ratings": (preference.rating_loss, preference.rating_grad)}
+
+
+def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Generator, *, loss: str, batch: int, K: int,
+         ratings: Array | None = None) -> dict[str, float]:
+    """One update on prompts drawn from all.
+
+    rows     (N K, T)  K >= 2 answers to each of N prompts, best first; in the order of the prompts
+    loss     one of LOSSES
+    batch    prompts of this step
+    ratings  (N, K)    grades of the same answers, which "ratings" learns from and nothing else reads
+    """
+    value, slope = LOSSES[check.one_of(tuple(LOSSES), loss=loss)]
+    check.integer(2, K=K)
+    count = check.integer(1, **{"the number of rankings": len(rows.tokens) // K})
+    drawn = rng.integers(count, size=check.integer(1, batch=batch))
+    chosen = rows.at((drawn[:, None] * K + np.arange(K)).ravel())
+    grades, losses = (), []
+    if loss == "ratings":
+        ratings = check.shape((count, K), "a grade for each answer", ratings=check.array(ratings=ratings))
+        grades = (ratings[drawn],)
+
+    def objective(part: slice, found: dict[str, Array]) -> dict[str, Array]:
+        s = at_the_end(found["score"], chosen).reshape(batch, K)
+        losses.append(value(s, *grades))
+        seed = np.zeros_like(found["score"])
+        seed[np.arange(len(seed)), chosen.lengths - 1] = slope(s, *grades).ravel()
+        return {"score": seed}
+
+    norm = update(model, optimizer, chosen, objective, wanted=("score",), at_once=len(chosen.tokens))
+    return {"loss": losses[0], "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
+
+
+# ---------------------------------------------------------------- the method
+
+HELD_OUT = 500          # rankings that accuracy and calibration are measured on
+
+
+def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, loss: str, batch: int, rankings: int,
+          answers: int, noise: float, weight_decay: float) -> Learner:
+    """A copy of the fine-tuned policy with a head, and the labellers' rankings of that policy's answers.
+
+    Raises ValueError for a policy all of whose answers to a held-out prompt earn the same: nothing can be measured.
+    """
+    said = feedback.gathered(world, stages.policy, rankings=rankings, answers=answers, noise=noise)
+    others = feedback.gathered(world, stages.policy, rankings=HELD_OUT, answers=answers, noise=noise, held_out=True)
+    if (others.rewards == others.rewards[:, :1]).all():
+        check.fail("the answers to rank", others.batch.texts[:others.K], "answers to one prompt whose rewards differ")
+    rows, K = said.batch.rows, said.K
+    model = copied(stages.policy.model, world.stream("reward head"))
+    optimizer = optimizer_of(model, lr, weight_decay)
+
+    def end() -> None:
+        if loss != "ratings":
+            RewardModel(model, stages.policy.chat).centred_on(said.batch)
+
+    def report() -> dict[str, Any]:
+        found, learned = (scores(model, which.batch.rows).reshape(-1, K) for which in (others, said))
+        curve = calibration(found, others.ranked)
+        return {"held_out_accuracy": accuracy(found, others.rewards),
+                "learned_accuracy": accuracy(learned, said.rewards),
+                "calibration": {name: array.round(4).tolist() for name, array in curve.items()}}
+
+    return Learner(model, optimizer, rng, stages.policy.chat,
+                   partial(step, model, optimizer, rows, rng, loss=loss, batch=batch, K=K, ratings=said.grades),
+                   report, end=end)
+
+
+METHOD = Method("reward-model", ("preferences", *(name for name in NAMES if name != "preferences")), (
+    Choice("lr", {"": 2e-3}, "largest step size", check.positive),
+    Choice("loss", {"": "pairs"},
+           "what is learned from: all pairs of a ranking, the ranking as it was drawn, or grades",
+           options=tuple(LOSSES)),
+    Choice("batch", {"": 32}, "rankings of a step", lambda **n: check.integer(1, **n)),
+    Choice("rankings", {"": 5000}, "rankings that people give", lambda **n: check.integer(1, **n)),
+    Choice("answers", {"": 8}, "answers of a ranking", lambda **n: check.integer(2, **n)),
+    Choice("noise", {"": 1.0}, "of the labellers, in units of the gold reward; 0: they never err", check.non_negative),
+    Choice("weight_decay", {"": 0.01}, "AdamW's, on matrices", check.non_negative),
+), {"": 2000}, begin, shown="loss")

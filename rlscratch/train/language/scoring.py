@@ -1,0 +1,121 @@
+"""A reward model at work: the scores that it gives, and how good they are.
+
+The score is what the value head says where the last token of an answer stands, by when the model has read prompt and
+answer to the end.
+
+Two questions, over all pairs of answers to one prompt of which somebody says that one is better:
+
+    accuracy       are they in the right order by their scores?
+    calibration    does what has the chance p = sigma(s_i - s_j) by the scores, equation (1) of formulas.preference,
+                   happen with frequency p?
+
+Whom to ask.  Accuracy is asked of the gold reward, which does not err.  Calibration is asked of labellers, held-out
+prompts and all: scores that were fitted to people who put one pair in four the wrong way round say .75 there, and
+are right to.  Against gold rewards they would look too modest.  Scores learned from grades are no log-odds, and
+calibration says nothing of them.
+
+Leaves out: an ensemble of models, whose disagreement would say where they guess.
+"""
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.formulas import preference
+from rlscratch.train.language.chat import Chat, Rows
+from rlscratch.train.language.policy import Batch, outputs
+from rlscratch.transformer import Transformer
+
+
+@dataclass(frozen=True, eq=False)
+class RewardModel:
+    """A score for answers, of any length that fits the context.
+
+    model  a Transformer with a value head
+    chat   its template
+    """
+
+    model: Transformer
+    chat: Chat
+
+    def __call__(self, batch: Batch) -> Array:
+        """Scores of a policy's answers as it wrote them, token by token: (B,), float64."""
+        return scores(self.model, batch.rows)
+
+    def of_texts(self, prompts: Sequence[str], texts: Sequence[str]) -> Array:
+        """Scores of texts, each with its end, (B,).  Raises ValueError for one that the context does not hold."""
+        return scores(self.model, self.chat.rows(prompts, texts, self.model.config.context, own=True))
+
+    def centred_on(self, batch: Batch) -> "RewardModel":
+        """The same with the mean score of these answers at 0: the bias of its head is moved."""
+        self.model.parameters()["score.bias"].data -= self(batch).mean()
+        return self
+
+
+def scores(model: Transformer, rows: Rows) -> Array:
+    """What the head says at the last token of each row, (B,), float64."""
+    return at_the_end(outputs(model, rows, wanted=("score",))["score"], rows).astype(float)
+
+
+def at_the_end(found: Array, rows: Rows) -> Array:
+    """What stands at the last token of each row, (B,)."""
+    return found[np.arange(len(found)), rows.lengths - 1]
+
+
+# ---------------------------------------------------------------- how good it is
+
+def accuracy(scores: Array, truth: Array) -> float:
+    """The share of pairs in the right order.
+
+    scores  (N, K)  of K >= 2 answers to each of N prompts; equal ones count half
+    truth   (N, K)  the larger the better; pairs of equals are not asked about
+
+    Raises ValueError where no pair differs.
+
+    >>> accuracy([[3.0, 1.0, 2.0]], [[1.0, 0.0, 1.0]])           # 3 > 1 and 2 > 1 are right, 3 and 2 are equals
+    1.0
+    """
+    _, right = _pairs(scores, truth)
+    return right.mean().item()
+
+
+def calibration(scores: Array, truth: Array, bins: int = 10) -> dict[str, Array]:
+    """How often what has the chance p by the scores happened, for p in bins of equal width.
+
+    Each pair counts from both sides, so the curve is symmetric about (1/2, 1/2).  Arguments as in accuracy.
+
+    Returns for each bin that is not empty: chance (the mean p), frequency, count.
+
+    >>> odds = np.log([[3.0, 1.0]] * 4)                            # 3 to 1, and so it comes
+    >>> curve = calibration(odds, [[1.0, 0.0]] * 3 + [[0.0, 1.0]])
+    >>> curve["chance"].round(9).tolist(), curve["frequency"].tolist(), curve["count"].tolist()
+    ([0.25, 0.75], [0.25, 0.75], [4, 4])
+    """
+    margin, right = _pairs(scores, truth)
+    check.integer(1, bins=bins)
+    chance = np.concatenate([preference.bradley_terry(margin), preference.bradley_terry(-margin)])
+    happened = np.concatenate([right, 1 - right])
+    # The bin of the side that is behind mirrors the other's, on the edges of bins too.
+    place = np.minimum((chance[:len(margin)] * bins).astype(int), bins - 1)
+    place = np.concatenate([place, bins - 1 - place])
+    count = np.bincount(place, minlength=bins)
+    some = count > 0
+    return {"chance": np.bincount(place, chance, bins)[some] / count[some],
+            "frequency": np.bincount(place, happened, bins)[some] / count[some], "count": count[some]}
+
+
+def _pairs(scores: Array, truth: Array) -> tuple[Array, Array]:
+    """Over all pairs of a row whose truth differs: the margin |s_i - s_j|, and 1 if the better one is ahead by it.
+
+    1/2 where the margin is 0.
+    """
+    scores, truth = check.array(ndim=2, scores=scores, truth=truth)
+    scores, truth = check.real(scores=check.group(2, scores=scores), truth=truth)
+    check.shape(scores.shape, "like scores", truth=truth)
+    i, j = np.triu_indices(scores.shape[1], 1)
+    margin, better = scores[:, i] - scores[:, j], np.sign(truth[:, i] - truth[:, j])
+    differs = better != 0
+    check.positive(**{"the number of pairs whose truth differs": differs.sum()})
+    return np.abs(margin[differs]), (1 + np.sign(margin[differs]) * better[differs]) / 2

@@ -1,0 +1,82 @@
+"""Supervised fine-tuning: the model imitates answers that a teacher wrote.
+
+    a batch of pairs (prompt, answer)  ->  rows of the chat template
+    logp  <-  model.logp(rows)                                             (B, T)
+    seed  <-  cross_entropy_grad(logp, weight)      the weight is 0 but on the answers' tokens
+
+With weights 1/N for the N answer tokens of a batch the loss is the cross-entropy per token (formulas.cross_entropy).
+The prompt is context, not something to learn to say.
+
+Cross-entropy is least where the model's distribution is the teacher's, mistakes and their frequencies included.  A
+teacher who is right three times in ten makes a model that is right three times in ten when it is sampled;
+and if he always errs in the same way, the likeliest answer is the wrong one.  Imitation cannot go beyond.
+
+Source: document 002, the phase of supervised fine-tuning; document 003, "Beyond Imitation".
+Leaves out: packing several pairs into one row; prompts that are learned from, too.
+"""
+from functools import partial
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_loss
+from rlscratch.formulas.weights import token_mean
+from rlscratch.optim import AdamW
+from rlscratch.train.choices import Choice
+from rlscratch.train.language.chat import Rows
+from rlscratch.train.language.measure import held_out
+from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of
+from rlscratch.train.language.policy import Policy, update
+from rlscratch.train.language.worlds import NAMES, World
+from rlscratch.transformer import Transformer
+
+
+def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Generator, *, batch: int) -> dict:
+    """One update on pairs drawn from all; its figures, the loss in nats per token.
+
+    rows   the pairs
+    batch  how many pairs are drawn, with replacement
+    """
+    chosen = rows.at(rng.integers(len(rows.tokens), size=check.integer(1, batch=batch)))
+    weight, losses = token_mean(chosen.mask), []
+
+    def objective(part: slice, found: dict[str, Array]) -> dict[str, Array]:
+        losses.append(cross_entropy_loss(found["logp"], weight[part]))
+        return {"logp": cross_entropy_grad(found["logp"], weight[part])}
+
+    norm = update(model, optimizer, chosen, objective)
+    return {"loss": sum(losses), "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
+
+
+# ---------------------------------------------------------------- the method
+
+def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, batch: int, shown: int,
+          weight_decay: float) -> Learner:
+    """A new model, and the teacher's answers to every training prompt, `shown` to each.
+
+    Raises ValueError for an answer that has more tokens than the policy may say.
+    """
+    chat = world.chat()
+    model = world.model(chat)
+    prompts = [prompt for prompt in world.task.prompts for _ in range(shown)]
+    rows = chat.rows(prompts, world.task.demonstrations(prompts, world.stream("teacher")), model.config.context)
+    if (longest := int(rows.mask.sum(axis=1).max())) > world.recipe.max_new_tokens:
+        check.fail("the number of tokens of the teacher's longest answer", longest,
+                   f"at most {world.recipe.max_new_tokens}, as many as the policy may say")
+    policy, optimizer = Policy(model, chat, world.recipe.max_new_tokens), optimizer_of(model, lr, weight_decay)
+
+    def report() -> dict[str, float]:
+        teacher = world.task.demonstrations(world.measured, world.stream("teacher, measured"))
+        return held_out(policy, world) | {"teacher_accuracy": world.task.accuracy(world.measured, teacher)}
+
+    return Learner(model, optimizer, rng, chat, partial(step, model, optimizer, rows, rng, batch=batch), report, policy)
+
+
+METHOD = Method("sft", NAMES, (
+    Choice("lr", {"": 3e-3, "every-third-character": 4e-3}, "largest step size", check.positive),
+    Choice("batch", {"": 128}, "pairs of a step", lambda **n: check.integer(1, **n)),
+    Choice("shown", {"every-third-character": 4, "addition": 16, "preferences": 4, "": 200},
+           "answers of the teacher to each prompt", lambda **n: check.integer(1, **n)),
+    Choice("weight_decay", {"": 0.01, "addition": 0.1}, "AdamW's, on matrices", check.non_negative),
+), {"every-third-character": 2500, "addition": 3000, "preferences": 600, "": 200}, begin, needs=(), shown="loss")

@@ -1,0 +1,66 @@
+"""The picture of a run on text: a panel for each figure that its steps wrote down."""
+import json
+
+import pytest
+from numpy.testing import assert_array_equal
+
+from rlscratch.report import curves, figures
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Titles -> lines, and the caption, of what is drawn of points and a result."""
+    def draw(points, **result):
+        lines, kept = "".join(json.dumps(point) + "\n" for point in points), {}
+        (tmp_path / "metrics.jsonl").write_text(lines, "utf-8")
+        (tmp_path / "config.json").write_text(json.dumps({"command": "train x", "task": "y", "seed": 0}), "utf-8")
+        if result:
+            (tmp_path / "result.json").write_text(json.dumps(result), "utf-8")
+
+        def save(figure, name, caption, folder):
+            kept.update({ax.get_title("left"): [line.get_xydata() for line in ax.lines] for ax in figure.axes})
+            kept["caption"] = caption
+            return folder / name
+
+        with monkeypatch.context() as patch:
+            patch.setattr(figures, "save", save)
+            curves.training(tmp_path)
+        return kept
+
+    return draw
+
+
+def test_there_is_a_panel_for_every_figure_that_was_written_down_and_no_other(drawn):
+    found = drawn([{"step": n, "reward": float(n), "gradient_norm": 1.0, "tokens_per_second": 9, "seconds": n}
+                   for n in range(1, 41)])
+    assert [*found] == ["reward", "norm of the gradient", "tokens/s", "caption"]
+    each, mean = found["reward"]
+    assert_array_equal(each, [[n, n] for n in range(1, 41)])
+    assert_array_equal(mean, [[n, n - 0.5] for n in range(2, 41)])        # over 2 steps, a twentieth of 40
+    assert "over 2 steps" in found["caption"]
+
+
+def test_a_figure_of_some_steps_is_drawn_where_they_have_it(drawn):
+    found = drawn([{"step": n, "loss": 1.0, **({"kl": 0.5} if n % 2 else {})} for n in range(1, 7)])
+    assert_array_equal(found["KL from the reference, nats"], [[[1, 0.5], [3, 0.5], [5, 0.5]]])
+
+
+def test_gold_stands_beside_what_the_reward_model_pays(drawn):
+    found = drawn([{"step": n, "reward": 1.0, "gold": -1.0} for n in range(1, 7)])
+    assert_array_equal(found["reward"][-1], [[n, -1] for n in range(1, 7)])
+
+
+def test_a_reward_model_has_its_calibration_beside_the_diagonal(drawn):
+    curve = {"chance": [0.2, 0.8], "frequency": [0.3, 0.7], "count": [5, 5]}
+    found = drawn([{"step": 1, "loss": 0.7}], calibration=curve)
+    assert_array_equal(found["how often it comes true"][1], [[0.2, 0.3], [0.8, 0.7]])
+    assert_array_equal(found["how often it comes true"][0], [[0, 0], [1, 1]])
+    assert "held-out rankings" in found["caption"]
+
+
+def test_a_run_of_one_step_and_one_figure_has_a_picture_with_a_caption(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.7}\n', "utf-8")
+    (tmp_path / "config.json").write_text(json.dumps({"command": "train x", "task": "y", "seed": 0}), "utf-8")
+    path = curves.training(tmp_path)
+    assert path == tmp_path / "training_curves.svg" and path.read_text("utf-8").startswith("<?xml")
+    assert json.loads(path.with_suffix(".json").read_text("utf-8"))["figure"] == path.name

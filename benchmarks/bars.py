@@ -1,4 +1,4 @@
-"""Claims over many seeds: python -m benchmarks.bars [--seeds N] [--json] [--only NAME].
+"""Claims over many seeds: python -m benchmarks.bars [--seeds N] [--json] [--only NAME ...].
 
 Prints each claim with its figures and stores them all in bars.json, in the environment's
 RLSCRATCH_OUT or out/.  Exit status 1 if a seed misses its bar, 2 on bad arguments.
@@ -145,7 +145,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                                      epilog="example: python -m benchmarks.bars --only 'q-learning 4x4'")
     parser.add_argument("--seeds", type=int, metavar="N",
                         help=f"seeds 0 to N - 1 (default: 20, and {TEXT_SEEDS} where transformers are trained)")
-    parser.add_argument("--only", choices=[bar.name for bar in BARS], help="one bar")
+    parser.add_argument("--only", nargs="+", choices=[bar.name for bar in BARS], metavar="NAME",
+                        help="these: " + ", ".join(bar.name for bar in BARS))
     parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
     args = parser.parse_args(argv)
     try:
@@ -153,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as wrong:
         parser.exit(2, f"benchmarks.bars: {wrong}\n")
     results = {}
-    for bar in (bar for bar in BARS if args.only in (None, bar.name)):
+    for bar in (bar for bar in BARS if args.only is None or bar.name in args.only):
         seeds = tqdm(range(asked or bar.seeds), desc=bar.name, file=sys.stderr)
         figures = [{"seed": seed, **bar.attempt(seed)} for seed in seeds]
         results[bar.name] = {"claim": bar.claim, "backend": kernels.BACKEND,

@@ -4,7 +4,7 @@ Each attempt trains the models that it begins with, and measures on prompts that
 the time of the method that the claim is about, `stages` that of what it begins with.
 """
 import time
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from rlscratch import memory
@@ -56,7 +56,7 @@ def verifiable(seed: int, task: str) -> dict[str, Any]:
     return {**figures, "met": bool(met and greedy >= GREEDY)}
 
 
-@lru_cache(maxsize=1)
+@cache
 def _preferences(seed: int) -> dict[str, Any]:
     """The stages that the claims about preferences share: SFT, the reward model, best-of-16, PPO."""
     world = worlds.make("preferences", seed)

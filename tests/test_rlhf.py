@@ -194,7 +194,7 @@ def test_a_window_is_no_longer_than_the_run():
 def tiny(monkeypatch):
     recipe = replace(worlds.RECIPES["preferences"], width=16, layers=1)
     monkeypatch.setitem(worlds.RECIPES, "preferences", recipe)
-    monkeypatch.setitem(rlhf.SCALES, "small", TINY)
+    monkeypatch.setattr(rlhf, "SETTINGS", TINY)
     monkeypatch.setattr(reward_model, "HELD_OUT", 20)
     monkeypatch.setattr(measure, "MOST", 40)
     monkeypatch.setattr(dpo, "SEEN", 16)
@@ -315,7 +315,6 @@ def test_without_json_tables_are_printed_and_the_progress_goes_to_standard_error
 
 @pytest.mark.parametrize(("argv", "message"), [
     (["--seed", "1", "--resume"], "--seed is 1; expected 0, with which the run in"),
-    (["--scale", "bars", "--resume"], "--scale is {'name': 'bars'"),
     ([], "expected a folder that holds no run yet; --resume continues the one in it"),
     (["--seed", "-1"], "--seed is -1; expected an integer >= 0"),
     (["--save-every", "0", "--resume"], "--save-every is 0; expected an integer >= 1")])
@@ -326,17 +325,16 @@ def test_another_run_than_the_one_in_the_folder_is_refused(copy, capsys, argv, m
     assert before == {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
 
 
-def test_every_scale_has_settings_that_its_methods_know():
+def test_every_stage_has_settings_that_its_method_knows():
     methods = {"sft": rlhf.sft, "reward-model": reward_model, "few-rankings": reward_model, "ppo": rlhf.ppo,
                "beta": rlhf.ppo, "dpo": dpo}
     world = worlds.make("preferences")
-    for scale in rlhf.SCALES.values():
-        assert {*scale} == {*TINY}
-        for name, module in methods.items():
-            settings = dict(scale[name])
-            assert module.METHOD.total(world, settings.pop("steps")) >= 1
-            assert settings.items() <= module.METHOD.settings(world, **settings).items()
-    assert rlhf.SCALES["bars"]["best-of-n"]["prompts"] == 1000 and pipeline.YARDSTICK in rlhf.SIZES
+    assert {*rlhf.SETTINGS} == {*TINY} == {*methods, "best-of-n"}
+    for name, module in methods.items():
+        settings = dict(rlhf.SETTINGS[name])
+        assert module.METHOD.total(world, settings.pop("steps")) >= 1
+        assert settings.items() <= module.METHOD.settings(world, **settings).items()
+    assert rlhf.SETTINGS["best-of-n"]["prompts"] == 1000 and pipeline.YARDSTICK in rlhf.SIZES
 
 
 # ---------------------------------------------------------------- the page

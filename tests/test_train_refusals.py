@@ -204,3 +204,9 @@ def test_a_model_of_another_shape_is_no_state_to_go_on_from(tmp_path, monkeypatc
     capsys.readouterr()
     err = refused(capsys, run("sft", tmp_path, "--steps", "2", "--resume"))
     assert "the model in the run's folder is Config(" in err
+
+
+@pytest.mark.parametrize("method", [grpo, ppo, dpo, reward_model])
+def test_from_python_a_method_that_begins_with_a_policy_asks_for_it(method):
+    with pytest.raises(ValueError, match=r"stages\.policy is None; expected a policy, as sft\.METHOD\.learn leaves it"):
+        next(method.METHOD.learn(worlds.make("ice-cream-text")))

@@ -39,28 +39,16 @@ from rlscratch.train.language.policy import Policy, by_task, scored
 from rlscratch.train.language.worlds import World
 from rlscratch.train.run import UNSAID, Run
 
-# The settings of each stage that are not the method's defaults.  DPO sees the rankings of reward-model.
-POOR = {
-    "few-rankings": {"steps": 250, "lr": 2e-3, "rankings": 800, "answers": 4},
+# The settings of each stage that are not the method's defaults: less of everything than `make bars` has, so that the
+# whole takes about three minutes.  DPO sees the rankings of reward-model.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sft": {"steps": 600},
+    "reward-model": {"steps": 700, "rankings": 4000, "answers": 4},
+    "ppo": {"steps": 60},
+    "dpo": {"steps": 200},
+    "few-rankings": {"steps": 250, "rankings": 800, "answers": 4},
     "beta": {"steps": 60, "lr": 3e-4, "batch": 128, "kl_target": 0.0},
-}
-SCALES: dict[str, dict[str, dict[str, Any]]] = {
-    "small": {
-        "sft": {"steps": 600},
-        "reward-model": {"steps": 700, "rankings": 4000, "answers": 4},
-        "ppo": {"steps": 60, "kl_target": 1.8},
-        "dpo": {"steps": 200, "max_kl": 1.8},
-        "best-of-n": {"prompts": 1000},
-        **POOR,
-    },
-    "bars": {
-        "sft": {"steps": 600},
-        "reward-model": {"steps": 3000, "rankings": 5000, "answers": 8},
-        "ppo": {"steps": 100, "kl_target": 1.8},
-        "dpo": {"steps": 600, "max_kl": 1.8},
-        "best-of-n": {"prompts": 1000},
-        **POOR,
-    },
+    "best-of-n": {"prompts": 1000},
 }
 BETAS = (0.0, 0.03, 0.1)                    # of the brakes against the poor proxy; the first is none
 SIZES = (1, 2, 4, 8, 16, 32, 64)            # n of best-of-n
@@ -71,8 +59,6 @@ TASK = "preferences"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `rlscratch rlhf`."""
     default = runs.RUNS / "rlhf"
-    parser.add_argument("--scale", choices=tuple(SCALES), default="small",
-                        help="small: all stages in about three minutes; bars: reward model and policies in earnest")
     group = parser.add_argument_group("the run")
     group.add_argument("--seed", type=int, default=0, help="same seed, same run")
     group.add_argument("--run-dir", metavar="FOLDER",
@@ -90,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, measure, draw, print; 0.  Raises ValueError or TypeError for bad arguments."""
     check.integer(0, **{"--seed": args.seed})
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
-    whole = Run(args, "rlhf", {"scale": {"name": args.scale, **SCALES[args.scale]}, "seed": args.seed}, command="rlhf")
+    whole = Run(args, "rlhf", {"stages": SETTINGS, "seed": args.seed}, command="rlhf")
     with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
         seconds = _stages(whole, args)
     total = round(sum(seconds.values()), 3)
@@ -107,22 +93,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _stages(whole: Run, args: argparse.Namespace) -> dict[str, float]:
     """All of them in their order; the seconds of each."""
-    scale, folder, world = SCALES[args.scale], whole.folder, worlds.make(TASK, args.seed)
+    folder, world = whole.folder, worlds.make(TASK, args.seed)
     seconds: dict[str, float] = {}
 
     def trained(name: str, method: Method, **settings: Any) -> Path:
         seconds[name] = _trained(folder / name, args, method, settings)
         return folder / name
 
-    init = trained("sft", sft.METHOD, **scale["sft"])
-    many = trained("reward-model", reward_model.METHOD, init=init, **scale["reward-model"])
-    trained("ppo", ppo.METHOD, init=init, reward_model=many, **scale["ppo"])
-    same = {name: value for name, value in scale["reward-model"].items() if name in ("rankings", "answers", "noise")}
-    trained("dpo", dpo.METHOD, init=init, **same, **scale["dpo"])
-    few = trained("few-rankings", reward_model.METHOD, init=init, **scale["few-rankings"])
+    init = trained("sft", sft.METHOD, **SETTINGS["sft"])
+    many = trained("reward-model", reward_model.METHOD, init=init, **SETTINGS["reward-model"])
+    trained("ppo", ppo.METHOD, init=init, reward_model=many, **SETTINGS["ppo"])
+    same = {name: value for name, value in SETTINGS["reward-model"].items() if name in ("rankings", "answers", "noise")}
+    trained("dpo", dpo.METHOD, init=init, **same, **SETTINGS["dpo"])
+    few = trained("few-rankings", reward_model.METHOD, init=init, **SETTINGS["few-rankings"])
     for beta in BETAS:
-        trained(f"beta-{beta:g}", ppo.METHOD, init=init, reward_model=few, beta=beta, **scale["beta"])
-    measures = _measures(world, folder, scale["best-of-n"]["prompts"])
+        trained(f"beta-{beta:g}", ppo.METHOD, init=init, reward_model=few, beta=beta, **SETTINGS["beta"])
+    measures = _measures(world, folder, SETTINGS["best-of-n"]["prompts"])
     return seconds | {name: _measured(folder / name, args, figures) for name, figures in measures.items()}
 
 

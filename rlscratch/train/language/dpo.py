@@ -117,7 +117,7 @@ CHOICES = (
     Choice("rankings", {"": 5000}, "rankings that people give", lambda **n: check.integer(1, **n)),
     Choice("answers", {"": 8}, "answers of a ranking", lambda **n: check.integer(2, **n)),
     Choice("noise", {"": 1.0}, "of the labellers, in units of the gold reward; 0: they never err", check.non_negative),
-    Choice("max_kl", {"": 0.0, "preferences": 1.8}, "stop at so many nats an answer from the reference; 0: never",
+    Choice("max_kl", {"": 0.0, "preferences": 1.7}, "stop at so many nats an answer from the reference; 0: never",
            check.non_negative),
 )
 METHOD = Method("dpo", ("preferences", *(name for name in NAMES if name != "preferences")), CHOICES, {"": 400}, begin,

@@ -191,7 +191,7 @@ def _preset_or(**named: float) -> float:
 
 CHOICES = (
     Choice("variant", {"": "grpo"}, "which of the family", options=tuple(variants.VARIANTS)),
-    Choice("lr", {"": 1e-3, "every-third-character": 5e-4}, "largest step size", check.positive),
+    Choice("lr", {"": 1e-3}, "largest step size", check.positive),
     Choice("groups", {"": 64, "ice-cream-text": 4, "capital-of-france-text": 4}, "prompts of each update",
            lambda **n: check.integer(1, **n)),
     Choice("group", {"": 16}, "answers to a prompt, at least 2", lambda **n: check.integer(2, **n)),
@@ -204,5 +204,5 @@ CHOICES = (
            lambda **x: check.between(0, 1, **x) if _preset_or(**x) != -1 else -1.0),
     Choice("eps_high", {"": -1.0}, "the ratio counts up to 1 + this; -1: the variant's own", _preset_or),
 )
-METHOD = Method("grpo", NAMES, CHOICES, {"": 100, "every-third-character": 300, "addition": 800}, begin,
+METHOD = Method("grpo", NAMES, CHOICES, {"": 100, "every-third-character": 200, "addition": 800}, begin,
                 ("sft", "reward-model"))

@@ -96,9 +96,14 @@ class Method:
 
     def learn(self, world: World, stages: Stages | None = None, steps: int | None = None, **chosen: Any,
               ) -> Iterator[tuple[Learner, Figures]]:
-        """The learner and the figures of each step; settings as chosen."""
-        settings, total = self.settings(world, **chosen), self.total(world, steps)
-        learner = self.begin(world, world.stream(self.name), stages or Stages(), **settings)
+        """The learner and the figures of each step; settings as chosen.
+
+        stages  what the method begins with; one that needs "sft" needs a policy
+        """
+        settings, total, stages = self.settings(world, **chosen), self.total(world, steps), stages or Stages()
+        if "sft" in self.needs and stages.policy is None:
+            check.fail("stages.policy", None, f"a policy, as sft.METHOD.learn leaves it: {self.name} begins with one")
+        learner = self.begin(world, world.stream(self.name), stages, **settings)
         for done in range(total):
             yield learner, advance(learner, done, total, settings["lr"])
 

@@ -283,7 +283,7 @@ CHOICES = (
            "give the advantages of a batch mean 0 and standard deviation 1"),
     Choice("beta", {"": 0.05, "preferences": 0.3}, "price of a nat from the reference, in units of reward",
            check.non_negative),
-    Choice("kl_target", {"": 0.0, "preferences": 1.8}, "nats an answer that beta is steered to; 0: beta stays",
+    Choice("kl_target", {"": 0.0, "preferences": 1.6}, "nats an answer that beta is steered to; 0: beta stays",
            check.non_negative),
     Choice("brake", {"": "k1-reward"}, "where the KL counts", options=tuple(BRAKES)),
     Choice("temperature", {"": 1.0}, "of sampling and training, > 0", check.temperature),

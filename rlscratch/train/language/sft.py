@@ -74,9 +74,10 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
 
 
 METHOD = Method("sft", NAMES, (
-    Choice("lr", {"": 3e-3, "every-third-character": 4e-3}, "largest step size", check.positive),
+    Choice("lr", {"": 3e-3}, "largest step size", check.positive),
     Choice("batch", {"": 128}, "pairs of a step", lambda **n: check.integer(1, **n)),
     Choice("shown", {"every-third-character": 4, "addition": 16, "preferences": 4, "": 200},
            "answers of the teacher to each prompt", lambda **n: check.integer(1, **n)),
-    Choice("weight_decay", {"": 0.01, "addition": 0.1}, "AdamW's, on matrices", check.non_negative),
-), {"every-third-character": 2500, "addition": 3000, "preferences": 600, "": 200}, begin, needs=(), shown="loss")
+    Choice("weight_decay", {"": 0.01, "every-third-character": 0.1, "addition": 0.1}, "AdamW's, on matrices",
+           check.non_negative),
+), {"every-third-character": 2000, "addition": 3000, "preferences": 600, "": 200}, begin, needs=(), shown="loss")

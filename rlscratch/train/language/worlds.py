@@ -42,7 +42,7 @@ class Recipe:
 
 
 RECIPES = {
-    "every-third-character": Recipe(spelling.task, "characters", 64, 2, 6),
+    "every-third-character": Recipe(spelling.task, "characters", 64, 3, 6),
     "addition": Recipe(addition.task, "characters", 64, 3, 5),
     "preferences": Recipe(preferences.task, "bpe", 64, 2, 24),
     "ice-cream-text": Recipe(lambda: bandits.TEXTS["ice-cream-text"], "characters", 32, 1, 16),

@@ -2,7 +2,7 @@
 # make test   every derivation verified: both backends, linter, doctests
 # make test-peers   against torch, transformers, tiktoken and tokenizers, which it installs first (large)
 # make bars   the claims over many seeds (minutes)
-# make bench  speed, side by side
+# make bench  speed, side by side (minutes)
 # make dist   an sdist and a wheel; make check-dist installs the sdist alone and computes with it
 # make clean  remove what the others made
 

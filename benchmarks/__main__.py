@@ -14,7 +14,7 @@ from tqdm import tqdm
 from rlscratch import kernels
 from rlscratch.report.table import table
 
-NAMES = ("attention_memory", "bpe", "kernels", "q_learning", "tape")
+NAMES = ("attention_memory", "bpe", "decoding", "kernels", "pretrain", "q_learning", "tape", "training_step")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

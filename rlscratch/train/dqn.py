@@ -65,7 +65,7 @@ from rlscratch.search import best_stationary
 from rlscratch.train import run as runs
 from rlscratch.train.replay import Replay
 from rlscratch.train.tabular.lake import Lake
-from rlscratch.train.tabular.q_learning import Transition, _rejoin, falling, linear
+from rlscratch.train.tabular.q_learning import Transition, falling, linear, rejoin
 from rlscratch.train.tabular.worlds import LAKES
 
 STEPS = {"frozen-lake": 10_000, "frozen-lake-slippery": 40_000}     # enough for every one of many seeds (make bars)
@@ -165,7 +165,7 @@ def learn(env: Any, state: State, *, gamma: float, epsilon: Callable[[int], floa
     every    steps from one update to the next
     how      batch, tau, target_every, delta: as in update
     """
-    s, q = _rejoin(env, state), q_table(state.theta)
+    s, q = rejoin(env, state), q_table(state.theta)
     while True:
         if state.seed is None:
             state.seed, state.actions = int(state.rng.integers(2**31)), []

@@ -80,4 +80,4 @@ METHOD = Method("sft", NAMES, (
            "answers of the teacher to each prompt", lambda **n: check.integer(1, **n)),
     Choice("weight_decay", {"": 0.01, "every-third-character": 0.1, "addition": 0.1}, "AdamW's, on matrices",
            check.non_negative),
-), {"every-third-character": 2000, "addition": 3000, "preferences": 600, "": 200}, begin, needs=(), shown="loss")
+), {"every-third-character": 2000, "addition": 4500, "preferences": 600, "": 200}, begin, needs=(), shown="loss")

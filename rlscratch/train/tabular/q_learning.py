@@ -132,7 +132,7 @@ def learn(env: Any, state: State, *, gamma: float, alpha: Callable, epsilon: Cal
     ties     which of equal maxima is greedy: "share" or "first" (formulas.td.epsilon_greedy)
     """
     rng = state.rng
-    s = _rejoin(env, state)
+    s = rejoin(env, state)
     while True:
         if state.seed is None:
             state.seed, state.actions = int(rng.integers(2**31)), []
@@ -152,7 +152,7 @@ def learn(env: Any, state: State, *, gamma: float, alpha: Callable, epsilon: Cal
         s = s_next
 
 
-def _rejoin(env: Any, state: State) -> int | None:
+def rejoin(env: Any, state: State) -> int | None:
     """Bring the environment to where a saved state left it, by playing the episode again."""
     if state.seed is None:
         return None

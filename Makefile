@@ -9,8 +9,8 @@
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
-# A process for each core, with one thread each; tests about threads set their number themselves.
-TESTS  := --numprocesses auto --doctest-modules rlscratch tests
+# A process for each core, with one thread each, that takes over what others have left; tests about threads set theirs.
+TESTS  := --numprocesses auto --dist worksteal --doctest-modules rlscratch tests
 # The core is compiled again when one of these is newer than the last installation.
 SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch] rlscratch/kernels/*.p[yx][xi])
 

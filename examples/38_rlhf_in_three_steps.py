@@ -51,7 +51,8 @@ print(table(("by", "share"), [
     ("the reward model", within(accuracy(proxy(others.batch).reshape(-1, 4), others.rewards), 0.65, 0.95))]))
 
 # %% Step 3, PPO on the proxy.  Each nat from SFT costs beta, which is steered so that an answer is 1.8 nats away.
-run = list(ppo.METHOD.learn(world, replace(stages, reward_model=proxy), steps=35, batch=128, kl_target=1.8))
+run = list(ppo.METHOD.learn(world, replace(stages, reward_model=proxy), steps=35, batch=128, lr=1e-3,
+                             kl_target=1.8))
 learned, figures_of_steps = run[-1][0].policy, [told_at_step for _, told_at_step in run]
 
 # %% What it brought, on held-out prompts.  Best of n asks n times and gives the answer that the proxy likes most.

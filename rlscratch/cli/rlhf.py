@@ -44,7 +44,7 @@ from rlscratch.train.run import UNSAID, Run
 SETTINGS: dict[str, dict[str, Any]] = {
     "sft": {"steps": 600},
     "reward-model": {"steps": 700, "rankings": 4000, "answers": 4},
-    "ppo": {"steps": 60},
+    "ppo": {"steps": 120},
     "dpo": {"steps": 200},
     "few-rankings": {"steps": 250, "rankings": 800, "answers": 4},
     "beta": {"steps": 60, "lr": 3e-4, "batch": 128, "kl_target": 0.0},

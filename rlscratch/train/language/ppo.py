@@ -28,6 +28,10 @@ Whitening divides the advantages of a batch by their deviation, however small it
 what is left is the critic's error, and whitened it is as large as a lesson ever was: a long run may walk away from a
 task that it has solved.  Without it the step shrinks with what there is to say.
 
+Too large a step has no way back.  On preferences with --lr 1e-3 most runs are fine, and one left its reference within
+ten steps: rare tokens have a large k1, so the critic's error grows with the KL and fills the gradient, cut to max_norm,
+that it shares with the policy, and of what would lead back nothing is left.  Hence the smaller default there.
+
 One token is one step of the MDP: gamma is 1, and the last token terminates, whether it is the end or the longest
 answer's last.  Values and policy share all but their heads; value_weight says how loud the critic is.
 
@@ -268,7 +272,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
 
 
 CHOICES = (
-    Choice("lr", {"": 1e-3}, "largest step size", check.positive),
+    Choice("lr", {"": 1e-3, "preferences": 4e-4}, "largest step size", check.positive),
     Choice("batch", {"": 256}, "prompts of each update, an answer to each", lambda **n: check.integer(1, **n)),
     Choice("epochs", {"": 2}, "passes over each batch", lambda **n: check.integer(1, **n)),
     Choice("minibatches", {"": 2}, "parts of a pass", lambda **n: check.integer(1, **n)),
@@ -288,4 +292,4 @@ CHOICES = (
     Choice("brake", {"": "k1-reward"}, "where the KL counts", options=tuple(BRAKES)),
     Choice("temperature", {"": 1.0}, "of sampling and training, > 0", check.temperature),
 )
-METHOD = Method("ppo", NAMES, CHOICES, {"": 100}, begin, ("sft", "reward-model"))
+METHOD = Method("ppo", NAMES, CHOICES, {"": 100, "preferences": 150}, begin, ("sft", "reward-model"))

@@ -35,7 +35,8 @@ class CharacterTokenizer(Tokenizer):
         special_tokens, known = pretokens.special(special_tokens), {}
         for i, character in enumerate(characters):
             name = f"characters[{i}]"
-            if len(pretokens.text(**{name: character})) != 1 or character in known or character in special_tokens:
+            pretokens.text(character=character, called=name)
+            if len(character) != 1 or character in known or character in special_tokens:
                 check.fail(name, character, "one character, not among those before it nor a special token")
             known[character] = i
         if not known:

@@ -8,8 +8,15 @@ the argument, shows its value, and says what was expected:
     ...
     ValueError: temperature is -1.0; expected a finite number > 0
 
-Names come from the keyword, so a call reads like the sentence it may print.  A check that
-converts returns what it converted: one array for one keyword, a tuple for several.
+Names come from the keyword, so a call reads like the sentence it may print.  `called` names
+the first argument where its name is no Python name: an option, an entry, a sum.
+
+    >>> positive(total=0, called="the sum of mask")
+    Traceback (most recent call last):
+    ...
+    ValueError: the sum of mask is 0; expected a finite number > 0
+
+A check that converts returns what it converted: one array for one keyword, a tuple for several.
 """
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -28,8 +35,18 @@ def fail(name: str, value: object, expected: str, error: type[Exception] = Value
     raise error(f"{name} is {text if len(text) <= 80 else text[:77] + '...'}; expected {expected}")
 
 
-def _fail_at(name: str, array: Array, bad: Array, expected: str) -> NoReturn:
-    """The same, for the first entry of `array` where `bad` holds."""
+def named(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The keywords of a check under the names that its sentence prints: `called` renames the first."""
+    if "called" not in arguments:
+        return arguments
+    (_, first), *others = ((name, value) for name, value in arguments.items() if name != "called")
+    return {arguments["called"]: first, **dict(others)}
+
+
+def _none(bad: Array, name: str, array: Array, expected: str) -> None:
+    """Raise the same for the first entry of `array` where `bad` holds, if it holds anywhere."""
+    if not bad.any():
+        return
     place = tuple(int(i) for i in np.argwhere(bad)[0])
     where = f"{name}[{', '.join(map(str, place))}]" if place else name
     fail(where, array[place], expected)
@@ -150,8 +167,7 @@ def _array(name: str, value: Any, ndim: int | None, min_ndim: int, infinite: boo
         fail(f"the shape of {name}", result.shape, "at least one entry")
     if not np.isfinite(result).all():
         bad = np.isnan(result) if infinite else ~np.isfinite(result)
-        if bad.any():
-            _fail_at(name, result, bad, "no NaN" if infinite else "finite numbers")
+        _none(bad, name, result, "no NaN" if infinite else "finite numbers")
     return result
 
 
@@ -168,7 +184,7 @@ def same_rank(**arrays: Any) -> Any:
     A row per sequence, (B, 1), spreads over tokens; (B,) is refused beside (B, T), where it
     would silently index tokens when B = T.  A scalar stands for every entry.
     """
-    checked = {name: _array(name, value, None, 0, False) for name, value in arrays.items()}
+    checked = {name: _array(name, value, None, 0, False) for name, value in named(arrays).items()}
     (first, leader), *others = checked.items()
     for name, value in others:
         if value.ndim == 0:
@@ -184,8 +200,7 @@ def same_rank(**arrays: Any) -> Any:
 def weighted(weight: Any, **arrays: Any) -> Any:
     """same_rank for a loss: the arrays, then the weight, which may not be negative."""
     checked = same_rank(**arrays, weight=weight)
-    if (checked[-1].real < 0).any():
-        _fail_at("weight", checked[-1], checked[-1].real < 0, "weights >= 0")
+    _none(checked[-1].real < 0, "weight", checked[-1], "weights >= 0")
     return checked
 
 
@@ -193,7 +208,7 @@ def per_sequence(**arrays: Any) -> Any:
     """same_rank for one number a sequence, (N,): log-probabilities already summed over tokens."""
     checked = same_rank(**arrays)
     if checked[0].ndim > 1:
-        fail(f"the shape of {next(iter(arrays))}", checked[0].shape,
+        fail(f"the shape of {next(iter(named(arrays)))}", checked[0].shape,
              "(N,), one number a sequence, summed over its tokens")
     return checked
 
@@ -215,12 +230,9 @@ def logits(*, ndim: int | None = None, **arrays: Any) -> Any:
         result = _array(name, value, ndim, 1, True)
         if np.isfinite(result).all():
             return result
-        if (result.real == np.inf).any():
-            _fail_at(name, result, result.real == np.inf, "finite numbers or -inf")
-        dead = (result.real == -np.inf).all(axis=-1)
-        if dead.any():
-            _fail_at(name, result, np.broadcast_to(dead[..., None], result.shape),
-                     "at least one finite logit in the row")
+        _none(result.real == np.inf, name, result, "finite numbers or -inf")
+        dead = (result.real == -np.inf).all(axis=-1, keepdims=True)
+        _none(np.broadcast_to(dead, result.shape), name, result, "at least one finite logit in the row")
         return result
 
     return _each(arrays, one)
@@ -230,14 +242,10 @@ def probabilities(*, ndim: int | None = None, **arrays: Any) -> Any:
     """Rows on the last axis that are >= 0 and add to 1."""
     def one(name: str, value: Any) -> Array:
         result = _array(name, value, ndim, 1, False)
-        if (result.real < 0).any():
-            _fail_at(name, result, result.real < 0, "probabilities >= 0")
+        _none(result.real < 0, name, result, "probabilities >= 0")
         total = result.real.sum(axis=-1)
         wrong = np.abs(total - 1) > SUM_TOLERANCE.get(result.dtype, 1e-6)
-        if wrong.any():
-            at = np.argwhere(wrong)[0]
-            where = f"{name}[{', '.join(map(str, at))}]" if len(at) else name
-            fail(f"the sum of {where}", total[tuple(at)], "1, as for probabilities")
+        _none(wrong, f"the sum of {name}", total, "1, as for probabilities")
         return result
 
     return _each(arrays, one)
@@ -250,8 +258,7 @@ def mask(*, ndim: int | None = None, **arrays: Any) -> Any:
         if given.dtype.kind == "c":
             fail(name, value, "an array of 0 and 1", TypeError)
         result = _array(name, given.astype(np.float64) if given.dtype == bool else given, ndim, 0, False)
-        if not np.isin(result, (0, 1)).all():
-            _fail_at(name, result, ~np.isin(result, (0, 1)), "0 or 1")
+        _none((result != 0) & (result != 1), name, result, "0 or 1")
         return result.astype(np.float64, copy=False)
 
     return _each(arrays, one)
@@ -268,8 +275,7 @@ def ids(size: int, *, ndim: int | None = None, empty: bool = False, **arrays: An
             fail(name, value, f"integers in [0, {size})", TypeError)
         if ndim is not None and result.ndim != ndim:
             fail(f"the shape of {name}", result.shape, f"{ndim} dimension{'' if ndim == 1 else 's'}")
-        if result.size and (result.min() < 0 or result.max() >= size):
-            _fail_at(name, result, (result < 0) | (result >= size), f"an integer in [0, {size})")
+        _none((result < 0) | (result >= size), name, result, f"an integer in [0, {size})")
         return result.astype(np.int64, copy=False)
 
     return _each(arrays, one)
@@ -289,8 +295,7 @@ def entries_between(low: float, high: float, because: str = "", **arrays: Any) -
     """Arrays (already converted) whose entries all lie in [low, high]."""
     def one(name: str, value: Array) -> Array:
         outside = (value.real < low) | (value.real > high)
-        if outside.any():
-            _fail_at(name, value, outside, f"a number in [{low}, {high}]{because and ', ' + because}")
+        _none(outside, name, value, f"a number in [{low}, {high}]{because and ', ' + because}")
         return value
 
     return _each(arrays, one)
@@ -309,5 +314,5 @@ def _ranged(scalars: dict[str, Any], expected: str, holds: Any) -> Any:
 
 
 def _each(arguments: dict[str, Any], one: Any) -> Any:
-    results = tuple(one(name, value) for name, value in arguments.items())
+    results = tuple(one(name, value) for name, value in named(arguments).items())
     return results[0] if len(results) == 1 else results

@@ -166,7 +166,7 @@ def _config_from(described: Mapping[str, Any], value_head: bool) -> Config:
     if missing:
         check.fail("config.json", sorted(described), f"the keys {', '.join(missing)}, too")
     activation, width = described.get("activation_function", "gelu_new"), described["n_embd"]
-    check.one_of(tuple(_ACTIVATIONS), **{"activation_function in config.json": activation})
+    check.one_of(tuple(_ACTIVATIONS), activation=activation, called="activation_function in config.json")
     if described.get("n_inner") not in (None, 4 * width):
         check.fail("n_inner in config.json", described["n_inner"], f"{4 * width}, four times n_embd")
     return Config(described["vocab_size"], described["n_positions"], width, described["n_layer"], described["n_head"],
@@ -224,7 +224,7 @@ def _fill(model: Transformer, tensors: Mapping[str, Array], where: Path) -> None
         check.fail(f"the names in {where}", f"missing {missing[:3]}, unknown {unknown[:3]}",
                    f"the {len(parameters)} parameters of {model.config}")
     for name, parameter in parameters.items():
-        check.shape(parameter.data.shape, f"which the config asks for in {where}", **{name: tensors[name]})
+        check.shape(parameter.data.shape, f"which the config asks for in {where}", tensor=tensors[name], called=name)
         if tensors[name].dtype.kind != "f":
             check.fail(f"the dtype of {name} in {where}", tensors[name].dtype, "real numbers", TypeError)
     for name, parameter in parameters.items():

@@ -127,7 +127,7 @@ def _looked_up(values: Array, episodes: Episodes) -> tuple[Array, Array, Array]:
     values = check.shape((steps, states), "(T, S)", values=values if values.ndim == 2 else np.tile(values, (steps, 1)))
     goes_on = np.zeros_like(mask)
     goes_on[..., :-1] = mask[..., 1:]
-    here, there = (check.ids(states, **{name: getattr(episodes, name)}) for name in ("states", "next_states"))
+    here, there = check.ids(states, states=episodes.states, next_states=episodes.next_states)
     step = np.arange(steps)
     return values[step, here], values[np.minimum(step + 1, steps - 1), there], goes_on
 
@@ -173,9 +173,9 @@ def policy_gradient_estimate(states: Array, actions: Array, rewards: Array, logi
     check.shape(rewards.shape, "like rewards", states=rows, actions=actions, mask=mask)
     check.entries_between(0, 0, "since its mask is 0", rewards=rewards * (1 - mask))
     check.one_of(tuple(BASELINES), baseline=baseline)
-    check.positive(**{"the sum of mask": mask.sum()})
+    check.positive(total=mask.sum(), called="the sum of mask")
     taken = mask == 1
-    check.array(**{"the logits of actions": logits[rows[taken], actions[taken]]})
+    check.array(chosen=logits[rows[taken], actions[taken]], called="the logits of actions")
     episodes = Episodes(rows, actions, rewards, rows, mask, np.ones(len(rows), bool))
     coefficient = BASELINES[baseline](episodes, check.between(0, 1, gamma=gamma))
     weights = (mask * coefficient / len(rows)).reshape(1, -1)
@@ -259,7 +259,7 @@ def best_constant(mdp: MDP, logits: Array, horizon: int, estimator: Estimator = 
         u, w = (_estimates(mdp, batch, logits, c) for c in (plain, plain - lowered))
         overlap += np.einsum("m,moa,moa->", p, u, w)
         length += np.einsum("m,moa,moa->", p, w, w)
-    check.positive(**{"the mean squared score": length})
+    check.positive(length=length, called="the mean squared score")
     return (overlap / length).item()
 
 

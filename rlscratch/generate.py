@@ -135,7 +135,7 @@ def best_of_n(model: Any, prompt: Sequence[int], n: int, score: Callable[[list[i
     check.integer(1, n=n)
     checked_prompt(model, options.get("max_new_tokens", 1), prompt=prompt)
     rollout = generate(model, [prompt] * n, **options)
-    scores = np.array([check.number(**{f"score of answer {i}": score(answer)})
+    scores = np.array([check.number(score=score(answer), called=f"score of answer {i}")
                        for i, answer in enumerate(rollout.answers)])
     best = int(scores.argmax())
     return BestOf(rollout.answers[best], scores[best].item(), scores, rollout)

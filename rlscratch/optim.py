@@ -97,7 +97,7 @@ class _Group:
             for what in ("data", "grad"):
                 held, view = getattr(t, what), self.views[what][name]
                 if held is not None and held is not view:
-                    check.shape(view.shape, "as the optimiser first saw it", **{f"{what} of {name}": held})
+                    check.shape(view.shape, "as the optimiser first saw it", held=held, called=f"{what} of {name}")
                     np.copyto(view, held)
                     setattr(t, what, view)
 
@@ -179,7 +179,8 @@ class _Optimizer:
                 check.fail(f"the names in state[{what!r}]", sorted(state[what]), str(sorted(self.parameters)))
         for what in self.averages:
             for name, t in self.parameters.items():
-                check.shape(t.shape, f"like {name}", **{f"state[{what!r}][{name!r}]": np.asarray(state[what][name])})
+                check.shape(t.shape, f"like {name}", average=np.asarray(state[what][name]),
+                            called=f"state[{what!r}][{name!r}]")
         for name in self.settings:
             setattr(self, name, tuple(state[name]) if isinstance(state[name], list) else state[name])
         for group in self.groups:

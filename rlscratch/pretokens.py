@@ -66,7 +66,7 @@ class Splitter:
         """
         waiting, settled_from = "", 0
         for i, part in enumerate(texts):
-            waiting += text(**{f"texts[{i}]": part})
+            waiting += text(part=part, called=f"texts[{i}]")
             if len(waiting) >= settled_from:
                 pieces, waiting = self._settled(waiting)
                 settled_from = 2 * len(waiting)
@@ -94,7 +94,7 @@ class Splitter:
 
 def text(**strings: object) -> str:
     """A string, checked: one that UTF-8 can write.  A lone surrogate, half of a pair, is no character."""
-    (name, value), = strings.items()
+    (name, value), = check.named(strings).items()
     if not isinstance(value, str):
         check.fail(name, value, "a string", TypeError)
     if not value.isascii() and (half := regex.search(r"[\ud800-\udfff]", value)):
@@ -108,6 +108,6 @@ def special(special_tokens: Iterable[str]) -> tuple[str, ...]:
         check.fail("special_tokens", special_tokens, "a sequence of strings, such as ('<|endoftext|>',)", TypeError)
     tokens = tuple(special_tokens)
     for i, token in enumerate(tokens):
-        if not text(**{f"special_tokens[{i}]": token}):
+        if not text(token=token, called=f"special_tokens[{i}]"):
             check.fail(f"special_tokens[{i}]", token, "at least one character")
     return tuple(dict.fromkeys(tokens))

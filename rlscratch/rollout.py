@@ -74,13 +74,13 @@ def checked_prompts(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens
     prompts = list(prompts)
     for i, prompt in enumerate(prompts):
         if id(prompt) not in checked:
-            checked[id(prompt)] = checked_prompt(model, max_new_tokens, **{f"prompts[{i}]": prompt})
+            checked[id(prompt)] = checked_prompt(model, max_new_tokens, prompt=prompt, called=f"prompts[{i}]")
     return [checked[id(prompt)] for prompt in prompts]
 
 
 def checked_prompt(model: Any, max_new_tokens: int, **named: Any) -> Array:
     """One prompt, (T,)."""
-    (name, prompt), = named.items()
+    (name, prompt), = check.named(named).items()
     if isinstance(prompt, (Sequence, np.ndarray)) and len(prompt) == 0:
         check.fail(name, prompt, "at least one token id")
     prompt = check.ids(model.config.vocab_size, ndim=1, **named)
@@ -115,7 +115,8 @@ def streams(rng: np.random.Generator | Sequence[np.random.Generator], count: int
                    TypeError)
     if len(rng) != count:
         check.fail("the number of generators in rng", len(rng), f"{count}, one a prompt")
-    check.generator(**{f"rng[{i}]": one for i, one in enumerate(rng)})
+    for i, one in enumerate(rng):
+        check.generator(one=one, called=f"rng[{i}]")
     if len({id(one.bit_generator) for one in rng}) != count:
         check.fail("rng", rng, "a different generator for each prompt; rng.spawn(n) makes n of them")
     return list(rng)

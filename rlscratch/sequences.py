@@ -248,7 +248,7 @@ def effective_reward(probs: Array, rewards: Array, size: int, advantage: Callabl
     probs = check.real(probs=check.probabilities(ndim=1, probs=probs))
     rewards = check.shape(probs.shape, "one for each answer", rewards=check.real(rewards=check.array(rewards=rewards)))
     for answer, p in enumerate(probs.tolist()):
-        check.positive(**{f"probs[{answer}]": p})
+        check.positive(p=p, called=f"probs[{answer}]")
     total = np.zeros(probs.shape)
     for p, index in _groups(probs, check.integer(2, size=size), size, limit):
         total += np.bincount(index.ravel(), (p[:, None] * advantage(rewards[index])).ravel(), minlength=len(total))
@@ -259,7 +259,7 @@ def effective_reward(probs: Array, rewards: Array, size: int, advantage: Callabl
 
 def _table(answers: Answers, **logits: Array) -> Array:
     (name, value), = logits.items()
-    value = check.array(ndim=2, **{name: value})
+    value = check.array(ndim=2, **logits)
     rows, vocabulary = int(answers.prefix.max()) + 1, int(answers.tokens.max()) + 1
     if value.shape[0] < rows or value.shape[1] != vocabulary:
         check.fail(f"the shape of {name}", value.shape, f"(P, {vocabulary}), P >= {rows}, a row for each prefix")

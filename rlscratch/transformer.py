@@ -79,9 +79,9 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "width", "layers", "heads"):
-            check.integer(1, **{name: getattr(self, name)})
+            check.integer(1, size=getattr(self, name), called=name)
         for name in ("tied", "value_head", "exact_gelu"):
-            check.one_of((False, True), **{name: getattr(self, name)})
+            check.one_of((False, True), flag=getattr(self, name), called=name)
         if self.width % self.heads:
             check.fail("width", self.width, f"a multiple of heads, which is {self.heads}")
         if not 0 <= check.number(dropout=self.dropout) < 1:

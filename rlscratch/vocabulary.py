@@ -58,7 +58,7 @@ def checked_vocab(vocab: Mapping[int, bytes]) -> dict[int, bytes]:
         check.fail("vocab", vocab, "a dict from ids to bytes", TypeError)
     known = {}
     for i, token in vocab.items():
-        check.integer(0, **{"an id of vocab": i})
+        check.integer(0, id=i, called="an id of vocab")
         if not isinstance(token, bytes):
             check.fail(f"vocab[{i}]", token, "bytes", TypeError)
         if not token or token in known:

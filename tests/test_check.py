@@ -104,6 +104,24 @@ def test_only_a_generator_is_a_source_of_randomness():
             check.generator(rng=value)
 
 
+def test_called_names_the_first_argument_where_its_name_is_no_python_name():
+    assert check.integer(1, steps=3, called="--steps") == 3
+    refuses(ValueError, "--steps is 0; expected an integer >= 1", lambda: check.integer(1, steps=0, called="--steps"))
+    refuses(ValueError, "the sum of mask is 0; expected a finite number > 0",
+            lambda: check.positive(total=0, called="the sum of mask"))
+    refuses(ValueError, "the shape of config[0] is (2,); expected (3,)",
+            lambda: check.shape((3,), row=np.ones(2), called="config[0]"))
+
+
+def test_called_leaves_the_other_arguments_and_their_order_alone():
+    assert check.positive(a=1, b=2, called="--a") == check.positive(called="--a", a=1, b=2) == (1.0, 2.0)
+    refuses(ValueError, "b is -2; expected a finite number > 0", lambda: check.positive(a=1, b=-2, called="--a"))
+    refuses(ValueError, "the shape of b is (2,); expected (3,) like best, or 1 in place of an axis to spread over it",
+            lambda: check.same_rank(a=np.ones(3), b=np.ones(2), called="best"))
+    refuses(ValueError, "the shape of x[0] is (1, 1); expected (N,), one number a sequence, summed over its tokens",
+            lambda: check.per_sequence(a=np.ones((1, 1)), called="x[0]"))
+
+
 def test_several_arguments_come_back_in_their_order():
     assert check.positive(a=1, b=2) == (1.0, 2.0)
     refuses(ValueError, "b is -2; expected a finite number > 0", lambda: check.positive(a=1, b=-2))

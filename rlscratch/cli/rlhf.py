@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, measure, draw, print; 0.  Raises ValueError or TypeError for bad arguments."""
-    check.integer(0, **{"--seed": args.seed})
+    check.integer(0, seed=args.seed, called="--seed")
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
     whole = Run(args, "rlhf", {"stages": SETTINGS, "seed": args.seed}, command="rlhf")
     with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line

@@ -68,8 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, sample, print; 0.  Raises ValueError or TypeError for bad arguments."""
-    check.integer(1, **{"--n": args.n})
-    check.integer(0, **{"--seed": args.seed})
+    check.integer(1, n=args.n, called="--n")
+    check.integer(0, seed=args.seed, called="--seed")
     model = model_of(args.run_dir)
     tokenizer = tokenizer_of(args.tokenizer or args.run_dir)
     if tokenizer.vocab_size > model.config.vocab_size:

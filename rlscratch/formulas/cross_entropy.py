@@ -100,5 +100,5 @@ def _rows(logits: Array, target: Array) -> tuple[Array, Array]:
     target = check.ids(logits.shape[-1], target=target)
     check.shape(logits.shape[:-1], "an id for each row of logits", target=target)
     target = target[..., None]
-    check.array(**{"the logit of target": np.take_along_axis(logits, target, axis=-1)[..., 0]})
+    check.array(chosen=np.take_along_axis(logits, target, axis=-1)[..., 0], called="the logit of target")
     return logits, target

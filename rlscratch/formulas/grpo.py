@@ -167,7 +167,7 @@ def grpo_clip_loss(
     -0.693147
     """
     logp, logp_old, logp_ref, advantage, weight, beta = _referred(logp, logp_old, logp_ref, advantage, weight, beta)
-    penalty = check.array(**{"the penalty k3": kl_k3(logp, logp_ref)})
+    penalty = check.array(k3=kl_k3(logp, logp_ref), called="the penalty k3")
     surrogate = ppo_clip_loss(logp, logp_old, advantage, weight, eps_low, eps_high)
     return surrogate + beta * np.sum(weight * penalty).item()
 
@@ -184,7 +184,7 @@ def grpo_clip_grad(
     [[-2.0]]
     """
     logp, logp_old, logp_ref, advantage, weight, beta = _referred(logp, logp_old, logp_ref, advantage, weight, beta)
-    penalty = check.array(**{"the derivative of k3": kl_k3_grad(logp, logp_ref)})
+    penalty = check.array(k3=kl_k3_grad(logp, logp_ref), called="the derivative of k3")
     surrogate = ppo_clip_grad(logp, logp_old, advantage, weight, eps_low, eps_high)
     return (surrogate + beta * weight * penalty).astype(logp.dtype)
 

@@ -87,7 +87,7 @@ def score(logits: Array, action: Array) -> Array:
     logits = check.logits(logits=logits)
     action = check.ids(logits.shape[-1], action=action)
     check.shape(logits.shape[:-1], "one action for each row of logits", action=action)
-    check.array(**{"the logit of action": np.take_along_axis(logits, action[..., None], axis=-1)[..., 0]})
+    check.array(chosen=np.take_along_axis(logits, action[..., None], axis=-1)[..., 0], called="the logit of action")
     chosen = np.arange(logits.shape[-1]) == action[..., None]
     return chosen - softmax(logits)
 

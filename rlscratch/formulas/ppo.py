@@ -77,7 +77,8 @@ def ratio(logp: Array, logp_old: Array) -> Array:
     logp, logp_old = check.same_rank(logp=logp, logp_old=logp_old)
     difference = logp - logp_old
     highest = math.floor(np.log(np.finfo(difference.dtype).max))
-    check.entries_between(-np.inf, highest, "so that the ratio is finite", **{"(logp - logp_old)": difference})
+    check.entries_between(-np.inf, highest, "so that the ratio is finite",
+                          difference=difference, called="(logp - logp_old)")
     return np.exp(difference)
 
 
@@ -158,7 +159,7 @@ def clip_fraction(
     mask = check.mask(mask=mask)
     logp, logp_old, advantage, mask = check.same_rank(logp=logp, logp_old=logp_old, advantage=advantage, mask=mask)
     chosen = np.broadcast_to(mask, logp.shape)
-    check.positive(**{"the sum of mask": chosen.sum()})
+    check.positive(total=chosen.sum(), called="the sum of mask")
     dead = _dead(ratio(logp, logp_old), advantage, eps_low, eps_high)
     return (np.sum(chosen * dead) / chosen.sum()).item()
 

@@ -80,7 +80,7 @@ def q_target(reward: float | Array, q_next: Array, discount: float | Array) -> f
     q_next = check.array(min_ndim=1, q_next=q_next)
     # Chosen by the real part, so that a complex step follows the branch that the number took.
     best = np.take_along_axis(q_next, q_next.real.argmax(axis=-1)[..., None], axis=-1)[..., 0]
-    best, reward, discount = check.same_rank(**{"the rows of q_next": best}, reward=reward, discount=discount)
+    best, reward, discount = check.same_rank(best=best, reward=reward, discount=discount, called="the rows of q_next")
     check.entries_between(0, 1, discount=discount)
     target = reward + discount * best
     dtype = np.result_type(q_next, np.complex64) if target.dtype.kind == "c" else q_next.dtype

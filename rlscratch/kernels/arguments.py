@@ -26,7 +26,7 @@ from rlscratch.kernels.arguments_network import (
     matmul,
     squared_norm,
 )
-from rlscratch.kernels.arrays import Array, float_array
+from rlscratch.kernels.arrays import Array, float_array, shaped
 
 __all__ = ["adamw", "attention", "attention_backward", "attention_cached", "bias_gelu", "bias_gelu_backward",
            "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward", "layer_norm",
@@ -108,9 +108,9 @@ def chosen_logp_backward(dlogp: Any, dentropy: Any, logits: Any, target: Any, en
                          temperature: float = 1.0) -> tuple:
     logits, target, temperature = chosen_logp(logits, target, temperature)
     rows = logits.shape[:1]
-    dlogp, dentropy, entropy = (
-        check.shape(rows, "one entry a row", **{name: float_array(1, logits, **{name: value})})
-        for name, value in (("dlogp", dlogp), ("dentropy", dentropy), ("entropy", entropy)))
+    dlogp = shaped(rows, "one entry a row", logits, dlogp=dlogp)
+    dentropy = shaped(rows, "one entry a row", logits, dentropy=dentropy)
+    entropy = shaped(rows, "one entry a row", logits, entropy=entropy)
     stats = check.shape((*rows, 2), "as chosen_logp returned it", stats=float_array(2, logits, stats=stats))
     return dlogp, dentropy, logits.view(np.ndarray), target, entropy, stats, temperature
 

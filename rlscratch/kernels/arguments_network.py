@@ -11,7 +11,7 @@ STEP = 16       # attention reads the cache in pieces of this many tokens (csrc/
 
 def _flag(**flags: Any) -> bool:
     (name, value), = flags.items()
-    return value if isinstance(value, bool) else bool(check.one_of((False, True), **{name: value}))
+    return value if isinstance(value, bool) else bool(check.one_of((False, True), flag=value, called=name))
 
 
 def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, out: Any = None) -> tuple:
@@ -119,7 +119,7 @@ def adamw(parameter: Any, gradient: Any, m: Any, v: Any, *, lr: float, beta1: fl
         check.fail("the memory of gradient", "shared with another argument", "memory of its own")
     lr, eps, weight_decay = check.non_negative(lr=lr, eps=eps, weight_decay=weight_decay)
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
-        if not 0 <= check.number(**{name: beta}) < 1:
+        if not 0 <= check.number(beta=beta, called=name) < 1:
             check.fail(name, beta, "a number in [0, 1)")
     return parameter, gradient, m, v, lr, float(beta1), float(beta2), eps, weight_decay, check.integer(1, step=step)
 

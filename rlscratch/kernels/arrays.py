@@ -26,7 +26,7 @@ def shaped(expected: tuple[int, ...], because: str, like: Array, **named: Any) -
     """float_array of exactly this shape."""
     (name, value), = named.items()
     value = float_array(len(expected), like, **named)
-    return value if value.shape == expected else check.shape(expected, because, **{name: value})
+    return value if value.shape == expected else check.shape(expected, because, value=value, called=name)
 
 
 def writable(expected: tuple[int, ...] | None, like: Array, apart_from: Iterable[Array], **named: Any) -> Array:

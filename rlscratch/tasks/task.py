@@ -91,7 +91,7 @@ ValueError: invalid literal for int() with base 10: 'two'; expected a finite num
 
     def accuracy(self, prompts: Sequence[str], answers: Sequence[str]) -> float:
         """The share of answers that are right, each to the prompt beside it."""
-        check.positive(**{"the number of answers": len(answers)})
+        check.positive(n=len(answers), called="the number of answers")
         return sum(self.check(p, a) for p, a in zip(prompts, answers, strict=True)) / len(answers)
 
 

@@ -238,9 +238,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The command: train, save, print.  Raises ValueError or TypeError for bad arguments."""
-    goal = check.integer(1, **{"--steps": STEPS[args.task] if args.steps is None else args.steps})
-    check.integer(0, **{"--seed": args.seed})
-    chosen = {name: holds(**{f"--{name.replace('_', '-')}": getattr(args, name)})
+    goal = check.integer(1, steps=STEPS[args.task] if args.steps is None else args.steps, called="--steps")
+    check.integer(0, seed=args.seed, called="--seed")
+    chosen = {name: holds(value=getattr(args, name), called=f"--{name.replace('_', '-')}")
               for name, (_, holds, _) in LEARNER.items()}
     lake = Lake(*LAKES[args.task], args.hole_reward, args.gamma)
     state = State.new(lake.mdp.transition.shape[:2], np.random.default_rng(args.seed), args.hidden, args.buffer)

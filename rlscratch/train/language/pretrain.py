@@ -155,11 +155,11 @@ def train(args: argparse.Namespace) -> ModelRun:
     Raises ValueError or TypeError for bad arguments, before anything is written.
     """
     schedule = _schedule(args)
-    check.integer(0, **{"--seed": args.seed})
-    check.integer(1, **{"--batch": args.batch})
-    check.integer(256, **{"--vocab-size": args.vocab_size})
-    check.non_negative(**{"--weight-decay": args.weight_decay})
-    check.integer(8, **{"--context": args.context})
+    check.integer(0, seed=args.seed, called="--seed")
+    check.integer(1, batch=args.batch, called="--batch")
+    check.integer(256, vocab_size=args.vocab_size, called="--vocab-size")
+    check.non_negative(weight_decay=args.weight_decay, called="--weight-decay")
+    check.integer(8, context=args.context, called="--context")
     content = text.reference() if args.text is None else text.read(args.text)
     corpus = Corpus.of(content, args.tokenizer, args.vocab_size)
     if corpus.start < args.context:
@@ -238,8 +238,8 @@ def _schedule(args: argparse.Namespace) -> Schedule:
     if args.minutes is not None and args.steps is not None:
         check.fail("--minutes", args.minutes, "either --minutes or --steps, not both")
     if args.minutes is not None:
-        check.positive(**{"--minutes": args.minutes})
-    steps = STEPS if args.steps is None else check.integer(1, **{"--steps": args.steps})
-    check.positive(**{"--lr": args.lr})
-    check.between(0, 1, **{"--warmup": args.warmup})
+        check.positive(minutes=args.minutes, called="--minutes")
+    steps = STEPS if args.steps is None else check.integer(1, steps=args.steps, called="--steps")
+    check.positive(lr=args.lr, called="--lr")
+    check.between(0, 1, warmup=args.warmup, called="--warmup")
     return Schedule(None if args.minutes is not None else steps, args.minutes, args.lr, args.warmup)

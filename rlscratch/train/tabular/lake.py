@@ -23,7 +23,7 @@ def make(name: str = "4x4", slippery: bool = False, hole: int = 0) -> Any:
     """Gymnasium's environment; `hole` is what falling into one pays, 0 or -1."""
     import gymnasium  # slow to load, and --help needs no lake
     check.one_of(tuple(IDS), map=name)
-    check.one_of((0, -1), **{"the reward of a hole": hole})
+    check.one_of((0, -1), hole=hole, called="the reward of a hole")
     return gymnasium.make(IDS[name], is_slippery=slippery, **({"reward_schedule": (1, hole, 0)} if hole else {}))
 
 

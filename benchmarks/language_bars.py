@@ -8,8 +8,9 @@ from functools import cache
 from typing import Any
 
 from rlscratch import memory
+from rlscratch.formulas.best_of_n import best_of_n_from_pool, best_of_n_kl_bound
 from rlscratch.tasks import spelling
-from rlscratch.train.language import dpo, expert, frontier, grpo, measure, ppo, reward_model, sft, worlds
+from rlscratch.train.language import dpo, frontier, grpo, measure, ppo, reward_model, sft, worlds
 from rlscratch.train.language.method import Learner, Method, Stages
 from rlscratch.train.language.scoring import RewardModel
 from rlscratch.train.language.worlds import World
@@ -66,7 +67,7 @@ def _preferences(seed: int) -> dict[str, Any]:
     accuracy = judge.report()["held_out_accuracy"]
     proxy = RewardModel(judge.model, judge.chat)
     pool = frontier.pool(begun.policy, world.task, prompts, N, {"proxy": proxy}, world.stream("best of n"))
-    best = frontier.worth_of_best(pool.proxies["proxy"], pool.gold, N)
+    best = best_of_n_from_pool(pool.proxies["proxy"], pool.gold, N)
     learner, _, minutes = trained(ppo.METHOD, world, Stages(begun.policy, proxy))
     return {"world": world, "policy": begun.policy, "accuracy": accuracy, "sft": pool.gold.mean().item(), "best": best,
             "ppo": learner.report(), "stages": before + judging, "minutes": minutes}
@@ -77,7 +78,7 @@ def rlhf(seed: int) -> dict[str, Any]:
     found = _preferences(seed)
     gold, kl = found["ppo"]["reward"], found["ppo"]["kl"]
     share = (gold - found["sft"]) / (found["best"] - found["sft"])
-    met = (found["accuracy"] >= PAIRS and share >= SHARE and kl <= expert.divergence(N)
+    met = (found["accuracy"] >= PAIRS and share >= SHARE and kl <= best_of_n_kl_bound(N)
            and found["minutes"] <= LONGEST_PPO)
     return {"pairs": found["accuracy"], "sft": found["sft"], "best_of_16": found["best"], "ppo": gold, "kl": kl,
             "share": share, "stages": found["stages"], "minutes": found["minutes"], "met": bool(met)}
@@ -91,7 +92,7 @@ def direct(seed: int) -> dict[str, Any]:
     share = (end["reward"] - found["sft"]) / gain
     return {"sft": found["sft"], "ppo": found["ppo"]["reward"], "dpo": end["reward"], "kl": end["kl"], "share": share,
             "steps": len(figures), "minutes": minutes,
-            "met": bool(share >= SHARE and end["kl"] <= expert.divergence(N))}
+            "met": bool(share >= SHARE and end["kl"] <= best_of_n_kl_bound(N))}
 
 
 def over_optimised(seed: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ SHARED = {"lr": 1e-3, "epochs": 2, "minibatches": 2, "beta": 0.04}
 GROUPS = {"groups": ANSWERS // GROUP, "group": GROUP}
 CRITIC = {"value_weight": 0.1, "lam": 0.95, "whiten": True}
 METHODS = {
-    "PPO": (ppo.METHOD, {**SHARED, **CRITIC, "batch": ANSWERS, "clip": 0.2, "brake": "k3-loss", "target_kl": 0.0}),
+    "PPO": (ppo.METHOD, {**SHARED, **CRITIC, "batch": ANSWERS, "clip": 0.2, "kl_penalty": "k3-loss", "target_kl": 0.0}),
     "GRPO": (grpo.METHOD, {**SHARED, **GROUPS, "variant": "grpo", "eps_low": 0.2, "eps_high": 0.2}),
     "expert iteration": (expert.METHOD, {**GROUPS, "lr": 3e-3, "kept": 1})}
 curves, needs, after, seconds = {}, {}, {}, {}

@@ -21,13 +21,14 @@ from rlscratch.train.language import grpo, sft
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.language.method import optimizer_of
 from rlscratch.train.language.policy import Policy, copied
-from rlscratch.train.language.variants import VARIANTS
+from rlscratch.train.variants import VARIANTS
 from rlscratch.transformer import Config, Transformer
 
 BUDGET = 30  # seconds on two cores
 
-WEIGHTS = {name: VARIANTS[preset].weight for name, preset in {
-    "token mean": "dapo", "sequence mean": "grpo", "sequence sum": "rloo", "constant length": "dr_grpo"}.items()}
+PRESETS = {"token mean": VARIANTS["dapo"], "sequence mean": VARIANTS["grpo"], "sequence sum": VARIANTS["rloo"],
+           "constant length": VARIANTS["dr_grpo"]}
+WEIGHTS = {name: preset.weights for name, preset in PRESETS.items()}
 
 # %% One group: right and wrong, of 2 tokens and of 8, the most there may be.
 lengths, A = np.array([2, 8, 2, 8]), group_advantage([1, 1, 0, 0])
@@ -80,7 +81,7 @@ for seed in SEEDS:
         for case in [case for case, (_, its) in CASES.items() if its == filler]:
             policy, rng = Policy(copied(model), chat, LONGEST), np.random.default_rng(seed)
             optimizer = optimizer_of(policy.model, 5e-4)
-            variant = replace(VARIANTS["document"], weight=WEIGHTS[CASES[case][0]])
+            variant = replace(VARIANTS["document"], weight=PRESETS[CASES[case][0]].weight)
             curve = [mean_lengths(policy.model)]
             for step in range(1, STEPS + 1):
                 told = grpo.step(policy, model, optimizer, lambda batch: [float(t[:1] == "a") for t in batch.texts],

@@ -1,6 +1,6 @@
 """What each GRPO variant changes: advantage, weight, ratio, clip, KL, and what is left in training
 
-Document 002, GRPO steps 1 to 4, is the first row; rlscratch.train.language.variants has the papers of the others.
+Document 002, GRPO steps 1 to 4, is the first row; rlscratch.train.variants has the papers of the others.
 One batch of answers goes through all presets, first as sampled, then with a policy that has moved; then
 all of them train one small transformer from the same start with the same number of sampled tokens.
 
@@ -17,7 +17,7 @@ from rlscratch.train.language import grpo, sft
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.language.method import optimizer_of
 from rlscratch.train.language.policy import Policy, by_task, copied
-from rlscratch.train.language.variants import VARIANTS
+from rlscratch.train.variants import VARIANTS
 from rlscratch.transformer import Config, Transformer
 
 BUDGET = 30  # seconds on two cores
@@ -27,9 +27,9 @@ rewards = np.array([[1.0, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]])
 mask = (np.arange(8) < np.tile([2, 6, 2, 6], 3)[:, None]).astype(float)
 rows = []
 for name, variant in VARIANTS.items():
-    A, w = variant.advantage(rewards), variant.weight(mask, 8)
+    A, w = variant.advantage(rewards), variant.weights(mask, 8)
     rows.append((name, *(f"{a:+.3f}" for a in (A[0, 0], A[1, 0], A[1, 1], A[2, 0])), *(f"{x:.4f}" for x in w[:2, 0]),
-                 f"{variant.kl} {variant.beta:g}" if variant.beta else "none", "yes" if variant.redraw else "no"))
+                 f"{'loss' if variant.kl_in_loss else 'reward'} {variant.beta:g}" if variant.beta else "none", "yes" if variant.redraw else "no"))
 print("Advantage of a right or wrong answer, and the weight of a token in an answer of 2 or 6\n")
 print(table(("preset", "right, 2 of 4", "right, 1 of 4", "wrong, 1 of 4", "4 of 4", "w, 2", "w, 6", "KL", "redraws"),
             rows))
@@ -41,9 +41,9 @@ mask, old = mask[:4], np.full((4, 8), np.log(0.5)) * mask[:4]
 now = old + np.log([ratios + [1] * (8 - len(ratios)) for ratios in moved.values()])
 rows = []
 for name, variant in VARIANTS.items():
-    A, w = variant.advantage(rewards[:1]).T, variant.weight(mask, 8)
-    left = variant.grad(now, old, old, A, w).sum(axis=1) / variant.grad(old, old, old, A, w).sum(axis=1)
-    live = ((w > 0) & ~variant.dropped(now, old, A, w)).sum(axis=1)
+    A, w = variant.advantage(rewards[:1]).T, variant.weights(mask, 8)
+    left = variant.seed(now, old, old, A, w).sum(axis=1) / variant.seed(old, old, old, A, w).sum(axis=1)
+    live = ((w > 0) & ~variant.clipped_tokens(now, old, A, w)).sum(axis=1)
     rows.append((name, *(f"{round(x, 9) + 0:+.3f}, {k} of {len(ratios)}"
                          for x, k, ratios in zip(left, live, moved.values(), strict=True))))
 print("\nWhat is left of an answer's push once the policy has moved, 1 as sampled; and how many tokens are live\n")

@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rlscratch: {failed}", file=sys.stderr)
         return 1
     except (ValueError, TypeError, FileNotFoundError, FileExistsError) as wrong:
-        print(f"rlscratch: {wrong}", file=sys.stderr)
+        print(f"rlscratch: {_by_option(str(wrong), args.options)}", file=sys.stderr)
         return 2
     except OSError as failure:
         print(f"rlscratch: {failure}", file=sys.stderr)
@@ -105,6 +105,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("rlscratch: interrupted" + ("; --resume goes on from the last save" if resumable else ""),
               file=sys.stderr)
         return 1
+
+
+def _by_option(message: str, options: dict[str, str]) -> str:
+    """An error of the library, which begins with an argument's name, as whoever typed the option knows it."""
+    name = message.split(" ", 1)[0]
+    return options.get(name, name) + message[len(name):]
 
 
 def _flushed(status: int) -> int:
@@ -123,14 +129,15 @@ def _add(commands: argparse._SubParsersAction, name: str, where: str, purpose: s
         chosen = importlib.import_module(module)
         chosen = getattr(chosen, inside) if inside else chosen
         chosen.add_arguments(parser)
-        parser.set_defaults(run=chosen.run)
+        options = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
+        parser.set_defaults(run=chosen.run, options=options)
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("info", help="versions, backend, instruction set, threads",
                                  description="What this installation runs on.", epilog="example: rlscratch info --json")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(run=info)
+    parser.set_defaults(run=info, options={})
 
 
 def info(args: argparse.Namespace) -> int:

@@ -200,7 +200,7 @@ class Transformer:
         following = np.zeros_like(tokens)           # the last column has no next token: any id will do
         following[:, :-1] = tokens[:, 1:]
         results = f.chosen_logp(self._logits(hidden), following, temperature, entropy=entropy)
-        return tuple(map(_delayed, results)) if entropy else _delayed(results)
+        return tuple(map(delayed, results)) if entropy else delayed(results)
 
     def value(self, hidden: Tensor) -> Tensor:
         """One number a token, (B, T), from model.hidden(tokens): a value, or a reward at the last token."""
@@ -306,6 +306,10 @@ class Transformer:
         return hidden
 
 
-def _delayed(x: Tensor) -> Tensor:
-    """Each column one place to the right, behind a column of zeros: what was said of the next token is its own."""
+def delayed(x: Tensor) -> Tensor:
+    """(B, T), each column one place to the right, behind a column of zeros.
+
+    What was said at token t - 1 of the token that follows, its log-probability or the value before it, so stands
+    beside token t itself.
+    """
     return f.concatenate([np.zeros((len(x.data), 1), x.dtype), x[:, :-1]], axis=1)

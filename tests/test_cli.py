@@ -93,12 +93,12 @@ def test_sample_reads_a_folder_of_hugging_face(tmp_path, capsys):
 @pytest.mark.parametrize(("argv", "message"), [
     (["--prompt", ""], "--prompt is ''; expected at least one token"),
     (["--prompt", "xyz"], "a character of the text is 'x'; expected one of the vocabulary's 6 tokens"),
-    (["--prompt", "ab", "--temperature", "-1"], "temperature is -1.0; expected"),
-    (["--prompt", "ab", "--top-p", "0"], "top_p is 0.0; expected"),
+    (["--prompt", "ab", "--temperature", "-1"], "--temperature is -1.0; expected"),
+    (["--prompt", "ab", "--top-p", "0"], "--top-p is 0.0; expected"),
     (["--prompt", "ab", "--n", "0"], "--n is 0; expected an integer >= 1"),
     (["--prompt", "ab", "--stop", "de"], "--stop is 'de'; expected a text that is one token; this is 2"),
-    (["--prompt", "ab", "--max-new-tokens", "23"], "max_new_tokens is 23; expected at most 22"),
-    (["--prompt", "ab" * 12], "max_new_tokens is 1; expected at most 0"),
+    (["--prompt", "ab", "--max-new-tokens", "23"], "--max-new-tokens is 23; expected at most 22"),
+    (["--prompt", "ab" * 12], "--max-new-tokens is 1; expected at most 0"),
     (["--prompt", "ab", "--seed", "-1"], "--seed is -1; expected an integer >= 0"),
     (["--prompt", "ab", "--run-dir", "nowhere"], "folder is 'nowhere'; expected a folder with a checkpoint.json"),
 ])
@@ -154,9 +154,9 @@ def test_a_model_that_answers_can_be_searched_with_beams(answering, capsys):
 
 @pytest.mark.parametrize(("argv", "message"), [
     ([], "--prompt is None; expected a text: this model answers what it is asked"),
-    (["--prompt", "a<|assistant|>b"], "prompt is 'a<|assistant|>b'; expected a text without <|assistant|>"),
+    (["--prompt", "a<|assistant|>b"], "--prompt is 'a<|assistant|>b'; expected a text without <|assistant|>"),
     (["--prompt", "xyz"], "a character of the text is 'x'; expected one of the vocabulary's 8 tokens"),
-    (["--prompt", "abcd" * 3], "max_new_tokens is 1; expected at most -2"),
+    (["--prompt", "abcd" * 3], "--max-new-tokens is 1; expected at most -2"),
 ])
 def test_what_a_model_that_answers_cannot_be_asked(answering, argv, message, capsys):
     out, err = printed(capsys, "sample", "--run-dir", answering, *argv, status=2)

@@ -29,10 +29,11 @@ from rlscratch.formulas.grpo import (
     grpo_clip_loss,
     grpo_grad,
     grpo_loss,
+    gspo_clipped_tokens,
     gspo_grad,
     gspo_loss,
 )
-from rlscratch.formulas.policy_gradient import leave_one_out_baseline, reinforce_grad
+from rlscratch.formulas.policy_gradient import leave_one_out_advantage, leave_one_out_baseline, reinforce_grad
 from rlscratch.formulas.ppo import ppo_clip_grad, ppo_clip_loss, ratio
 from strategies import arrays, batches_bt, eighths, logits_v, probs_of, rewards_g
 
@@ -165,16 +166,31 @@ def test_the_document_s_loss_is_reinforce_by_another_name(batch):
     assert_array_equal(grpo_grad(batch["logp"], *data), reinforce_grad(batch["logp"], *data))
 
 
-@given(batches, ranges, eighths(0, 2))
-def test_the_paper_s_gradient_is_the_derivative_of_its_loss(batch, eps, beta):
+@given(batches, ranges, eighths(0, 2), st.sampled_from(["k3", "k2"]))
+def test_the_paper_s_gradient_is_the_derivative_of_its_loss(batch, eps, beta, estimator):
     data = batch["logp_old"], batch["logp_ref"], batch["advantage"], batch["mask"] / 4
-    compare(grpo_clip_loss, grpo_clip_grad, batch["logp"], *data, *eps, beta)
+    compare(grpo_clip_loss, grpo_clip_grad, batch["logp"], *data, *eps, beta, estimator)
+
+
+def test_the_estimator_of_the_penalty_is_a_choice_that_shows():
+    data = np.log([[.4]]), np.log([[.4]]), np.log([[.8]]), [[0]], [[1]]
+    assert_allclose(grpo_clip_loss(*data, beta=1, estimator="k2"), np.log(2) ** 2 / 2)
+    assert_allclose(grpo_clip_grad(*data, beta=1, estimator="k2"), [[-np.log(2)]])
+    with pytest.raises(ValueError, match="estimator is 'k1'; expected one of 'k2', 'k3'"):
+        grpo_clip_grad(*data, estimator="k1")
 
 
 @given(sequences(), ranges)
 @example((np.log([[.5, .8]]), np.log([[.25, .1]]), np.array([[-1.0]]), np.array([[1.0, 1.0]])), (3e-4, 4e-4))
 def test_gspo_s_gradient_is_the_derivative_of_its_loss(batch, eps):
     compare(gspo_loss, gspo_grad, *batch, *eps)
+
+
+@given(sequences(), ranges)
+def test_gspo_s_clipped_tokens_are_those_without_a_gradient(batch, eps):
+    logp, _, advantage, weight = batch
+    dead = (gspo_grad(*batch, *eps) == 0) & (np.broadcast_to(advantage, logp.shape) != 0) & (weight > 0)
+    assert_array_equal(gspo_clipped_tokens(*batch, *eps), dead)
 
 
 @given(batches, ranges)
@@ -330,7 +346,7 @@ GROUP = {
 
 
 def executed(variant: str, logp: np.ndarray, kind: str) -> float | np.ndarray:
-    names = vars(weights) | vars(ppo) | vars(grpo) | {"leave_one_out_baseline": leave_one_out_baseline} | GROUP
+    names = vars(weights) | vars(ppo) | vars(grpo) | {"leave_one_out_advantage": leave_one_out_advantage} | GROUP
     advantage, weight, loss = table()[variant]
     names |= {"A": eval(advantage, names).reshape(-1, 1), "w": eval(weight, names), "logp": logp,
               "rho": ratio(GROUP["logp"], GROUP["old"])}

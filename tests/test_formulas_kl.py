@@ -21,6 +21,7 @@ from numpy.testing import assert_allclose
 
 from derivatives import central_difference, complex_step
 from rlscratch.formulas.kl import (
+    adaptive_beta,
     kl,
     kl_coefficient,
     kl_k1,
@@ -490,3 +491,26 @@ def test_the_divergences_are_told_apart():
                          (reverse - forward, in_the_reward(kl_k3, z, q))):
         with pytest.raises(AssertionError):
             assert_allclose(right, wrong, rtol=1e-2)
+
+
+# ---------------------------------------------------------------- a beta that is steered
+
+def test_beta_follows_its_target_by_at_most_gain_times_widest():
+    assert adaptive_beta(0.5, 3.3, 3.0, gain=0.2) == pytest.approx(0.5 * 1.02)
+    assert [round(adaptive_beta(1.0, measured, 2.0), 9) for measured in (2.0, 100.0, -5.0)] == [1.0, 1.02, 0.98]
+    assert adaptive_beta(1.0, 100.0, 2.0, widest=1.0) == pytest.approx(1.1)
+
+
+@given(st.integers(1, 64), st.integers(-64, 512), st.integers(1, 64))
+def test_beta_grows_exactly_where_the_kl_is_above_its_target(beta, measured, target):
+    after = adaptive_beta(beta / 8, measured / 8, target / 8)
+    assert np.sign(after - beta / 8) == np.sign(measured - target)
+    assert abs(after / (beta / 8) - 1) <= 0.02 + 1e-12
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"beta": 0.0}, "beta is 0.0; expected a finite number > 0"), ({"target": 0.0}, "target is 0.0; expected"),
+    ({"kl": np.nan}, "kl is nan; expected a finite number"), ({"gain": -1.0}, "gain is -1.0; expected")])
+def test_what_cannot_be_steered_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        adaptive_beta(**{"beta": 1.0, "kl": 1.0, "target": 1.0} | wrong)

@@ -22,6 +22,7 @@ from numpy.testing import assert_allclose
 from derivatives import central_difference, complex_step
 from rlscratch.formulas.policy_gradient import (
     batch_mean_baseline,
+    leave_one_out_advantage,
     leave_one_out_baseline,
     log_derivative_estimate,
     reinforce_grad,
@@ -302,6 +303,7 @@ def test_the_two_baselines_differ_by_the_factor_in_every_sample(rewards):
 def test_leave_one_out_is_the_mean_of_the_others(rewards):
     others = [np.delete(rewards, i).mean() for i in range(rewards.size)]
     assert_allclose(leave_one_out_baseline(rewards), others, atol=1e-12)
+    assert_allclose(leave_one_out_advantage(rewards), rewards - others, atol=1e-12)
     assert_allclose(leave_one_out_baseline([rewards, 2 * rewards]), [others, 2 * np.array(others)], atol=1e-12)
 
 

@@ -23,6 +23,7 @@ from rlscratch.formulas.policy_gradient import reinforce_grad
 from rlscratch.formulas.ppo import (
     clip_fraction,
     clip_ratio,
+    clipped_tokens,
     ppo_clip_grad,
     ppo_clip_loss,
     ratio,
@@ -282,6 +283,7 @@ def test_the_clip_fraction_is_where_the_gradient_is_zero_though_the_advantage_is
     grad = ppo_clip_grad(*sample, mask, *eps)
     dead = (grad == 0) & (batch["advantage"] != 0) & (mask == 1)
     assert_allclose(clip_fraction(*sample, mask, *eps), dead.sum() / mask.sum())
+    assert_array_equal(clipped_tokens(*sample, mask, *eps), dead)
 
 
 # ---------------------------------------------------------------- ratio and clip

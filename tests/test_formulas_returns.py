@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from derivatives import complex_step
-from rlscratch.formulas.returns import average_reward, discounted_return, gae, rewards_to_go, td_errors, total_return
+from rlscratch.formulas.returns import (
+    average_reward,
+    discounted_return,
+    gae,
+    rewards_to_go,
+    td_errors,
+    total_return,
+    whitened,
+)
 from strategies import arrays, eighths
 
 PATH, GAMMA = [0.0, 0, 0, 0, 0, 1], 0.99
@@ -416,3 +424,27 @@ def test_the_slow_gae_of_these_tests_is_right_without_a_planted_error():
 def test_a_planted_error_in_gae_is_caught(error):
     with pytest.raises(AssertionError):
         agrees_with_the_definition(planted(error), WORKED, 0.5)
+
+
+# ---------------------------------------------------------------- whitening
+
+@given(arrays((3, 4)), arrays((3, 4), st.sampled_from([0.0, 1.0])), st.sampled_from([0, 1]))
+def test_white_advantages_have_mean_0_and_deviation_1_over_the_chosen_tokens(A, mask, ddof):
+    white, chosen = whitened(A, mask, ddof), A[mask == 1]
+    assert not white[mask == 0].any() and white.shape == A.shape
+    if chosen.size < 2 or chosen.min() == chosen.max():
+        assert not white.any()
+    else:
+        assert_allclose([white[mask == 1].mean(), white[mask == 1].std(ddof=ddof)], [0, 1], atol=1e-12)
+        assert_allclose(white[mask == 1] * chosen.std(ddof=ddof), chosen - chosen.mean(), atol=1e-12)
+
+
+def test_small_differences_are_blown_up():
+    A, mask = np.array([[1.0, 2.0, 9.0], [4.0, 0.0, 9.0]]), np.array([[1, 1, 0], [1, 0, 0]])
+    assert_allclose(whitened(1e-9 * A, mask), whitened(A, mask), rtol=1e-6)
+    assert whitened(np.float32(A), mask).dtype == np.float32
+
+
+def test_a_mask_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"the shape of mask is \(2,\); expected \(2, 2\), like advantage"):
+        whitened([[1.0, 2.0], [3.0, 4.0]], [1, 0])

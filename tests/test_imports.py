@@ -108,4 +108,13 @@ def test_the_law_would_notice(source, room, tmp_path):
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_file_that_outgrows_its_room_is_noticed(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 320
+    assert lines_of_code(path) <= 250
+
+
+def lines_of_code(path):
+    """Lines of a file but for docstrings, comments and blank ones."""
+    text = path.read_text("utf-8")
+    documented = (ast.Module, ast.FunctionDef, ast.ClassDef)
+    docs = sum(node.body[0].end_lineno - node.body[0].lineno + 1 for node in ast.walk(ast.parse(text))
+               if isinstance(node, documented) and ast.get_docstring(node) is not None)
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in text.splitlines()) - docs

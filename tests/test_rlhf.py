@@ -1,13 +1,9 @@
 """The whole pipeline in one command, what it measures, and its page.
 
-Best-of-n from one pool, by hand: of three answers that the proxy puts in the order x, y, z, the pairs {x, y} and
-{x, z} have x for their best and {y, z} has y, so with gold 6, 3, 0 the best of 2 has (6 + 6 + 3) / 3 = 5.
-
 The turn, by hand: gold 0, 2, 4, 6, 6, 4, 2, 0, averaged over neighbours, is 1, 3, 5, 6, 5, 3, 1: it falls by 5 from
 between steps 4 and 5.  Neighbours differ by 2 but for one pair, so a step's noise has at most the variance
 6/7 * 4/2 = 12/7, and the fall the standard error sqrt(2 * 12/7 / 2) = 1.309.
 """
-import itertools
 import json
 import math
 import re
@@ -16,19 +12,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from rlscratch.__main__ import main
 from rlscratch.cli import rlhf
-from rlscratch.formulas.distribution import best_of_n
+from rlscratch.formulas.best_of_n import best_of_n_kl_bound
 from rlscratch.report import pipeline
 from rlscratch.tasks import preferences
 from rlscratch.tasks.task import Task
-from rlscratch.train.language import dpo, expert, frontier, measure, reward_model, worlds
+from rlscratch.train.language import dpo, frontier, measure, reward_model, worlds
 from rlscratch.train.language.chat import Chat
-from rlscratch.train.language.frontier import Trajectory, turn, worth_of_best
+from rlscratch.train.language.frontier import Trajectory, turn
 from rlscratch.train.language.policy import Policy, by_task
 from rlscratch.transformer import Config, Transformer
 from strategies import arrays, eighths
@@ -43,52 +39,6 @@ MEASURES = ("best-of-n", "comparison", "samples")
 
 
 # ---------------------------------------------------------------- best of n from one pool
-
-pools = st.tuples(st.integers(1, 3), st.integers(1, 5)).flatmap(lambda shape: st.tuples(arrays(shape), arrays(shape)))
-
-
-def by_listing(scores, worth, n):
-    """The mean over all sets of n answers of the worth of their best, the first among equals."""
-    return np.mean([[row[max(chosen, key=lambda i: (s[i], -i))] for chosen in itertools.combinations(range(len(s)), n)]
-                    for s, row in zip(scores, worth, strict=True)])
-
-
-@given(pools)
-@example((np.array([[3.0, 2.0, 1.0]]), np.array([[6.0, 3.0, 0.0]])))
-@example((np.array([[1.0, 1.0, 1.0]]), np.array([[6.0, 3.0, 0.0]])))            # equals: the first
-def test_the_worth_of_the_best_is_the_mean_over_all_sets_of_answers(pool):
-    scores, worth = pool
-    for n in range(1, scores.shape[1] + 1):
-        assert_allclose(worth_of_best(scores, worth, n), by_listing(scores, worth, n), rtol=1e-12, atol=1e-12)
-
-
-def test_the_listing_would_notice_another_n_another_order_and_drawing_with_replacement():
-    scores, worth = np.array([[3.0, 2.0, 1.0]]), np.array([[6.0, 3.0, 0.0]])
-    assert worth_of_best(scores, worth, 2) == by_listing(scores, worth, 2) == 5
-    others = [worth_of_best(scores, worth, 3), worth_of_best(-scores, worth, 2),
-              best_of_n(np.full(3, 1 / 3), worth[0], 2)]
-    assert_allclose(others, [6, 1, (5 * 6 + 3 * 3) / 9])
-
-
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_one_pool_estimates_every_n_without_bias(n):
-    """All pools of three answers, with their chances, against all draws of n."""
-    chance, score, gold = np.array([0.5, 0.25, 0.25]), np.array([0.0, 1.0, 2.0]), np.array([4.0, 6.0, -1.0])
-    expected = sum(chance[list(drawn)].prod() * gold[max(drawn)] for drawn in itertools.product(range(3), repeat=n))
-    found = sum(chance[list(drawn)].prod() * worth_of_best(score[None, drawn], gold[None, drawn], n)
-                for drawn in itertools.product(range(3), repeat=3))
-    assert_allclose(found, expected, rtol=1e-12)
-
-
-@pytest.mark.parametrize(("wrong", "message"), [
-    (dict(n=0), r"n is 0; expected an integer in \[1, 3\]"), (dict(n=4), r"n is 4; expected an integer in \[1, 3\]"),
-    (dict(worth=[[1.0, 2.0]]), r"the shape of worth is \(1, 2\); expected \(1, 3\), like scores"),
-    (dict(scores=[1.0, 2.0, 3.0]), r"the shape of scores is \(3,\); expected 2 dimensions"),
-    (dict(scores=[[1.0, math.nan, 3.0]]), r"scores\[0, 1\] is nan; expected finite numbers")])
-def test_what_no_best_can_be_taken_of_is_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        worth_of_best(**{**dict(scores=[[1.0, 2.0, 3.0]], worth=[[1.0, 2.0, 3.0]], n=2), **wrong})
-
 
 @pytest.fixture(scope="module")
 def letters():
@@ -121,10 +71,12 @@ def test_the_curve_ends_where_best_of_all_the_pool_is_and_begins_at_its_mean(let
     policy, task = letters
     found = frontier.pool(policy, task, task.prompts, 8, {"length": lengths}, np.random.default_rng(1))
     one, two, eight = frontier.best_of_curve(found, "length", (1, 2, 8))
-    best, scores = expert.best_of(policy, lengths, task.prompts, 8, np.random.default_rng(1))
+    batch = policy.answer([prompt for prompt in task.prompts for _ in range(8)], np.random.default_rng(1))
+    scores = np.reshape(lengths(batch), (-1, 8))
+    best = batch.at(scores.argmax(axis=1) + 8 * np.arange(len(scores)))
     assert_allclose([one["reward"], one["proxy"], one["kl"]], [found.gold.mean(), found.proxies["length"].mean(), 0])
     assert_allclose([eight["reward"], eight["proxy"], eight["kl"]],
-                    [by_task(task)(best).mean(), scores.mean(), math.log(8) - 7 / 8])
+                    [by_task(task)(best).mean(), scores.max(axis=1).mean(), math.log(8) - 7 / 8])
     assert_allclose(eight["answer_length"], best.tokens / len(best))
     assert one["proxy"] < two["proxy"] < eight["proxy"]
 
@@ -251,7 +203,7 @@ def test_the_figures_follow_from_those_of_the_stages(finished):
     compared = pipeline.result(finished / "comparison")["figures"]["policies"]
     gold = {name: compared[name]["reward"] for name in compared}
     assert (said["sft_gold"], said["ppo_gold"], said["dpo_gold"]) == (gold["sft"], gold["ppo"], gold["dpo"])
-    assert abs(said["sft_kl"]) < 1e-5 and said["best_of_16_kl"] == expert.divergence(16)
+    assert abs(said["sft_kl"]) < 1e-5 and said["best_of_16_kl"] == best_of_n_kl_bound(16)
     best = next(point for point in found.best_of_n["reward-model"] if point["n"] == 16)
     assert said["best_of_16_gold"] == best["reward"]
     whole = best["reward"] - gold["sft"]

@@ -22,8 +22,8 @@ from numpy.testing import assert_allclose
 
 from rlscratch.formulas.preference import bradley_terry, plackett_luce_loss
 from rlscratch.tasks import labellers, preferences
-from rlscratch.tasks.labellers import Ranking, Rating, rank, rankings, rate, ratings
-from rlscratch.tasks.task import RewardError, Task
+from rlscratch.tasks.labellers import rank, rate
+from rlscratch.tasks.task import Task
 from strategies import eighths, rewards_g
 
 LENGTH = Task("length", ("p", "q"), lambda prompt, answer: len(answer), lambda prompt, answer: True)
@@ -160,31 +160,6 @@ def test_a_grade_lies_between_0_and_1_and_without_noise_the_generator_has_no_say
 
 # ---------------------------------------------------------------- records
 
-def test_rankings_go_by_the_reward_of_any_task():
-    asked, written = ["q", "p", "q"], [["a", "bbb", "cc"], ["a", "b"], ["", "", "x"]]
-    ranked = rankings(LENGTH, asked, written, np.random.default_rng(0), noise=0.0)
-    assert ranked[0] == Ranking("q", ("bbb", "cc", "a")) and ranked[2] == Ranking("q", ("x", "", ""))
-    assert ranked[1].prompt == "p" and sorted(ranked[1].answers) == ["a", "b"]
-    graded = ratings(LENGTH, asked, written, np.random.default_rng(0), noise=0.0, best=2.0)
-    assert graded == [Rating(p, a, min(len(a) / 2, 1.0)) for p, texts in zip(asked, written, strict=True)
-                      for a in texts]
-
-
-@given(st.integers(0, 1000))
-def test_a_ranking_holds_the_answers_it_was_given(seed):
-    rng, world = np.random.default_rng(seed), preferences.task()
-    asked = world.prompts[:5]
-    written = [world.demonstrations([prompt] * 4, rng) for prompt in asked]
-    for one, prompt, texts in zip(rankings(world, asked, written, rng), asked, written, strict=True):
-        assert one.prompt == prompt and sorted(one.answers) == sorted(texts)
-    sorted_ = rankings(world, asked, written, rng, noise=0.0)
-    assert all((np.diff(world.rewards([r.prompt] * 4, r.answers)) <= 0).all() for r in sorted_)
-
-
-def test_no_prompts_no_rankings():
-    assert rankings(LENGTH, [], [], np.random.default_rng(0)) == ratings(LENGTH, [], [], np.random.default_rng(0)) == []
-
-
 # ---------------------------------------------------------------- bad input
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [
@@ -212,24 +187,6 @@ def test_what_cannot_be_ranked_is_named(arguments, error, message):
 def test_what_cannot_be_graded_is_named(arguments, error, message):
     with pytest.raises(error, match=message):
         rate(**{"score": 1.0, "rng": np.random.default_rng(0), **arguments})
-
-
-@pytest.mark.parametrize("function", [rankings, ratings])
-@pytest.mark.parametrize(("answers", "error", "message"), [
-    ([["a", "b"]], ValueError, r"the number of lists in answers_by_prompt is 1; expected 2, one a prompt"),
-    ([["a", "b"], "ab"], TypeError, r"answers_by_prompt\[1\] is 'ab'; expected a sequence of answers")])
-def test_answers_that_do_not_fit_their_prompts_are_named(function, answers, error, message):
-    with pytest.raises(error, match=message):
-        function(LENGTH, ["p", "q"], answers, np.random.default_rng(0))
-
-
-def test_a_single_answer_and_a_reward_that_breaks_stop_the_labellers():
-    with pytest.raises(ValueError, match=r"the shape of scores is \(1,\); expected at least 2 answers"):
-        rankings(LENGTH, ["p"], [["a"]], np.random.default_rng(0))
-    broken = Task("broken", ("p",), lambda prompt, answer: math.nan, lambda prompt, answer: True)
-    for function in (rankings, ratings):
-        with pytest.raises(RewardError, match="the reward of the answer 'a' to the prompt 'p' is nan"):
-            function(broken, ["p"], [["a", "b"]], np.random.default_rng(0))
 
 
 def test_the_chances_of_equation_1_add_to_1():

@@ -14,6 +14,7 @@ from letters import DRAW, begin, contents, hasten, letters, metrics, pays, plant
 from rlscratch import checkpoint, memory
 from rlscratch.__main__ import main
 from rlscratch.cli import train as cli
+from rlscratch.formulas.kl import adaptive_beta
 from rlscratch.report import curves
 from rlscratch.tasks.task import Task
 from rlscratch.train.language import command, dpo, expert, grpo, ppo, reward_model, sft, worlds
@@ -193,7 +194,7 @@ def test_beta_follows_its_target_across_a_resume(begun, tmp_path, monkeypatch):
     assert run("ppo", tmp_path / "run", *more, "--resume") == 0
     lines = metrics(tmp_path / "run")
     for line, following in pairwise(lines):
-        assert following["beta"] == ppo.adapted(line["beta"], line["kl"], 0.01) != line["beta"]
+        assert following["beta"] == adaptive_beta(line["beta"], line["kl"], 0.01, ppo.GAIN) != line["beta"]
 
 
 @pytest.mark.parametrize("name", ["sft", "ppo", "dpo", "reward-model"])
@@ -369,4 +370,4 @@ def test_numbers_that_explode_end_the_run_with_one_line(name, begun, tmp_path, c
     assert run(name, tmp_path / "run", "--steps", "40", "--lr", "1e20", *starting(name, begun)) == 1
     err = capsys.readouterr().err
     assert err.startswith("rlscratch: step ") and err.count("\n") == 1
-    assert "a smaller --lr keeps the numbers small" in err
+    assert "a smaller lr keeps the numbers small" in err

@@ -370,7 +370,7 @@ def test_numbers_that_grow_beyond_all_bounds_are_a_failure_not_a_bad_argument(tm
 
     monkeypatch.setattr(dqn, "update", grow)
     assert command("--steps", "60", *SMALL, folder=tmp_path) == 1
-    assert "step 40: q_next[0, 0] is inf; expected finite numbers; a smaller --lr" in capsys.readouterr().err
+    assert "step 40: q_next[0, 0] is inf; expected finite numbers; a smaller lr" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [

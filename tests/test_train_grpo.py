@@ -23,11 +23,13 @@ from rlscratch.formulas import ppo, weights
 from rlscratch.formulas.policy_gradient import leave_one_out_baseline
 from rlscratch.optim import SGD, AdamW
 from rlscratch.tasks.task import RewardError
+from rlscratch.train import on_policy
 from rlscratch.train.language import grpo
 from rlscratch.train.language import policy as path
 from rlscratch.train.language.method import Stages
-from rlscratch.train.language.policy import Policy, copied, outputs
-from rlscratch.train.language.variants import REDRAWS, VARIANTS, variant
+from rlscratch.train.language.policy import Experience, Policy, copied, outputs
+from rlscratch.train.on_policy import MOST
+from rlscratch.train.variants import REDRAWS, VARIANTS, Variant, variant
 
 LONGEST = 2
 NAMES = tuple(VARIANTS)
@@ -62,35 +64,56 @@ def test_each_preset_is_its_row_of_the_table(name):
     mask = np.array([[0, 1, 1, 1]] * 3 + [[0, 1, 1, 0], [1, 0, 0, 0], [0, 1, 0, 1]])
     A = preset.advantage(rewards)
     assert_allclose(A, advantage(rewards), rtol=1e-12)
-    w = preset.weight(mask, 7)
+    w = preset.weights(mask, 7)
     assert_allclose(w, weight(mask), rtol=1e-15)
     near = 1e-4 if name == "gspo" else 0.15        # such that no ratio lies on a bound and some lie on either side
     old, ref = (mask * (near * k * rng.standard_normal(mask.shape) - 1) for k in (2, 1))
     logp = mask * -np.ones(mask.shape)
     A = A.reshape(-1, 1)
-    assert_allclose(preset.grad(logp, old, ref, A, w), complex_step(lambda x: loss(x, old, ref, A, w), logp),
+    assert_allclose(preset.seed(logp, old, ref, A, w), complex_step(lambda x: loss(x, old, ref, A, w), logp),
                     rtol=1e-9, atol=1e-15)
 
 
 def test_the_presets_are_those_of_the_table_and_where_their_kl_counts():
     assert set(VARIANTS) == set(TABLE) and all(name == one.name for name, one in VARIANTS.items())
-    assert {name: (one.beta, one.kl) for name, one in VARIANTS.items() if one.beta} == {
-        "grpo": (0.04, "loss"), "rloo": (0.05, "reward")}
+    assert {name: (one.beta, one.kl_in_loss) for name, one in VARIANTS.items() if one.beta} == {
+        "grpo": (0.04, True), "rloo": (0.05, False)}
     assert [name for name, one in VARIANTS.items() if one.redraw] == ["dapo"]
-    assert {name: (one.eps_low, one.eps_high) for name, one in VARIANTS.items() if one.loss != "reinforce"} == {
+    assert {name: (one.eps_low, one.eps_high) for name, one in VARIANTS.items() if one.eps_low is not None} == {
         "grpo": (0.2, 0.2), "dr_grpo": (0.2, 0.2), "dapo": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0)}
-    assert {name for name, one in VARIANTS.items() if one.penalty} == {"grpo"}
+    assert {name for name, one in VARIANTS.items() if one.kl_in_loss} == {"grpo", "dr_grpo", "dapo"}
+
+
+def test_the_objective_that_the_paper_prints_is_the_function_that_training_calls():
+    assert VARIANTS["grpo"].grad is formulas.grpo_clip_grad and VARIANTS["grpo"].loss is formulas.grpo_clip_loss
+    assert VARIANTS["document"].grad is formulas.grpo_grad and VARIANTS["gspo"].grad is formulas.gspo_grad
+    assert all(one.advantage.__module__.startswith("rlscratch.formulas") for one in VARIANTS.values()
+               if not hasattr(one.advantage, "func"))
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), [
+    ({"grad": "clip"}, TypeError, "grad is 'clip'; expected a function"),
+    ({"loss": formulas.grpo_loss}, ValueError, "grad is .*; expected a function with the arguments of loss"),
+    ({"eps_low": None}, ValueError, "eps_low is None; expected a number if the loss has a clip range"),
+    ({"eps_high": -1.0}, ValueError, "eps_high is -1.0; expected a finite number >= 0"),
+    ({"kl": "reward"}, TypeError, "unexpected keyword argument 'kl'"),
+])
+def test_a_variant_that_does_not_fit_together_cannot_be_made(changes, error, message):
+    with pytest.raises(error, match=message):
+        replace(VARIANTS["grpo"], **changes)
+    assert isinstance(replace(VARIANTS["grpo"], beta=0.0), Variant)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_token_is_dropped_where_the_surrogate_has_no_slope_and_nowhere_else(name):
     logp, mask = np.log([[0.5] * 4] * 2), np.array([[1, 1, 1, 0]] * 2)
     old = np.log([[0.3, 0.5, 0.9, 0.5]] * 2)
-    dropped = VARIANTS[name].dropped(logp, old, np.array([[1.0], [0.0]]), mask / 6)
+    dropped = VARIANTS[name].clipped_tokens(logp, old, np.array([[1.0], [0.0]]), mask / 6)
     sequence = name == "gspo" and [False] * 3                   # its geometric mean .9749 is below 1, and A > 0
     assert dropped[0].tolist() == [*(sequence or [name in ("grpo", "dr_grpo", "dapo"), False, False]), False]
     assert not dropped[1].any()
-    assert VARIANTS["gspo"].dropped(logp, old, -np.ones((2, 1)), mask / 6)[0].tolist() == [True, True, True, False]
+    dropped = VARIANTS["gspo"].clipped_tokens(logp, old, -np.ones((2, 1)), mask / 6)
+    assert dropped[0].tolist() == [True, True, True, False]
 
 
 def test_a_preset_takes_other_numbers_and_refuses_what_is_none():
@@ -102,6 +125,8 @@ def test_a_preset_takes_other_numbers_and_refuses_what_is_none():
                            ({"eps_high": np.inf}, "eps_high is inf; expected")):
         with pytest.raises(ValueError, match=message):
             variant("grpo", **given)
+    with pytest.raises(ValueError, match=r"eps_high is 0.3; .* if the loss has a clip range, else None; rloo has none"):
+        variant("rloo", eps_high=0.3)
     with pytest.raises(ValueError, match="variant is 'gpro'; expected one of 'document', 'grpo', 'dr_grpo', 'dapo', "
                                          "'gspo', 'cispo', 'rloo'"):
         variant("gpro")
@@ -123,15 +148,16 @@ def off_policy(name):
     old[2], old[11], old[14] = old[0], old[9], old[12]
     reference = tiny.policy(longest=3, temperature=0.7, seed=7)
     rewards = np.array([[1.0, 0, 1, 3, -2, 0.5], [0.25, 3, -1, 0, 0, 0], [1, 2, 1, 0, 5, 0]])
-    return some, replace(batch, logp=old), reference.logp(batch.rows), VARIANTS[name].advantage(rewards).reshape(-1, 1)
+    A = VARIANTS[name].advantage(rewards).reshape(-1, 1)
+    return some, Experience.of(replace(batch, logp=old), reference.logp(batch.rows), A)
 
 
-def gradient_of(some, batch, ref, A, preset, minibatches=1, at_once=None):
+def gradient_of(some, found, preset, minibatches=1, at_once=None):
     """The gradient of the last minibatch of an epoch, by grpo.learn; and what it says."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(path, "MOST_DEVIATION", np.inf)
+        patch.setattr(on_policy, "MOST", np.inf)
         patch.setattr(path, "AT_ONCE", at_once or path.AT_ONCE)
-        figures = grpo.learn(some, tiny.still(some.model), batch, ref, A, np.random.default_rng(0), variant=preset,
+        figures = grpo.learn(some, tiny.still(some.model), found, np.random.default_rng(0), variant=preset,
                              epochs=1, minibatches=minibatches, max_norm=tiny.FREE)
     return tiny.gradients(some.model), figures
 
@@ -142,19 +168,20 @@ def learned(name, at_once=None, **changes):
 
 def composed(name):
     """The loss of the variant written on the graph, term by term, from the papers' equations."""
-    some, batch, ref, A = off_policy(name)
-    preset, mask, old = VARIANTS[name], batch.rows.mask, batch.logp
+    some, found = off_policy(name)
+    preset, mask, old, ref, A = VARIANTS[name], found.rows.mask, found.logp_old, found.logp_ref, found.advantage
     n, B = mask.sum(axis=1, keepdims=True), len(mask)
     w = mask * {"document": 1 / (B * n), "grpo": 1 / (B * n), "gspo": 1 / (B * n), "dr_grpo": 1 / (B * 3),
                 "dapo": 1 / n.sum(), "cispo": 1 / n.sum(), "rloo": 1 / B}[name]
-    logp = some.model.logp(batch.rows.tokens, 0.7) * mask
-    ratio = f.exp(f.sum((logp - old) / n, axis=1, keepdims=True) if preset.loss == "sequence" else logp - old)
-    clipped = f.minimum(f.maximum(ratio, 1 - preset.eps_low), 1 + preset.eps_high)
-    terms = {"reinforce": lambda: logp * (w * A), "truncate": lambda: logp * (w * A * clipped.data)}
-    if preset.loss in terms:
-        loss = f.sum(terms[preset.loss]()) * -1.0
+    logp = some.model.logp(found.rows.tokens, 0.7) * mask
+    ratio = f.exp(f.sum((logp - old) / n, axis=1, keepdims=True) if name == "gspo" else logp - old)
+    clipped = f.minimum(f.maximum(ratio, 1 - (preset.eps_low or 0)), 1 + (preset.eps_high or 0))
+    if name in ("document", "rloo"):
+        loss = f.sum(logp * (w * A)) * -1.0
+    elif name == "cispo":
+        loss = f.sum(logp * (w * A * clipped.data)) * -1.0
     else:
-        loss = f.sum(f.minimum(ratio * A, clipped * A) * (1 / B if preset.loss == "sequence" else w)) * -1.0
+        loss = f.sum(f.minimum(ratio * A, clipped * A) * (1 / B if name == "gspo" else w)) * -1.0
     if name == "grpo":
         loss = loss + f.sum((f.exp(ref - logp) - 1.0 - (ref - logp)) * (0.04 * w))
     return tiny.by_graph(some.model, loss)
@@ -165,36 +192,41 @@ def composed(name):
 def test_a_step_s_gradient_is_that_of_the_loss_on_the_graph(name, at_once):
     gradient, figures = learned(name, at_once)
     assert_allclose(gradient, composed(name), rtol=1e-9, atol=1e-13)
-    some, batch, _, A = off_policy(name)
-    dropped = VARIANTS[name].dropped(some.logp(batch.rows), batch.logp, A, VARIANTS[name].weight(batch.rows.mask, 3))
-    assert figures["clip_fraction"] == pytest.approx(dropped.sum() / batch.tokens)
-    assert dropped[[0, 2]].any() == dropped.any() == (VARIANTS[name].loss in ("clip", "sequence"))
+    some, found = off_policy(name)
+    dropped = VARIANTS[name].clipped_tokens(some.logp(found.rows), found.logp_old, found.advantage,
+                                            VARIANTS[name].weights(found.rows.mask, 3))
+    assert figures["clip_fraction"] == pytest.approx(dropped.sum() / found.tokens)
+    assert dropped[[0, 2]].any() == dropped.any() == (name in ("grpo", "dr_grpo", "dapo", "gspo"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_are_made_for_a_minibatch_as_if_it_were_all(name):
-    some, batch, ref, A = off_policy(name)
-    last = np.array_split(np.random.default_rng(0).permutation(len(batch)), 3)[-1]
-    part, _ = gradient_of(some, batch, ref, A, VARIANTS[name], minibatches=3)
-    alone, _ = gradient_of(some, batch.at(last), ref[last], A[last], VARIANTS[name])
+    some, found = off_policy(name)
+    last = np.array_split(np.random.default_rng(0).permutation(len(found)), 3)[-1]
+    part, _ = gradient_of(some, found, VARIANTS[name], minibatches=3)
+    alone, _ = gradient_of(some, found.at(last), VARIANTS[name])
     assert_allclose(part, alone, rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize(("name", "planted"), [
-    ("grpo", {"beta": 0.0}), ("grpo", {"eps_low": 0.1}), ("gspo", {"loss": "clip"}), ("cispo", {"eps_high": 0.2}),
-    ("rloo", {"kl": "loss"}), ("dapo", {"weight": VARIANTS["grpo"].weight}), ("dr_grpo", {"loss": "reinforce"})])
+    ("grpo", {"beta": 0.0}), ("grpo", {"eps_low": 0.1}), ("cispo", {"eps_high": 0.2}),
+    ("gspo", {"loss": ppo.ppo_clip_loss, "grad": ppo.ppo_clip_grad}),
+    ("rloo", {"loss": formulas.grpo_clip_loss, "grad": formulas.grpo_clip_grad, "eps_low": 0.2, "eps_high": 0.2}),
+    ("dapo", {"weight": VARIANTS["grpo"].weight}),
+    ("dr_grpo", {"loss": formulas.grpo_loss, "grad": formulas.grpo_grad, "clipped": None, "eps_low": None,
+                 "eps_high": None})])
 def test_another_variant_s_part_would_be_seen(name, planted):
     assert not np.allclose(learned(name, **planted)[0], composed(name), rtol=1e-5)
 
 
 def test_a_lost_twin_would_be_seen(monkeypatch):
-    merged = grpo._merged
+    merged = Experience.merged
 
-    def forgetful(*args):
-        part, weight, copies = merged(*args)
-        return part, weight / copies[:, None], copies
+    def forgetful(found):
+        one = merged(found)
+        return replace(one, weight=one.weight / one.copies[:, None])
 
-    monkeypatch.setattr(grpo, "_merged", forgetful)
+    monkeypatch.setattr(Experience, "merged", forgetful)
     assert not np.allclose(learned("grpo")[0], composed("grpo"), rtol=1e-5)
 
 
@@ -223,7 +255,7 @@ def enumerated(preset, temperature=1.0, letters="ab", group=2, longest=LONGEST):
     ref = outputs(reference, batch.rows, temperature)["logp"].sum(axis=1)
     p = tiny.probabilities(some, batch)
     J = f.sum(p * R)
-    if preset.kl == "reward":
+    if not preset.kl_in_loss:
         J = J - f.sum(p * (f.log(p) - ref)) * preset.beta
     return mean, tiny.by_graph(some.model, J)
 
@@ -278,9 +310,10 @@ def test_flat_groups_stay_in_the_batch_and_teach_by_their_kl_alone(name):
 
 
 def test_a_flat_group_takes_part_in_the_size_of_the_step():
-    some, batch, ref, A = off_policy("document")
-    alone, _ = gradient_of(some, batch.at(np.arange(6)), ref, A[:6], VARIANTS["document"])
-    among, _ = gradient_of(some, batch, ref, np.r_[A[:6], 0 * A[6:]], VARIANTS["document"])
+    some, found = off_policy("document")
+    alone, _ = gradient_of(some, found.at(np.arange(6)), VARIANTS["document"])
+    A = np.r_[found.advantage[:6], 0 * found.advantage[6:]]
+    among, _ = gradient_of(some, replace(found, advantage=A), VARIANTS["document"])
     assert_allclose(alone * 6, among * 18, rtol=1e-9, atol=1e-13)
 
 
@@ -357,10 +390,13 @@ def test_the_figures_of_a_step_say_what_happened():
 
 
 def test_answers_of_another_policy_stop_the_step_before_it_changes_anything():
-    some, batch, _, _ = off_policy("grpo")
+    some, found = off_policy("grpo")
+    end = some.chat.end
+    batch = replace(tiny.batch(some, ["a"] * 6, [[0, end], [1, end], [0, end], [0, 1, 0], [end], [1, 1, end]]),
+                    logp=found.at(np.arange(6)).logp_old)
     before = some.model.parameters()["wte.weight"].data.copy()
     with pytest.raises(RuntimeError, match=r"before the update a ratio is .* away from 1"):
-        grpo.step(tiny.scripted(some, batch.at(np.arange(6))), some.model, SGD(some.model.parameters(), 1.0),
+        grpo.step(tiny.scripted(some, batch), some.model, SGD(some.model.parameters(), 1.0),
                   lambda found: range(len(found)), ["a"], np.random.default_rng(0), variant=VARIANTS["grpo"], groups=1,
                   group=6)
     assert_array_equal(some.model.parameters()["wte.weight"].data, before)
@@ -395,7 +431,7 @@ def test_every_variant_goes_beyond_the_teacher_that_it_began_with(name):
     for _ in range(25):
         figures = grpo.step(some, reference, optimizer, tiny.right, ["a", "b", "c"], rng, variant=VARIANTS[name],
                             groups=3, group=16)
-    assert figures["ratio_deviation"] < path.MOST_DEVIATION / 100
+    assert figures["ratio_deviation"] < MOST / 100
     assert np.mean(tiny.right(some.answer(asked, rng))) > 0.95
     assert np.mean(tiny.right(some.with_model(reference).answer(asked, rng))) < 0.6         # it stayed as it was
 
@@ -429,11 +465,12 @@ def test_the_method_trains_a_copy_and_measures_it_from_where_it_began():
 
 
 @pytest.mark.parametrize(("chosen", "message"), [
-    ({"group": 1}, "--group is 1; expected an integer >= 2"), ({"groups": 0}, "--groups is 0"),
-    ({"variant": "gpro"}, "--variant is 'gpro'; expected one of 'document', 'grpo', 'dr_grpo'"),
-    ({"eps_low": -0.5}, "--eps-low is -0.5; expected a finite number >= 0"),
-    ({"eps_low": 1.5}, r"--eps-low is 1.5; expected a number in \[0, 1\]"),
-    ({"temperature": 0.0}, "--temperature is 0.0; expected a finite number > 0"),
+    ({"group": 1}, "group is 1; expected an integer >= 2"), ({"groups": 0}, "groups is 0"),
+    ({"variant": "gpro"}, "variant is 'gpro'; expected one of 'document', 'grpo', 'dr_grpo'"),
+    ({"eps_low": -0.5}, r"eps_low is -0.5; expected a number in \[0, 1\]"),
+    ({"variant": "rloo", "eps_high": 0.3}, "eps_high is 0.3; expected .* rloo has none"),
+    ({"eps_low": 1.5}, r"eps_low is 1.5; expected a number in \[0, 1\]"),
+    ({"temperature": 0.0}, "temperature is 0.0; expected a finite number > 0"),
 ])
 def test_settings_that_will_not_do_are_named_before_any_training(chosen, message):
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""PPO on a transformer: advantages over tokens, the seeds of its loss, the brakes, what a step is on average.
+"""PPO on a transformer: advantages over tokens, the seeds of its loss, the kl_penaltys, what a step is on average.
 
 By hand, an answer of three tokens behind a prompt of two, V = .5, 1, 2 before them, score 4, gamma 1, lambda 1/2:
 
@@ -19,6 +19,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import tiny_policy as tiny
 from rlscratch import kernels
 from rlscratch.autograd import functions as f
+from rlscratch.formulas import returns
+from rlscratch.formulas.kl import adaptive_beta
 from rlscratch.optim import SGD, AdamW
 from rlscratch.tasks.task import RewardError
 from rlscratch.train.language import policy as path
@@ -26,11 +28,12 @@ from rlscratch.train.language import ppo
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Policy, copied, outputs
-from rlscratch.train.language.ppo import BRAKES, Experience
+from rlscratch.train.language.ppo import KL_PENALTIES
+from rlscratch.train.on_policy import MOST
 
 SETTINGS = {"epochs": 1, "minibatches": 1, "clip": 0.2, "value_clip": 0.0, "value_weight": 0.1, "entropy": 0.0,
             "target_kl": 0.0, "max_norm": tiny.FREE}
-STEP = {"batch": 8, "beta": 0.1, "brake": "k1-reward", "lam": 0.95, "whiten": False}
+STEP = {"batch": 8, "beta": 0.1, "kl_penalty": "k1-reward", "lam": 0.95, "whiten": False}
 
 
 # ---------------------------------------------------------------- advantages
@@ -68,39 +71,27 @@ def test_neither_prompts_nor_padding_nor_neighbours_enter_an_advantage(seed, lam
         assert_allclose(A[i], expected, rtol=0, atol=1e-14)
 
 
-def test_white_advantages_have_mean_0_and_deviation_1_over_the_chosen_tokens():
-    rng, rows = np.random.default_rng(0), sheet()
-    A = rows.mask * rng.standard_normal(rows.mask.shape)
-    white = ppo.whitened(A, rows.mask)
-    chosen = white[rows.mask == 1]
-    assert_allclose([chosen.mean(), chosen.std()], [0, 1], atol=1e-12)
-    assert not (white * (1 - rows.mask)).any()
-    assert_allclose(np.corrcoef(chosen, A[rows.mask == 1]), 1)
-    assert_allclose(ppo.whitened(1e-9 * A, rows.mask), white, rtol=1e-6)        # small differences are blown up
-    alone = np.eye(1, 7, 2)
-    assert not ppo.whitened(0.3 * rows.mask, rows.mask).any() and not ppo.whitened(5 * alone, alone).any()
-
-
-def met(brake="k1-reward", whiten=False, beta=0.25, lam=0.9):
+def met(kl_penalty="k1-reward", whiten=False, beta=0.25, lam=0.9):
     """Experience of four answers by ppo.experience; policy, batch, reference, figures."""
     some = tiny.policy(longest=3, temperature=0.7, value_head=True)
     end = some.chat.end
     batch = tiny.batch(some, ["a", "bb", "", "a"], [[0, 1, end], [end], [1, 1, 1], [2, end]])
     reference = tiny.policy(longest=3, seed=7).model
-    found, figures = ppo.experience(some, reference, batch, np.array([1.0, -1, 0.5, 2]), beta=beta, brake=brake,
-                                    lam=lam, whiten=whiten)
+    found, figures = ppo.experience(some, reference, batch, np.array([1.0, -1, 0.5, 2]), beta=beta,
+                                    kl_penalty=kl_penalty, lam=lam, whiten=whiten)
     return found, some, batch, reference, figures
 
 
-@pytest.mark.parametrize("brake", list(BRAKES))
-def test_experience_is_what_the_models_say_of_the_answers(brake):
-    found, some, batch, reference, figures = met(brake)
+@pytest.mark.parametrize("kl_penalty", list(KL_PENALTIES))
+def test_experience_is_what_the_models_say_of_the_answers(kl_penalty):
+    found, some, batch, reference, figures = met(kl_penalty)
     ref = outputs(reference, batch.rows, 0.7)["logp"]
     values = outputs(some.model, batch.rows, 0.7, ["value"])["value"]
     kl = batch.logp - ref
-    paid = ppo.on_the_last_token(batch.rows, np.array([1.0, -1, 0.5, 2])) - 0.25 * kl * (brake == "k1-reward")
+    paid = ppo.on_the_last_token(batch.rows, np.array([1.0, -1, 0.5, 2])) - 0.25 * kl * (kl_penalty == "k1-reward")
     A = ppo.advantages(batch.rows, paid, values, 0.9)
-    expected = {"logp_old": batch.logp, "logp_ref": ref, "values": values, "advantage": A, "aim": A + values}
+    expected = {"logp_old": batch.logp, "logp_ref": ref, "values_old": values, "advantage": A,
+                "value_target": A + values}
     for name, array in expected.items():
         assert_allclose(getattr(found, name), array, rtol=1e-12, atol=1e-15, err_msg=name)
     assert figures["kl"] == pytest.approx(kl.sum() / 4) and figures["reward"] == 0.625 and figures["cut"] == 0.25
@@ -109,8 +100,8 @@ def test_experience_is_what_the_models_say_of_the_answers(brake):
 
 def test_the_critic_aims_at_returns_that_are_not_white():
     plain, white = met()[0], met(whiten=True)[0]
-    assert_array_equal(white.aim, plain.aim)
-    assert_allclose(white.advantage, ppo.whitened(plain.advantage, plain.rows.mask), rtol=1e-12)
+    assert_array_equal(white.value_target, plain.value_target)
+    assert_allclose(white.advantage, returns.whitened(plain.advantage, plain.rows.mask, ddof=0), rtol=1e-12)
 
 
 def test_some_of_the_experience_is_that_of_the_same_answers():
@@ -118,7 +109,7 @@ def test_some_of_the_experience_is_that_of_the_same_answers():
     some = found.at(np.array([1, 3]))
     width = some.rows.tokens.shape[1]
     assert width == found.rows.lengths[[1, 3]].max() < found.rows.tokens.shape[1]
-    for name in ("logp_old", "logp_ref", "advantage", "values", "aim"):
+    for name in ("logp_old", "logp_ref", "advantage", "values_old", "value_target"):
         assert_array_equal(getattr(some, name), getattr(found, name)[[1, 3], :width])
 
 
@@ -130,45 +121,46 @@ def off_policy():
     mask, d, A = found.rows.mask, np.zeros(found.rows.mask.shape), np.zeros(found.rows.mask.shape)
     d[mask == 1] = [0.23, -0.24, 0.1, -0.1, 0.5, -0.5, 0.23, -0.24, 0.02]
     A[mask == 1] = [1, -1, 0.5, -0.5, 1, 1, -1, 1, 2]
-    return some, Experience(found.rows, found.logp_old - d, found.logp_ref, A, tiny.perturbed(found.values, mask, 3),
-                            mask * np.random.default_rng(1).standard_normal(mask.shape))
+    return some, replace(found, logp_old=found.logp_old - d, advantage=A,
+                         values_old=tiny.perturbed(found.values_old, mask, 3),
+                         value_target=mask * np.random.default_rng(1).standard_normal(mask.shape))
 
 
-def learned(at_once=None, change=lambda found: found, brake="k1-reward", beta=0.3, **settings):
+def learned(at_once=None, change=lambda found: found, kl_penalty="k1-reward", beta=0.3, **settings):
     some, found = off_policy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(path, "AT_ONCE", at_once or path.AT_ONCE)
-        figures = ppo.learn(some, tiny.still(some.model), change(found), np.random.default_rng(0), brake=brake,
-                            beta=beta, **SETTINGS | settings)
+        figures = ppo.learn(some, tiny.still(some.model), change(found), np.random.default_rng(0),
+                            kl_penalty=kl_penalty, beta=beta, **SETTINGS | settings)
     return tiny.gradients(some.model), figures
 
 
-def composed(brake="k1-reward", beta=0.3, clip=0.2, value_clip=0.0, value_weight=0.1, entropy=0.0):
-    """The loss written on the graph: surrogate, critic, brake, bonus, with values read where token t - 1 stands."""
+def composed(kl_penalty="k1-reward", beta=0.3, clip=0.2, value_clip=0.0, value_weight=0.1, entropy=0.0):
+    """The loss written on the graph: surrogate, critic, penalty, bonus, with values read where token t - 1 stands."""
     some, e = off_policy()
     mask, hidden = e.rows.mask, some.model.hidden(e.rows.tokens)
     w = mask / mask.sum()
     logp, H = some.model.logp(e.rows.tokens, 0.7, hidden, entropy=True)
     ratio = f.exp((logp - e.logp_old) * mask)
     surrogate = f.minimum(ratio * e.advantage, f.minimum(f.maximum(ratio, 1 - clip), 1 + clip) * e.advantage)
-    value, old, aim = some.model.value(hidden)[:, :-1], e.values[:, 1:], e.aim[:, 1:]
-    squares = (value - aim) * (value - aim)
+    value, old, target = some.model.value(hidden)[:, :-1], e.values_old[:, 1:], e.value_target[:, 1:]
+    squares = (value - target) * (value - target)
     if value_clip:
-        near = f.minimum(f.maximum(value, old - value_clip), old + value_clip) - aim
+        near = f.minimum(f.maximum(value, old - value_clip), old + value_clip) - target
         squares = f.maximum(squares, near * near)
     loss = f.sum(surrogate * w) * -1.0 + f.sum(squares * w[:, 1:]) * (value_weight / 2) - f.sum(H * w) * entropy
     d = (logp - e.logp_ref) * mask
-    if brake == "k2-loss":
+    if kl_penalty == "k2-loss":
         loss = loss + f.sum(d * d * w) * (beta / 2)
-    elif brake == "k3-loss":
+    elif kl_penalty == "k3-loss":
         loss = loss + f.sum((f.exp(d * -1.0) - 1.0 + d) * w) * beta
     return tiny.by_graph(some.model, loss)
 
 
 @pytest.mark.parametrize("at_once", [None, 3, 1])
 @pytest.mark.parametrize("settings", [
-    *({"brake": brake} for brake in BRAKES), {"value_clip": 0.2}, {"value_weight": 0.0}, {"entropy": 0.5},
-    {"clip": 0.05}, {"brake": "k2-loss", "value_clip": 0.1, "entropy": 0.2, "value_weight": 2.0}], ids=str)
+    *({"kl_penalty": name} for name in KL_PENALTIES), {"value_clip": 0.2}, {"value_weight": 0.0}, {"entropy": 0.5},
+    {"clip": 0.05}, {"kl_penalty": "k2-loss", "value_clip": 0.1, "entropy": 0.2, "value_weight": 2.0}], ids=str)
 def test_a_minibatch_s_gradient_is_that_of_the_loss_on_the_graph(settings, at_once):
     gradient, figures = learned(at_once, **settings)
     assert_allclose(gradient, composed(**settings), rtol=1e-9, atol=1e-13)
@@ -176,19 +168,19 @@ def test_a_minibatch_s_gradient_is_that_of_the_loss_on_the_graph(settings, at_on
 
 
 def test_the_settings_of_that_test_all_make_a_difference():
-    first = {"brake": "k2-loss", "value_clip": 0.2, "entropy": 0.5}
-    for other in ({"brake": "k3-loss"}, {"beta": 0.0}, {"value_clip": 0.0}, {"entropy": -0.5}, {"clip": 0.3},
+    first = {"kl_penalty": "k2-loss", "value_clip": 0.2, "entropy": 0.5}
+    for other in ({"kl_penalty": "k3-loss"}, {"beta": 0.0}, {"value_clip": 0.0}, {"entropy": -0.5}, {"clip": 0.3},
                   {"value_weight": 0.2}):
         assert not np.allclose(composed(**first), composed(**first | other), rtol=1e-4)
 
 
 @pytest.mark.parametrize("planted", ["value seed", "weights for each answer", "sign of the bonus", "old is ref",
-                                     "aim and values"])
+                                     "targets and values"])
 def test_errors_planted_in_the_loss_would_be_seen(planted, monkeypatch):
-    settings, change = {"brake": "k3-loss", "entropy": 0.3, "value_clip": 0.1}, lambda found: found
+    settings, change = {"kl_penalty": "k3-loss", "entropy": 0.3, "value_clip": 0.1}, lambda found: found
     expected = composed(**settings)
     if planted == "value seed":
-        monkeypatch.setattr(path, "_seed", lambda name, seed: seed)
+        monkeypatch.setattr(path, "delayed", lambda head: head)
     elif planted == "weights for each answer":
         monkeypatch.setattr(ppo.weights, "token_mean", ppo.weights.sequence_mean)
     elif planted == "sign of the bonus":
@@ -198,13 +190,13 @@ def test_errors_planted_in_the_loss_would_be_seen(planted, monkeypatch):
             return replace(found, logp_old=found.logp_ref)
     else:
         def change(found):
-            return replace(found, aim=found.values, values=found.aim)
+            return replace(found, value_target=found.values_old, values_old=found.value_target)
     assert not np.allclose(learned(change=change, **settings)[0], expected, rtol=1e-4)
 
 
 # ---------------------------------------------------------------- expectations, by enumeration
 
-def enumerated(brake, temperature, worth, beta=0.5, lam=1.0):
+def enumerated(kl_penalty, temperature, worth, beta=0.5, lam=1.0):
     """The mean over all answers of N times a step's gradient, values 0 and held; policy, reference, batch, rewards."""
     some = tiny.policy(temperature=temperature, value_head=True)
     for name in ("score.weight", "score.bias"):
@@ -217,8 +209,8 @@ def enumerated(brake, temperature, worth, beta=0.5, lam=1.0):
         optimizer.zero_grad()
         one = batch.at(np.array([i]))
         figures = ppo.step(tiny.scripted(some, one), reference, optimizer, lambda found, i=i: R[i:i + 1], ["a"],
-                           np.random.default_rng(0), **STEP | {"batch": 1, "beta": beta, "brake": brake, "lam": lam},
-                           **SETTINGS | {"value_weight": 0.0})
+                           np.random.default_rng(0), **SETTINGS | {"value_weight": 0.0},
+                           **STEP | {"batch": 1, "beta": beta, "kl_penalty": kl_penalty, "lam": lam})
         mean = mean + p * figures["tokens"] * tiny.gradients(some.model)
     return mean, some, reference, batch, R
 
@@ -239,25 +231,25 @@ def test_with_lambda_below_1_and_no_values_the_mean_is_another():
     assert not np.allclose(mean, -slope, rtol=1e-2)
 
 
-@pytest.mark.parametrize("brake", ["k2-loss", "k3-loss"])
-def test_in_the_loss_a_token_answers_for_its_own_kl_what_stands_before_it_held_fixed(brake):
-    mean, some, reference, batch, _ = enumerated(brake, 0.7, 0.0)
+@pytest.mark.parametrize("kl_penalty", ["k2-loss", "k3-loss"])
+def test_in_the_loss_a_token_answers_for_its_own_kl_what_stands_before_it_held_fixed(kl_penalty):
+    mean, some, reference, batch, _ = enumerated(kl_penalty, 0.7, 0.0)
     tokens, mask = batch.rows.tokens, batch.rows.mask
     weight = np.exp(batch.logp.sum(axis=1, keepdims=True)) * mask              # how likely its beginning is: data
     pi, ref = (f.log_softmax(model(tokens), 0.7)[:, :-1] for model in (some.model, reference))
     ref = ref.data
-    kl = f.exp(pi) * (pi - ref) if brake == "k2-loss" else np.exp(ref) * (ref - pi)
+    kl = f.exp(pi) * (pi - ref) if kl_penalty == "k2-loss" else np.exp(ref) * (ref - pi)
     slope = tiny.by_graph(some.model, f.sum(f.sum(kl, axis=-1) * weight[:, 1:]) * 0.5)
     assert_allclose(mean, slope, rtol=1e-9, atol=1e-12)
 
 
-# ---------------------------------------------------------------- epochs, brakes
+# ---------------------------------------------------------------- epochs, kl_penaltys
 
 def epochs(some=None, **settings):
     policy, found = off_policy()
     some = some or policy
-    return ppo.learn(some, AdamW(some.model.parameters(), 0.05), found, np.random.default_rng(0), brake="k1-reward",
-                     beta=0.0, **SETTINGS | settings)
+    return ppo.learn(some, AdamW(some.model.parameters(), 0.05), found, np.random.default_rng(0),
+                     kl_penalty="k1-reward", beta=0.0, **SETTINGS | settings)
 
 
 def drift(some, found):
@@ -275,14 +267,14 @@ def test_no_epoch_follows_one_whose_kl_from_the_old_policy_exceeds_the_target():
 
 def test_the_kl_from_the_old_policy_is_a_mean_over_tokens_and_0_on_the_first_step():
     found, some, *_ = met()
-    begun = ppo.learn(some, tiny.still(some.model), found, np.random.default_rng(0), brake="k1-reward", beta=0.0,
+    begun = ppo.learn(some, tiny.still(some.model), found, np.random.default_rng(0), kl_penalty="k1-reward", beta=0.0,
                       **SETTINGS)
     assert abs(begun["kl_from_old"]) < 1e-12 and begun["clip_fraction"] == 0
     some, found = off_policy()
     expected = drift(some, found)
     for minibatches in (1, 2, 4, 9):
-        figures = ppo.learn(some, tiny.still(some.model), found, np.random.default_rng(0), brake="k1-reward", beta=0.0,
-                            **SETTINGS | {"minibatches": minibatches})
+        figures = ppo.learn(some, tiny.still(some.model), found, np.random.default_rng(0), kl_penalty="k1-reward",
+                            beta=0.0, **SETTINGS | {"minibatches": minibatches})
         assert figures["kl_from_old"] == pytest.approx(expected, rel=1e-9)
 
 
@@ -294,11 +286,8 @@ def test_the_kl_from_the_old_policy_is_that_of_the_last_epoch():
 
 
 def test_beta_follows_its_target_by_at_most_four_percent():
-    assert ppo.adapted(0.5, 3.3, 3.0) == pytest.approx(0.5 * 1.02)
-    assert [round(ppo.adapted(1.0, kl, 2.0), 9) for kl in (2.0, 100.0, -5.0)] == [1.0, 1.04, 0.96]
-    for bad in ({"beta": 0.0}, {"target": 0.0}):
-        with pytest.raises(ValueError, match=r"is 0.0; expected a finite number > 0"):
-            ppo.adapted(**{"beta": 1.0, "divergence": 1.0, "target": 1.0} | bad)
+    assert adaptive_beta(0.5, 3.3, 3.0, 0.2) == pytest.approx(0.5 * 1.02)
+    assert adaptive_beta(1.0, 100.0, 2.0, ppo.GAIN) == 1.04
 
 
 # ---------------------------------------------------------------- steps
@@ -348,7 +337,7 @@ def test_answers_of_another_policy_stop_the_step_before_it_changes_anything():
     ({"minibatches": 0}, ValueError, "minibatches is 0"), ({"beta": -1}, ValueError, "beta is -1; expected"),
     ({"lam": 1.5}, ValueError, r"lam is 1.5; expected a number in \[0, 1\]"),
     ({"clip": -0.1}, ValueError, "clip is -0.1; expected"),
-    ({"brake": "k2-reward"}, ValueError, "brake is 'k2-reward'; expected one of 'k1-reward', 'k2-loss', 'k3-loss'"),
+    ({"kl_penalty": "k2-reward"}, ValueError, "kl_penalty is 'k2-reward'; expected one of 'k1-reward', 'k2-loss'"),
     ({"whiten": 1}, ValueError, "whiten is 1; expected one of False, True"),
     ({"entropy": np.nan}, ValueError, "entropy is nan"), ({"value_clip": -1}, ValueError, "value_clip is -1"),
     ({"prompts": []}, ValueError, r"prompts is \[\]; expected at least one text"),
@@ -367,15 +356,15 @@ def test_what_will_not_do_is_named_before_anything_is_learned(changes, error, me
 
 # ---------------------------------------------------------------- learning
 
-@pytest.mark.parametrize("brake", list(BRAKES))
-def test_ppo_goes_beyond_the_teacher_that_it_began_with(brake):
+@pytest.mark.parametrize("kl_penalty", list(KL_PENALTIES))
+def test_ppo_goes_beyond_the_teacher_that_it_began_with(kl_penalty):
     some, rng = tiny.taught(value_head=True), np.random.default_rng(0)
     reference, optimizer, asked = copied(some.model), tiny.fast(some), list("abc") * 50
     assert 0.2 < np.mean(tiny.right(some.answer(asked, rng))) < 0.6
     for _ in range(25):
         figures = ppo.step(some, reference, optimizer, tiny.right, ["a", "b", "c"] * 16, rng, **STEP | SETTINGS | {
-            "batch": 48, "beta": 0.02, "brake": brake, "epochs": 2, "minibatches": 2, "max_norm": 1.0})
-    assert figures["ratio_deviation"] < path.MOST_DEVIATION / 100
+            "batch": 48, "beta": 0.02, "kl_penalty": kl_penalty, "epochs": 2, "minibatches": 2, "max_norm": 1.0})
+    assert figures["ratio_deviation"] < MOST / 100
     assert np.mean(tiny.right(some.answer(asked, rng))) > 0.95
 
 
@@ -403,14 +392,14 @@ def test_beta_stays_or_follows_the_kl():
     learner, _, history = begun(kl_target=1e-3, beta=0.25)
     betas = [figures["beta"] for figures in history] + [learner.facts["beta"]]
     for before, after, figures in zip(betas, betas[1:], history, strict=False):
-        assert after == ppo.adapted(before, figures["kl"], 1e-3)
+        assert after == adaptive_beta(before, figures["kl"], 1e-3, ppo.GAIN)
     assert betas[-1] != betas[0] == 0.25
 
 
 @pytest.mark.parametrize(("chosen", "message"), [
-    ({"kl_target": 1.0, "beta": 0.0}, "--beta with a --kl-target is 0.0; expected a finite number > 0"),
-    ({"brake": "k1"}, "--brake is 'k1'; expected one of 'k1-reward', 'k2-loss', 'k3-loss'"),
-    ({"batch": 0}, "--batch is 0"), ({"lam": 2.0}, "--lam is 2.0"), ({"temperature": 0.0}, "--temperature is 0.0"),
+    ({"kl_target": 1.0, "beta": 0.0}, "beta with a kl_target is 0.0; expected a finite number > 0"),
+    ({"kl_penalty": "k1"}, "kl_penalty is 'k1'; expected one of 'k1-reward', 'k2-loss', 'k3-loss'"),
+    ({"batch": 0}, "batch is 0"), ({"lam": 2.0}, "lam is 2.0"), ({"temperature": 0.0}, "temperature is 0.0"),
 ])
 def test_settings_that_will_not_do_are_named_before_any_training(chosen, message):
     with pytest.raises(ValueError, match=message):

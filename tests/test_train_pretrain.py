@@ -359,7 +359,7 @@ def test_minutes_are_kept(rhyme, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("more", "says"), [
-    (("--steps", "2", "--minutes", "1"), "--minutes is 1.0; expected either --minutes or --steps, not both"),
+    (("--steps", "2", "--minutes", "1"), "--minutes is 1.0; expected either minutes or steps, not both"),
     (("--context", "900"), "--context is 900; expected at most 604, the tokens that there are to learn from"),
     (("--tokenizer", "words"), "invalid choice: 'words'"),
     (("--heads", "3"), "width is 16; expected a multiple of heads, which is 3"),
@@ -384,7 +384,7 @@ def test_bad_arguments_end_with_one_line_and_leave_no_folder(more, says, rhyme, 
 def test_a_run_whose_numbers_explode_fails_with_one_line(rhyme, tmp_path, capsys):
     assert command(rhyme, tmp_path / "run", "--steps", "40", "--lr", "1e9", "--warmup", "0") == 1
     said = capsys.readouterr().err
-    assert "a smaller --lr keeps the numbers small" in said and len(said.splitlines()) == 1
+    assert "a smaller lr keeps the numbers small" in said and len(said.splitlines()) == 1
 
 
 def test_help_has_an_example(capsys):

@@ -347,7 +347,7 @@ def test_runs_without_a_folder_get_one_each_and_resume_takes_the_newest(tmp_path
     (["--seed", "-1"], "--seed is -1; expected an integer >= 0"),
     (["--steps", "0"], "--steps is 0; expected an integer >= 1"),
     (["--episodes", "0"], "--episodes is 0; expected an integer >= 1"),
-    (["--episodes", "1", "--steps", "1"], "--episodes is 1; expected either --episodes or --steps, not both"),
+    (["--episodes", "1", "--steps", "1"], "--episodes is 1; expected either episodes or steps, not both"),
     (["--save-every", "0"], "--save-every is 0; expected an integer >= 1"),
     (["--resume"], "expected a folder that holds a run; without --resume one is started")])
 def test_bad_arguments_are_one_line_and_status_2_and_nothing_is_written(options, message, tmp_path, capsys):

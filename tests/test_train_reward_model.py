@@ -22,7 +22,7 @@ from rlscratch.tasks import labellers
 from rlscratch.train.language import feedback, reward_model, scoring
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Stages
-from rlscratch.train.language.scoring import RewardModel, accuracy, calibration
+from rlscratch.train.language.scoring import RewardModel, accuracy, calibration, scores
 from strategies import arrays
 
 # ---------------------------------------------------------------- accuracy and calibration
@@ -177,11 +177,16 @@ def test_another_last_token_is_another_score():
     assert np.all(np.abs(scoring.scores(model.model, other) - scoring.scores(model.model, rows)) > 1e-6)
 
 
+def of_texts(model, prompts, texts):
+    """Scores of texts, each read to its end."""
+    return scores(model.model, model.chat.rows(prompts, texts, model.model.config.context, own=True))
+
+
 def test_texts_are_scored_as_the_answers_that_a_policy_wrote():
     policy = tiny.policy("ab", 5, head=True)
     model, prompts = RewardModel(policy.model, policy.chat), ["a", "b"] * 20
     batch = policy.answer(prompts, np.random.default_rng(0))
-    by_text = model.of_texts(prompts, batch.texts)
+    by_text = of_texts(model, prompts, batch.texts)
     assert 0 < batch.cut.sum() < len(batch)
     assert_allclose(by_text[~batch.cut], model(batch)[~batch.cut], rtol=1e-12)
     assert np.all(by_text[batch.cut] != model(batch)[batch.cut])            # a text is read to its end; these have none
@@ -279,9 +284,9 @@ def test_a_step_that_cannot_be_is_refused(changes, error, message):
 def test_an_answer_longer_than_the_context_is_named():
     model, _, _ = judge()
     with pytest.raises(ValueError, match=r"the tokens of answers\[1\], 'aaaaaaaaaaaa', .*expected at most 12"):
-        model.of_texts(["a", "a"], ["a", "a" * 12])
+        of_texts(model, ["a", "a"], ["a", "a" * 12])
     with pytest.raises(ValueError, match=r"prompts is \[\]; expected at least one"):
-        model.of_texts([], [])
+        of_texts(model, [], [])
 
 
 # ---------------------------------------------------------------- feedback
@@ -395,7 +400,7 @@ def test_it_learns_what_labellers_like(loss):
     assert report["held_out_accuracy"] > .95 and report["learned_accuracy"] > .95
     assert history[-1]["loss"] < .6 * history[0]["loss"] and learner.policy is None
     model = RewardModel(learner.model, learner.chat)
-    assert_array_equal(np.argsort(model.of_texts(["d"] * 4, ["aaa", "ab", "c", "dd"])), [3, 2, 1, 0])
+    assert_array_equal(np.argsort(of_texts(model, ["d"] * 4, ["aaa", "ab", "c", "dd"])), [3, 2, 1, 0])
     assert report["calibration"]["count"] == report["calibration"]["count"][::-1]
 
 
@@ -435,8 +440,8 @@ def test_the_policy_that_it_begins_with_is_left_as_it_was():
 
 
 @pytest.mark.parametrize(("settings", "message"), [
-    ({"answers": 1}, "--answers is 1; expected an integer >= 2"), ({"rankings": 0}, "--rankings is 0"),
-    ({"loss": "hinge"}, "--loss is 'hinge'; expected one of 'pairs'"), ({"noise": -.5}, "--noise is -0.5"),
+    ({"answers": 1}, "answers is 1; expected an integer >= 2"), ({"rankings": 0}, "rankings is 0"),
+    ({"loss": "hinge"}, "loss is 'hinge'; expected one of 'pairs'"), ({"noise": -.5}, "noise is -0.5"),
     ({"votes": 2}, "setting is 'votes'; expected one of 'lr', 'loss'")])
 def test_settings_that_will_not_do_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
@@ -457,11 +462,11 @@ def test_a_folder_gives_back_the_reward_model(tmp_path):
     found = world.reward_model(saved(tmp_path, policy))
     texts = ["ab", "", "dd"]
     before = RewardModel(policy.model, policy.chat)
-    assert_array_equal(found.of_texts(["a"] * 3, texts), before.of_texts(["a"] * 3, texts))
+    assert_array_equal(of_texts(found, ["a"] * 3, texts), of_texts(before, ["a"] * 3, texts))
 
 
 def test_a_folder_without_a_head_is_no_reward_model(tmp_path):
-    with pytest.raises(ValueError, match=r"--reward-model is .*; expected the run of a reward model: .* no head"):
+    with pytest.raises(ValueError, match=r"reward_model is .*; expected the run of a reward model: .* no head"):
         tiny.world(gold).reward_model(saved(tmp_path, tiny.policy("abcd", 3)))
 
 
@@ -473,4 +478,4 @@ def test_a_reward_model_whose_context_is_too_short_is_refused(tmp_path):
 def test_a_model_without_a_head_scores_nothing():
     policy = tiny.policy("ab", 3)
     with pytest.raises(ValueError, match="value_head is False"):
-        RewardModel(policy.model, policy.chat).of_texts(["a"], ["b"])
+        of_texts(RewardModel(policy.model, policy.chat), ["a"], ["b"])

@@ -28,8 +28,10 @@ from rlscratch.formulas import ppo as ppo_formulas
 from rlscratch.formulas.distribution import softmax
 from rlscratch.tasks import bandits
 from rlscratch.tasks.task import RewardError, Task
+from rlscratch.train.on_policy import deviation
 from rlscratch.train.tabular import clone, grpo, ppo, reinforce, table, worlds
 from rlscratch.train.tabular.worlds import World
+from rlscratch.train.variants import REDRAWS
 from rlscratch.trajectories import Episodes
 from strategies import arrays, eighths
 
@@ -119,15 +121,43 @@ def test_ppo_s_second_epoch_is_held_by_the_clip():
     assert twice[1]["clip_fraction"] == 1.0
 
 
-@pytest.mark.parametrize("loss", ["document", "paper"])
-def test_grpo_s_first_update_by_hand(loss):
-    tables, figures = first(METHODS["grpo"], scripted("ice-cream", answers(CREAM, HOCKEY, DONKEY)), lr=3.0, loss=loss,
-                            groups=1, group=3)
+@pytest.mark.parametrize("variant", ["document", "grpo", "dapo", "gspo", "cispo"])
+def test_grpo_s_first_update_by_hand(variant):
+    tables, figures = first(METHODS["grpo"], scripted("ice-cream", answers(CREAM, HOCKEY, DONKEY)), lr=3.0,
+                            variant=variant, groups=1, group=3)
     moved = tables["logits"][0] - np.log(1 / 3)
     assert_allclose(moved, grpo_formulas.group_advantage([10, 5, -10]), atol=1e-12)
     assert_allclose(moved, [0.80, 0.32, -1.12], atol=0.005)
     assert figures["flat_groups"] == 0 and figures["kl_from_reference"] > 0
     assert_array_equal(tables["reference"][0], np.log(np.full(3, 1 / 3)))
+
+
+@pytest.mark.parametrize(("variant", "advantage"), [
+    ("dr_grpo", np.array([10, 5, -10]) - 5 / 3), ("rloo", 3 / 2 * (np.array([10, 5, -10]) - 5 / 3))])
+def test_variants_that_only_centre_move_by_the_reward_itself(variant, advantage):
+    tables, _ = first(METHODS["grpo"], scripted("ice-cream", answers(CREAM, HOCKEY, DONKEY)), lr=0.3, variant=variant,
+                      groups=1, group=3)
+    assert_allclose(tables["logits"][0] - np.log(1 / 3), 0.1 * advantage, atol=1e-12)
+
+
+def test_the_kl_of_rloo_counts_in_the_reward_and_that_of_grpo_in_the_loss():
+    logits, words = np.log([[0.5, 0.25, 0.25], [1 / 3] * 3]), answers(CREAM, HOCKEY, DONKEY)
+    k1 = np.log([0.5, 0.25, 0.25]) - np.log(1 / 3)
+    moved = {name: first(METHODS["grpo"], scripted("ice-cream", words), {"logits": logits}, lr=3.0, variant=name,
+                         groups=1, group=3, beta=beta)[0]["logits"][0] for name, beta in (("rloo", 2.0), ("grpo", 0.5))}
+    p, R = np.array([0.5, 0.25, 0.25]), np.array([10, 5, -10]) - 2 * k1
+    A = 3 / 2 * (R - R.mean())
+    assert_allclose(moved["rloo"] - logits[0], A - p * A.sum(), atol=1e-12)
+    push = grpo_formulas.group_advantage([10, 5, -10]) - 0.5 * (1 - np.exp(-k1))
+    assert_allclose(moved["grpo"] - logits[0], push - p * push.sum(), atol=1e-12)
+
+
+@pytest.mark.parametrize(("variant", "draws"), [("dapo", 1 + REDRAWS), ("grpo", 1)])
+def test_flat_groups_are_drawn_again_for_dapo_alone(variant, draws):
+    script = [answers(CREAM, CREAM)] * draws
+    tables, figures = first(METHODS["grpo"], scripted("ice-cream", script), variant=variant, groups=1, group=2)
+    assert script == [] and figures["flat_groups"] == 1.0 and figures["mean_return"] == 10
+    assert_allclose(tables["logits"][0], np.log(1 / 3), atol=1e-12)
 
 
 def test_each_group_of_grpo_is_compared_with_itself_alone():
@@ -245,9 +275,9 @@ def test_the_ratio_is_1_before_the_first_update_of_every_batch(name, task):
 
 
 def test_a_policy_that_is_not_the_one_sampled_from_stops_the_run():
-    assert table.deviation(np.log([0.5, 0.25]), np.log([0.5, 0.25])) == 0
-    with pytest.raises(RuntimeError, match=r"the ratio differs from 1 by 0\.0101 before the first update"):
-        table.deviation(np.log([0.5, 0.25]), np.log([0.5, 0.2475]))
+    assert deviation(np.log([0.5, 0.25]), np.log([0.5, 0.25])) == 0
+    with pytest.raises(RuntimeError, match=r"before the update a ratio is 0\.01 away from 1"):
+        deviation(np.log([0.5, 0.25]), np.log([0.5, 0.2475]))
 
 
 # ---------------------------------------------------------------- what they reach
@@ -305,7 +335,7 @@ def test_the_kl_stops_the_epochs_of_a_batch_and_not_before_it_is_exceeded():
 
 
 def test_a_penalty_holds_grpo_near_where_it_began():
-    near, far = (learned("grpo", "ice-cream", 0, steps=150, loss="paper", epochs=2, beta=beta)[2]["kl_from_reference"]
+    near, far = (learned("grpo", "ice-cream", 0, steps=150, variant="grpo", epochs=2, beta=beta)[2]["kl_from_reference"]
                  for beta in (2.0, 0.0))
     assert near < 0.5 * far
 
@@ -313,7 +343,7 @@ def test_a_penalty_holds_grpo_near_where_it_began():
 def test_a_group_shares_its_start_and_groups_follow_one_another():
     world = worlds.make("frozen-lake")
     spread = replace(world, mdp=replace(world.mdp, start=~world.mdp.terminal / (~world.mdp.terminal).sum()))
-    batch = grpo.collect(spread, softmax(world.logits), 6, 5, np.random.default_rng(0))
+    batch, _ = grpo.collect(spread, softmax(world.logits), 6, 5, np.random.default_rng(0))
     starts = batch.states[:, 0].reshape(6, 5)
     assert (starts == starts[:, :1]).all() and len(set(starts[:, 0])) > 2
 
@@ -471,15 +501,15 @@ def test_help_has_every_choice_and_an_example(name, capsys):
         main(["train", name, "--help"])
     out = capsys.readouterr().out
     assert stopped.value.code == 0 and f"rlscratch train {name} --" in out and "frozen-lake-8x8" in out
-    for option in (*(choice.option for choice in METHODS[name].choices), "--seed", "--steps", "--run-dir",
-                   "--save-every", "--resume", "--quiet", "--json"):
+    own = [f"--{choice.name.replace('_', '-')}" for choice in METHODS[name].choices]
+    for option in (*own, "--seed", "--steps", "--run-dir", "--save-every", "--resume", "--quiet", "--json"):
         assert option in out
 
 
 @pytest.mark.parametrize(("name", "options", "message"), [
     ("grpo", ["--group", "1"], "--group is 1; expected an integer >= 2"),
     ("grpo", ["--groups", "0"], "--groups is 0; expected an integer >= 1"),
-    ("grpo", ["--ddof", "2"], "--ddof is 2; expected an integer in [0, 1]"),
+    ("grpo", ["--eps-high", "0.3"], "--eps-high is 0.3; expected a number if the loss has a clip range, else None"),
     ("grpo", ["--beta", "-1"], "--beta is -1.0; expected a finite number >= 0"),
     ("reinforce", ["--episodes", "1"], "--episodes is 1; expected an integer >= 2"),
     ("reinforce", ["--lr", "0"], "--lr is 0.0; expected a finite number > 0"),
@@ -501,7 +531,8 @@ def test_bad_arguments_are_one_line_and_status_2_and_nothing_is_written(name, op
 
 @pytest.mark.parametrize(("name", "options", "there_are"), [
     ("ppo", ["--task", "banana"], [*worlds.NAMES]),
-    ("reinforce", ["--baseline", "mean"], [*reinforce.BASELINES]), ("grpo", ["--loss", "dapo"], ["document", "paper"])])
+    ("reinforce", ["--baseline", "mean"], [*reinforce.BASELINES]),
+    ("grpo", ["--variant", "paper"], ["document", "dr_grpo"])])
 def test_an_unknown_word_is_answered_with_those_there_are(name, options, there_are, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         command(name, *options, folder=tmp_path / "new")
@@ -522,8 +553,8 @@ def test_another_choice_than_before_is_no_resume(tmp_path, capsys):
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda: worlds.make("banana"), ValueError, "task is 'banana'; expected one of 'frozen-lake', "),
     (lambda: METHODS["ppo"].settings(worlds.make("pasta"), speed=1), ValueError, "setting is 'speed'; expected one of"),
-    (lambda: METHODS["ppo"].settings(worlds.make("pasta"), whiten=2), ValueError, "--whiten is 2; expected one of F"),
-    (lambda: METHODS["grpo"].settings(worlds.make("pasta"), loss="x"), ValueError, "--loss is 'x'; expected one of 'd"),
+    (lambda: METHODS["ppo"].settings(worlds.make("pasta"), whiten=2), ValueError, "whiten is 2; expected one of F"),
+    (lambda: METHODS["grpo"].settings(worlds.make("pasta"), variant="x"), ValueError, "variant is 'x'; expected one"),
     (lambda: next(METHODS["ppo"].learn(worlds.make("pasta"), 0)), TypeError, "rng is 0; expected a numpy.random.Gen")])
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):

@@ -17,11 +17,11 @@ import numpy as np
 from rlscratch import check, memory
 from rlscratch.report import curves
 from rlscratch.report.table import table
-from rlscratch.train import choices
 from rlscratch.train import run as runs
-from rlscratch.train.choices import Choice
+from rlscratch.train import settings
 from rlscratch.train.language import command, dpo, expert, grpo, ppo, reward_model, sft
 from rlscratch.train.language.method import Method
+from rlscratch.train.settings import Choice
 from rlscratch.train.tabular import grpo as tabular_grpo
 from rlscratch.train.tabular import ppo as tabular_ppo
 from rlscratch.train.tabular import worlds
@@ -47,11 +47,15 @@ class Command:
             ("a lake", worlds.LAKES), ("a bandit", bandits), ("text", self.text.tasks))]
         parser.add_argument("--task", choices=(*worlds.NAMES, *self.text.tasks), default=worlds.NAMES[0],
                             metavar="NAME", help=f"what to train on: {', '.join(named)}")
-        shared, tabular, textual = choices.merged(self.tables.choices, self.text.choices, "text")
-        for title, some in (("the learner", shared), ("lakes and bandits alone", tabular)):
-            _add(parser.add_argument_group(title), some)
+        own = {choice.name: choice for choice in self.tables.choices}
+        shared = [choice for choice in self.text.choices if choice.name in own]
+        text_alone = [choice for choice in self.text.choices if choice.name not in own]
+        tables_alone = [choice for choice in self.tables.choices if choice not in shared]
+        _add(parser.add_argument_group("the learner"), shared)
+        if tables_alone:
+            _add(parser.add_argument_group("lakes and bandits alone"), tables_alone)
         group = parser.add_argument_group("text tasks alone")
-        _add(group, textual)
+        _add(group, text_alone)
         command.add_beginning(group, self.text)
         runs.add_arguments(parser, self.text.name, save_every=command.SAVE_EVERY, explain_steps=self._steps())
 
@@ -85,8 +89,8 @@ class Command:
         """Default numbers of steps, by kind of task."""
         steps = self.tables.steps
         bandit = next(n for name, n in steps.items() if name not in worlds.LAKES)
-        return choices.shown({**{name: steps[name] for name in worlds.LAKES}, "a bandit": bandit,
-                              **{name or "text": n for name, n in self.text.steps.items()}})
+        return settings.shown({**{name: steps[name] for name in worlds.LAKES}, "a bandit": bandit,
+                               **{name or "text": n for name, n in self.text.steps.items()}})
 
 
 def beside(folder: Path) -> str:

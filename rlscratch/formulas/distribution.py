@@ -25,22 +25,15 @@ Expected reward when answer a earns r_a, and when queries x come with probabilit
 
 An answer gains exactly if it earns more than average; the entries of (5) and of (7) add to 0.
 
-The best of n independent draws is at most r iff every draw is, which has probability
-F(r)^n with F(r) = sum of p_a over r_a <= r.  With the rewards in ascending order, F_0 = 0,
-
-    E max = sum_k r_k (F_k^n - F_{k-1}^n)                                            (8)
-
-Equal rewards may be taken one by one: between them the powers of F cancel.
-
 Filters set entries to 0 and divide by what is left.  In descending order of p, equal ones by
 index, these tokens stay:
 
-    top-k   the first k                                                              (9)
-    top-p   those with less than p of the mass before them                          (10)
-    min-p   those with at least p times the largest probability                     (11)
+    top-k   the first k                                                              (8)
+    top-p   those with less than p of the mass before them                          (9)
+    min-p   those with at least p times the largest probability                     (10)
 
 Thresholds are decimals, masses are floats, and .25 + .20 + .18 + .15 + .12 may fall on either
-side of .9.  So (10) asks for less than p - 1e-6 and (11) for p (1 - 1e-6) times the largest:
+side of .9.  So (9) asks for less than p - 1e-6 and (10) for p (1 - 1e-6) times the largest:
 what reaches a threshold on paper reaches it in float32 and in float64.
 
 Source: document 003, parts 2, 3 and 6, "Derivation" step 2 and "Top-K vs Top-p";
@@ -54,6 +47,7 @@ import numpy as np
 
 from rlscratch import check, kernels
 from rlscratch.check import Array
+from rlscratch.formulas.best_of_n import best_of_n as best_of_n
 
 MARGIN = kernels.reference.MARGIN  # 1e-6: how far from a threshold a float may be and still count as on it
 
@@ -129,7 +123,7 @@ def _surprisal(logits: Array) -> tuple[Array, Array]:
 
 
 def top_k(probs: Array, k: int, ties: str = "first") -> Array:
-    """Equation (9): the k most probable tokens, renormalised; (..., V), the rest 0.
+    """Equation (8): the k most probable tokens, renormalised; (..., V), the rest 0.
 
     probs  (..., V)  rows that add to 1
     k      >= 1      how many tokens stay; more than V keeps them all
@@ -154,7 +148,7 @@ def top_k(probs: Array, k: int, ties: str = "first") -> Array:
 
 
 def top_p(probs: Array, p: float, rule: str = "mass_before") -> Array:
-    """Equation (10): the fewest most probable tokens that hold p of the mass, renormalised; (..., V).
+    """Equation (9): the fewest most probable tokens that hold p of the mass, renormalised; (..., V).
 
     probs  (..., V)  rows that add to 1
     p      (0, 1]    the mass to hold; 1 keeps every token under both rules
@@ -193,7 +187,7 @@ def top_p(probs: Array, p: float, rule: str = "mass_before") -> Array:
 
 
 def min_p(probs: Array, p: float) -> Array:
-    """Equation (11): the tokens with at least p times the largest probability, renormalised; (..., V).
+    """Equation (10): the tokens with at least p times the largest probability, renormalised; (..., V).
 
     probs  (..., V)  rows that add to 1
     p      [0, 1]    share of the largest probability; 0 keeps all, 1 the largest and its equals
@@ -298,22 +292,3 @@ def expected_reward_grad(logits: Array, rewards: Array) -> Array:
     check.shape(logits.shape, "a reward for each logit", rewards=rewards)
     p = _by_rows("softmax", logits, 1.0)
     return (p * (rewards - (p * rewards).sum(axis=-1, keepdims=True))).astype(logits.dtype)
-
-
-def best_of_n(probs: Array, rewards: Array, n: int) -> float:
-    """Equation (8): the exact expectation of the largest reward among n independent draws, a float.
-
-    probs    (Y,)  probability of each answer; divided by its sum, so that F ends at exactly 1
-    rewards  (Y,)  in units of reward
-    n        >= 1  how many draws; 1 gives the expected reward
-
-    >>> best_of_n([.5, .5], [0.0, 1.0], 2)                  # 0 only if both draws are 0
-    0.75
-    """
-    probs, rewards = check.probabilities(ndim=1, probs=probs), check.array(rewards=rewards)
-    check.shape(probs.shape, "a reward for each answer", rewards=rewards)
-    n = check.integer(1, n=n)
-    order = np.argsort(rewards.real, kind="stable")
-    at_most = np.cumsum(probs[order].astype(np.result_type(probs, np.float64)))
-    powers = (at_most / at_most[-1]) ** n
-    return (rewards[order] * np.diff(powers, prepend=0)).sum().item()

@@ -37,7 +37,7 @@ As calls, r (N, G) rewards of N prompts, B = N G, A reshaped to (B, 1), rho = ra
     GRPO       group_advantage(r)                     sequence_mean(mask)       grpo_clip_loss(logp, old, ref, A, w)
     Dr. GRPO   group_advantage(r, center_only=True)   constant_length(mask, n)  ppo_clip_loss(logp, old, A, w)
     DAPO       group_advantage(r)                     token_mean(mask)          ppo_clip_loss(logp, old, A, w, .2, .28)
-    RLOO       r - leave_one_out_baseline(r)          sequence_sum(mask)        grpo_loss(logp, A, w)
+    RLOO       leave_one_out_advantage(r)             sequence_sum(mask)        grpo_loss(logp, A, w)
     GSPO       group_advantage(r)                     sequence_mean(mask)       gspo_loss(logp, old, A, w)
     CISPO      group_advantage(r)                     token_mean(mask)          cispo_loss(logp, rho, A, w, 1, 4)
 
@@ -69,9 +69,11 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.formulas.kl import kl_k3, kl_k3_grad
+from rlscratch.formulas.kl import kl_k2, kl_k2_grad, kl_k3, kl_k3_grad
 from rlscratch.formulas.policy_gradient import reinforce_grad, reinforce_loss
-from rlscratch.formulas.ppo import clip_ratio, ppo_clip_grad, ppo_clip_loss
+from rlscratch.formulas.ppo import clip_ratio, clipped_tokens, ppo_clip_grad, ppo_clip_loss
+
+ESTIMATORS = {"k2": (kl_k2, kl_k2_grad), "k3": (kl_k3, kl_k3_grad)}     # of the penalty in (3): value, derivative
 
 
 def group_advantage(
@@ -146,7 +148,7 @@ def grpo_grad(logp: Array, advantage: Array, weight: Array) -> Array:
 
 def grpo_clip_loss(
     logp: Array, logp_old: Array, logp_ref: Array, advantage: Array, weight: Array,
-    eps_low: float = 0.2, eps_high: float = 0.2, beta: float = 0.04,
+    eps_low: float = 0.2, eps_high: float = 0.2, beta: float = 0.04, estimator: str = "k3",
 ) -> float:
     """Equation (3), the paper's loss, to be minimised.
 
@@ -158,6 +160,7 @@ def grpo_clip_loss(
     eps_low, eps_high            clip range of the ratio, [1 - eps_low, 1 + eps_high]; as in ppo_clip_loss
     beta       >= 0              units of advantage per nat.  .04 is the paper's: who passes a reference
                                  means it.  TRL's default is 0.0; without a penalty ppo_clip_loss is enough
+    estimator  "k3" or "k2"      the paper's k3; k2 in its place descends KL(pi || ref), see formulas.kl (5)
 
     Raises ValueError as ppo_clip_loss does, and where the penalty is not finite.
 
@@ -167,14 +170,15 @@ def grpo_clip_loss(
     -0.693147
     """
     logp, logp_old, logp_ref, advantage, weight, beta = _referred(logp, logp_old, logp_ref, advantage, weight, beta)
-    penalty = check.array(k3=kl_k3(logp, logp_ref), called="the penalty k3")
+    value, _ = ESTIMATORS[check.one_of(tuple(ESTIMATORS), estimator=estimator)]
+    penalty = check.array(penalty=value(logp, logp_ref), called=f"the penalty {estimator}")
     surrogate = ppo_clip_loss(logp, logp_old, advantage, weight, eps_low, eps_high)
     return surrogate + beta * np.sum(weight * penalty).item()
 
 
 def grpo_clip_grad(
     logp: Array, logp_old: Array, logp_ref: Array, advantage: Array, weight: Array,
-    eps_low: float = 0.2, eps_high: float = 0.2, beta: float = 0.04,
+    eps_low: float = 0.2, eps_high: float = 0.2, beta: float = 0.04, estimator: str = "k3",
 ) -> Array:
     """Equation (4): dL/dlogp, in the shape and dtype of logp.  Arguments and errors as in grpo_clip_loss.
 
@@ -184,7 +188,8 @@ def grpo_clip_grad(
     [[-2.0]]
     """
     logp, logp_old, logp_ref, advantage, weight, beta = _referred(logp, logp_old, logp_ref, advantage, weight, beta)
-    penalty = check.array(k3=kl_k3_grad(logp, logp_ref), called="the derivative of k3")
+    _, slope = ESTIMATORS[check.one_of(tuple(ESTIMATORS), estimator=estimator)]
+    penalty = check.array(penalty=slope(logp, logp_ref), called=f"the derivative of {estimator}")
     surrogate = ppo_clip_grad(logp, logp_old, advantage, weight, eps_low, eps_high)
     return (surrogate + beta * weight * penalty).astype(logp.dtype)
 
@@ -221,6 +226,20 @@ def gspo_grad(
     """
     logp, log_s, advantage, total, share = _sequences(logp, logp_old, advantage, weight)
     return (ppo_clip_grad(log_s, 0.0, advantage, total, eps_low, eps_high) * share).astype(logp.dtype)
+
+
+def gspo_clipped_tokens(
+    logp: Array, logp_old: Array, advantage: Array, weight: Array, eps_low: float = 3e-4, eps_high: float = 4e-4,
+) -> Array:
+    """True at the tokens of the sequences that are not live in (6): booleans, in the shape of logp.
+
+    Arguments and errors as in gspo_loss.  A token of weight 0 never counted, so it is not switched off.
+
+    >>> gspo_clipped_tokens(np.log([[.5, .8, .5]]), np.log([[.25, .1, .5]]), [[1]], [[.5, .5, 0]]).tolist()
+    [[True, True, False]]
+    """
+    _, log_s, advantage, total, share = _sequences(logp, logp_old, advantage, weight)
+    return clipped_tokens(log_s, 0.0, advantage, total, eps_low, eps_high) & (share > 0)
 
 
 def cispo_loss(

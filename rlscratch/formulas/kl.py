@@ -71,10 +71,14 @@ R = [.9, .1, .1] and beta = .8 / ln 3 (it gives neither R of the third nor beta)
 of France, before to after, costs KL(after || before) = .340684 and earns .385, so it pays for
 beta < 1.130078; "after" is (10) for no beta, as two answers with equal reward shrink unequally.
 
+beta can be steered to a KL that is wanted: by a proportional controller, whose error is cut off,
+
+    beta' = beta (1 + K e),    e = clip( KL / target - 1, -.2, .2 )                          (12)
+
 Source: document 003, "The Complete Mathematical Derivation" and "The Policy Gradient Objective
-        Function"; (10): Rafailov et al. 2023, arXiv:2305.18290, equation 4.
-Leaves out: samples from an older policy, which need the ratio in front of every k (ppo, grpo);
-        a beta that adapts (train).
+        Function"; (10): Rafailov et al. 2023, arXiv:2305.18290, equation 4; (12): Ziegler et al.
+        2019, arXiv:1909.08593, section 2.2.
+Leaves out: samples from an older policy, which need the ratio in front of every k (ppo, grpo).
 """
 import numpy as np
 
@@ -279,3 +283,20 @@ def kl_optimal_policy(ref: Array, rewards: Array, beta: float) -> Array:
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         logits = np.where(ref != 0, np.log(ref) + (rewards - best) / beta, -np.inf)
     return softmax(logits)
+
+
+def adaptive_beta(beta: float, kl: float, target: float, gain: float = 0.1, widest: float = 0.2) -> float:
+    """Equation (12): beta for the next step, larger where the KL is above its target, smaller where it is below.
+
+    beta        > 0   now, in units of reward a nat
+    kl, target        nats; what was measured, and what is wanted (> 0)
+    gain        >= 0  K; the paper's .1
+    widest      >= 0  the largest error that is taken notice of; the paper's .2
+
+    >>> round(adaptive_beta(0.1, 9.0, 3.0), 6), round(adaptive_beta(0.1, 2.7, 3.0), 6)
+    (0.102, 0.099)
+    """
+    beta, target = check.positive(beta=beta, target=target)
+    kl, gain, widest = check.number(kl=kl), *check.non_negative(gain=gain, widest=widest)
+    error = min(max(kl / target - 1, -widest), widest)
+    return beta * (1 + gain * error)

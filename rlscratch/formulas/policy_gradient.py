@@ -181,3 +181,15 @@ def leave_one_out_baseline(rewards: Array) -> Array:
     """
     rewards = check.group(2, rewards=rewards)
     return (rewards.sum(axis=-1, keepdims=True) - rewards) / (rewards.shape[-1] - 1)
+
+
+def leave_one_out_advantage(rewards: Array) -> Array:
+    """R_i - b_-i: by how much each answer is better than the others of its group, (..., G), in units of reward.
+
+    rewards  (..., G)  as in leave_one_out_baseline
+
+    >>> leave_one_out_advantage([10., 5., -10.])
+    array([ 12.5,   5. , -17.5])
+    """
+    rewards = check.group(2, rewards=rewards)
+    return rewards - leave_one_out_baseline(rewards)

@@ -141,27 +141,39 @@ def ppo_clip_grad(
     return np.where(dead, 0, -weight * rho * advantage).astype(logp.dtype)
 
 
+def clipped_tokens(
+    logp: Array, logp_old: Array, advantage: Array, weight: Array, eps_low: float = 0.2, eps_high: float = 0.2,
+) -> Array:
+    """True at the tokens that are dead in (4): what the clip really switched off; booleans, in the shape of logp.
+
+    Arguments and errors as in ppo_clip_loss.  A token of weight 0 never counted, so it is not switched off.
+
+    Ratios 2 and 2 with A = 1 and A = -1: both are out of range, one is dead.
+
+    >>> clipped_tokens(np.log([1, 1]), np.log([.5, .5]), [1, -1], [1, 1]).tolist()
+    [True, False]
+    """
+    _, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
+    return _dead(rho, advantage, eps_low, eps_high) & (weight > 0)
+
+
 def clip_fraction(
     logp: Array, logp_old: Array, advantage: Array, mask: Array, eps_low: float = 0.2, eps_high: float = 0.2,
 ) -> float:
-    """The share of chosen tokens that are dead in (4): what the clip really switched off.
+    """The share of chosen tokens that are dead in (4).
 
     mask  like logp  1 where the policy chose the token; the other arguments as in ppo_clip_loss
 
     CleanRL and Stable-Baselines3 count every |ratio - 1| > eps, live or not, whatever the sign of A; verl and
     TRL's GRPO count dead tokens, as here.  Raises as ppo_clip_loss does, and for a mask without a 1.
 
-    Ratios 2 and 2 with A = 1 and A = -1: both are out of range, one is dead.
-
-    >>> clip_fraction(np.log([2, 2]), [0, 0], [1, -1], [1, 1])
+    >>> clip_fraction(np.log([1, 1]), np.log([.5, .5]), [1, -1], [1, 1])
     0.5
     """
-    mask = check.mask(mask=mask)
-    logp, logp_old, advantage, mask = check.same_rank(logp=logp, logp_old=logp_old, advantage=advantage, mask=mask)
-    chosen = np.broadcast_to(mask, logp.shape)
-    check.positive(total=chosen.sum(), called="the sum of mask")
-    dead = _dead(ratio(logp, logp_old), advantage, eps_low, eps_high)
-    return (np.sum(chosen * dead) / chosen.sum()).item()
+    logp, mask = check.same_rank(logp=logp, mask=check.mask(mask=mask))
+    dead = clipped_tokens(logp, logp_old, advantage, mask, eps_low, eps_high)
+    chosen = np.broadcast_to(mask, logp.shape).sum()
+    return (dead.sum() / check.positive(chosen=chosen, called="the sum of mask")).item()
 
 
 def value_loss(

@@ -64,13 +64,14 @@ Sources: document 001, "Core Concepts" and "Mathematical Perspective"; document 
          1.4.1 to 1.4.3, 1.5.2 (reward-to-go); document 002, "PPO Steps" 3 (equation (4)) and
          the ice-cream example, step 4; document 000, the Q-table.
          Schulman et al. 2016, arXiv:1506.02438, section 3, whose equation 16 is (8).
-Leaves out: whitening of advantages, importance-corrected traces (V-trace, Retrace), and the
+Leaves out: importance-corrected traces (V-trace, Retrace), and the
          limits T -> infinity of document 004: arrays are finite.
 """
 import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
+from rlscratch.formulas.grpo import group_advantage
 
 
 def total_return(rewards: Array) -> float | Array:
@@ -186,6 +187,25 @@ def gae(rewards: Array, values: Array, next_values: Array, discount: float | Arr
         rewards, discount, values=values, next_values=next_values, boundary=boundary)
     delta = td_errors(rewards, values, next_values, discount)
     return _backwards(delta, discount * lam * (1 - boundary)).astype(dtype)
+
+
+def whitened(advantage: Array, mask: Array, ddof: int = 1) -> Array:
+    """The advantages of the chosen tokens with mean 0 and standard deviation 1: the batch as one group.
+
+    advantage  any shape       A_t, in units of reward
+    mask       like advantage  1 where the policy chose the token; elsewhere the answer is 0
+    ddof       1 or 0          as in formulas.grpo.group_advantage: all 0 where all are equal, and for a single token.
+                               1 in veRL, TRL and Stable-Baselines3 (torch's std), 0 in OpenAI Baselines (NumPy's)
+
+    >>> whitened([[0, 3], [5, 0]], [[0, 1], [1, 0]], ddof=0).tolist()
+    [[0.0, -1.0], [1.0, 0.0]]
+    """
+    advantage, mask = check.array(advantage=advantage), check.mask(mask=mask)
+    chosen = check.shape(advantage.shape, "like advantage", mask=mask) == 1
+    white = np.zeros_like(advantage)
+    if chosen.sum() > 1:
+        white[chosen] = group_advantage(advantage[chosen], ddof=ddof)
+    return white
 
 
 def _backwards(terms: Array, keep: Array) -> Array:

@@ -24,8 +24,6 @@ Source: document 002, step 2 (rankings such as D > C > A > B); document 003, par
         Plackett 1975, Applied Statistics 24.
 Leaves out: labellers who differ from one another, who skip answers, who call two equal.
 """
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -33,24 +31,8 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas.distribution import softmax
 from rlscratch.tasks.preferences import BEST
-from rlscratch.tasks.task import Task
 
 LEAST = 1e-30                                       # the lowest temperature of softmax
-
-
-class Ranking(NamedTuple):
-    """K >= 2 answers to one prompt, best first, as a labeller sees it."""
-
-    prompt: str
-    answers: tuple[str, ...]
-
-
-class Rating(NamedTuple):
-    """One answer and its grade, in [0, 1]."""
-
-    prompt: str
-    answer: str
-    grade: float
 
 
 def rank(scores: Array, rng: np.random.Generator, noise: float = 1.0) -> Array:
@@ -98,35 +80,6 @@ def rate(score: float, rng: np.random.Generator, noise: float = 0.1, best: float
     return min(max(score / best + error, 0.0), 1.0)
 
 
-def rankings(task: Task, prompts: Sequence[str], answers_by_prompt: Sequence[Sequence[str]],
-             rng: np.random.Generator, noise: float = 1.0) -> list[Ranking]:
-    """One ranking a prompt: its answers by the task's reward, as `rank` draws it.
-
-    prompts            of the task
-    answers_by_prompt  K >= 2 answers to each, in any order; equal ones count as two
-    rng, noise         as in rank
-
-    >>> from rlscratch.tasks import preferences
-    >>> answers = ["thanks for that", "thank you for the cake Ann", "hi Ben thanks for the cake"]
-    >>> [ranking] = rankings(preferences.task(), ["thank Ann for the cake"], [answers],
-    ...                      np.random.default_rng(0), noise=0.0)
-    >>> ranking.answers                                                     # gold 4, 1, 0
-    ('thank you for the cake Ann', 'hi Ben thanks for the cake', 'thanks for that')
-    """
-    result = []
-    for prompt, answers in _pairs(prompts, answers_by_prompt):
-        order = rank(task.rewards([prompt] * len(answers), answers), rng, noise)
-        result.append(Ranking(prompt, tuple(answers[i] for i in order)))
-    return result
-
-
-def ratings(task: Task, prompts: Sequence[str], answers_by_prompt: Sequence[Sequence[str]],
-            rng: np.random.Generator, noise: float = 0.1, best: float = BEST) -> list[Rating]:
-    """One grade an answer, prompt by prompt.  Arguments as in rankings and rate."""
-    return [Rating(prompt, answer, rate(task.reward(prompt, answer), rng, noise, best))
-            for prompt, answers in _pairs(prompts, answers_by_prompt) for answer in answers]
-
-
 def _chances(scores: Array, noise: float) -> Array:
     """Equation (1) over the answers that are left, and its limit for noise 0."""
     if noise:
@@ -135,10 +88,3 @@ def _chances(scores: Array, noise: float) -> Array:
     return best / best.sum()
 
 
-def _pairs(prompts: Sequence[str], answers_by_prompt: Sequence[Sequence[str]]) -> list[tuple[str, Sequence[str]]]:
-    if len(answers_by_prompt) != len(prompts):
-        check.fail("the number of lists in answers_by_prompt", len(answers_by_prompt), f"{len(prompts)}, one a prompt")
-    for i, answers in enumerate(answers_by_prompt):
-        if isinstance(answers, str):
-            check.fail(f"answers_by_prompt[{i}]", answers, "a sequence of answers", TypeError)
-    return list(zip(prompts, answers_by_prompt, strict=True))

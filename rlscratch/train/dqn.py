@@ -238,9 +238,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The command: train, save, print.  Raises ValueError or TypeError for bad arguments."""
-    goal = check.integer(1, steps=STEPS[args.task] if args.steps is None else args.steps, called="--steps")
-    check.integer(0, seed=args.seed, called="--seed")
-    chosen = {name: holds(value=getattr(args, name), called=f"--{name.replace('_', '-')}")
+    goal = check.integer(1, steps=STEPS[args.task] if args.steps is None else args.steps)
+    check.integer(0, seed=args.seed)
+    chosen = {name: holds(value=getattr(args, name), called=name)
               for name, (_, holds, _) in LEARNER.items()}
     lake = Lake(*LAKES[args.task], args.hole_reward, args.gamma)
     state = State.new(lake.mdp.transition.shape[:2], np.random.default_rng(args.seed), args.hidden, args.buffer)
@@ -252,7 +252,7 @@ def run(args: argparse.Namespace) -> int:
             try:
                 next(steps)
             except ValueError as grown:         # the arguments were good, the numbers grew beyond all bounds
-                raise RuntimeError(f"step {state.step}: {grown}; a smaller --lr keeps the numbers small") from grown
+                raise RuntimeError(f"step {state.step}: {grown}; a smaller lr keeps the numbers small") from grown
             bar.update()
             if state.step % folder.save_every == 0 or state.step == goal:
                 measured = figures(lake, state)

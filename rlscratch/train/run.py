@@ -32,7 +32,7 @@ from tqdm import tqdm
 from rlscratch import __version__, check
 from rlscratch.check import Array
 from rlscratch.files import write_atomic
-from rlscratch.train.choices import UNSAID
+from rlscratch.train.settings import UNSAID
 
 RUNS = Path("runs")
 
@@ -73,7 +73,7 @@ class Run:
 
     def __init__(self, args: argparse.Namespace, name: str, config: dict[str, Any],
                  command: str | None = None) -> None:
-        self.save_every = check.integer(1, **{"--save-every": args.save_every})
+        self.save_every = check.integer(1, save_every=args.save_every)
         self.quiet, self.json = args.quiet, args.json
         self.config = {"command": command or f"train {name}", **config}
         self.folder = _existing(args.run_dir, name) if args.resume else _new(args.run_dir, name)
@@ -121,8 +121,7 @@ class Run:
         before = json.loads((self.folder / "config.json").read_text("utf-8"))
         for key, value in self.config.items():
             if before.get(key) != value:
-                option = key if key == "command" else f"--{key.replace('_', '-')}"
-                check.fail(option, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
+                check.fail(key, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
 
     def _load(self) -> int:
         """Take up the last state; its step, or -1 if there is none."""
@@ -158,10 +157,10 @@ def _new(run_dir: str | None, name: str) -> Path:
     if run_dir is not None:
         folder = Path(run_dir)
         if folder.exists() and not folder.is_dir():
-            check.fail("--run-dir", run_dir, "a folder; this is a file")
+            check.fail("run_dir", run_dir, "a folder; this is a file")
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "config.json").exists():
-            check.fail("--run-dir", run_dir, "a folder that holds no run yet; --resume continues the one in it")
+            check.fail("run_dir", run_dir, "a folder that holds no run yet; --resume continues the one in it")
         return folder
     RUNS.mkdir(parents=True, exist_ok=True)
     for folder in _numbered(name):
@@ -177,7 +176,7 @@ def _existing(run_dir: str | None, name: str) -> Path:
     taken = [Path(run_dir)] if run_dir is not None else list(itertools.takewhile(Path.exists, _numbered(name)))
     started = [folder for folder in taken if (folder / "config.json").exists()]
     if not started:
-        check.fail("--run-dir", run_dir or str(RUNS / name),
+        check.fail("run_dir", run_dir or str(RUNS / name),
                    "a folder that holds a run; without --resume one is started")
     return started[-1]
 

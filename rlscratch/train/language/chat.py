@@ -43,7 +43,7 @@ class Rows(NamedTuple):
 
     def at(self, index: Array) -> "Rows":
         """The rows at these places, (N,), no wider than they need to be."""
-        width = self.lengths[index].max()
+        width = self.lengths[index].max(initial=0)
         return Rows(self.tokens[index, :width], self.mask[index, :width], self.lengths[index])
 
 

@@ -9,9 +9,6 @@ A run leaves in its folder, besides what train.language.run says:
 With --resume a stopped run goes on from its last save, in the stage that it had reached, and ends in the
 same bits as one that was not stopped.  The last save is made when the method has reported, so what it holds is the
 model that was reported on, and its figures.
-
-The folder of a stage is read and never written.  In config.json it stands by its content, not by its path: a run that
-was begun with one model is not resumed with another.
 """
 import argparse
 import hashlib
@@ -26,15 +23,13 @@ from rlscratch import check
 from rlscratch.checkpoint import Checkpoint
 from rlscratch.files import write_atomic
 from rlscratch.tasks.task import RewardError
-from rlscratch.train import choices
 from rlscratch.train import run as runs
-from rlscratch.train.language import reward_model, sft, text, worlds
-from rlscratch.train.language.chat import Chat
-from rlscratch.train.language.method import Figures, Learner, Method, Stages, advance
+from rlscratch.train import settings
+from rlscratch.train.language import stages, text, worlds
+from rlscratch.train.language.method import Figures, Learner, Method, advance
 from rlscratch.train.language.policy import by_task, scored
-from rlscratch.train.language.run import ModelRun, command_of
+from rlscratch.train.language.run import ModelRun
 from rlscratch.train.language.worlds import World
-from rlscratch.transformer import Transformer
 
 SAMPLES = 8                         # prompts that are answered before and after
 SAVE_EVERY = 50
@@ -51,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser, method: Method) -> None:
     for one in method.choices:
         one.add(group)
     add_beginning(parser.add_argument_group("where it begins"), method)
-    runs.add_arguments(parser, method.name, save_every=SAVE_EVERY, explain_steps=choices.shown(method.steps))
+    runs.add_arguments(parser, method.name, save_every=SAVE_EVERY, explain_steps=settings.shown(method.steps))
 
 
 def add_beginning(group: Any, method: Method) -> None:
@@ -71,6 +66,7 @@ def add_beginning(group: Any, method: Method) -> None:
 def arguments(method: Method, **given: Any) -> argparse.Namespace:
     """What the command line would make of these options and no others; the way to call `train` from Python.
 
+    >>> from rlscratch.train.language import sft
     >>> args = arguments(sft.METHOD, task="addition", steps=5)
     >>> args.task, args.steps, args.seed, args.save_every
     ('addition', 5, 0, 50)
@@ -94,23 +90,30 @@ def train(method: Method, args: argparse.Namespace, show: bool = True) -> ModelR
     Raises ValueError or TypeError for bad arguments, before anything is trained or written, and RewardError or
     RuntimeError for a run that fails on its way, whose last save can be resumed.
     """
-    world = worlds.make(args.task, check.integer(0, **{"--seed": args.seed}), _words(args))
-    steps, settings = method.total(world, args.steps), method.settings(world, **choices.given(method.choices, args))
-    stages, begun_with = _given(method, args, world)
-    learner = None if args.resume else _tried(method, args, world, stages, settings)
-    run = ModelRun(args, method.name, {"task": world.name, "seed": world.seed, "steps": steps, **settings, **begun_with,
+    world = worlds.make(args.task, check.integer(0, seed=args.seed), _words(args))
+    steps, options = method.total(world, args.steps), method.settings(world, **settings.given(method.choices, args))
+    given, begun_with = stages.given(method, args, world)
+    learner = None if args.resume else stages.tried(method, args, world, given, options)
+    run = ModelRun(args, method.name, {"task": world.name, "seed": world.seed, "steps": steps, **options, **begun_with,
                                        "words": _described(args.words)})
     saved = run.checkpoint
     if learner is None:
-        learner = method.begin(world, saved.rng if saved else world.stream(method.name),
-                               _prepared(method, args, world, run, stages), **settings)
+        ready = stages.prepared(method, args, world, run, given, lambda *stage: _train_stage(args, *stage))
+        learner = method.begin(world, saved.rng if saved else world.stream(method.name), ready, **options)
     if saved:
         take_up(learner, saved)
     learner.chat.tokenizer.save(run.folder)
-    done, facts = _loop(run, method, world, learner, steps, settings["lr"], saved)
+    done, facts = _loop(run, method, world, learner, steps, options["lr"], saved)
     run.finish({"steps": done, "parameters": learner.model.num_params, **facts["report"],
                 "seconds": round(facts["seconds"], 3)}, show=show)
     return run
+
+
+def _train_stage(args: argparse.Namespace, method: Method, folder: Path, begun_with: dict[str, Any]) -> None:
+    """A stage of the run with its default settings, from its beginning or from its last save."""
+    train(method, arguments(method, task=args.task, seed=args.seed, words=args.words, save_every=args.save_every,
+                            run_dir=str(folder), resume=(folder / "config.json").exists(), quiet=args.quiet,
+                            **begun_with), show=False)
 
 
 def _loop(run: ModelRun, method: Method, world: World, learner: Learner, steps: int, lr: float,
@@ -123,7 +126,7 @@ def _loop(run: ModelRun, method: Method, world: World, learner: Learner, steps: 
     with run.progress(steps, done) as bar:
         while facts["report"] is None:
             last = time.perf_counter()
-            with _no_bad_argument(f"step {done + 1}: ", "; a smaller --lr keeps the numbers small"):
+            with _no_bad_argument(f"step {done + 1}: ", "; a smaller lr keeps the numbers small"):
                 figures = advance(learner, done, steps, lr)
             done, now = done + 1, time.perf_counter()
             run.record(done, **figures, tokens_per_second=round(figures["tokens"] / (now - last)),
@@ -163,109 +166,13 @@ def _no_bad_argument(before: str = "", behind: str = "") -> Iterator[None]:
         raise RuntimeError(f"{before}{wrong}{behind}") from wrong
 
 
-# ---------------------------------------------------------------- the stages
-
-def _given(method: Method, args: argparse.Namespace, world: World) -> tuple[Stages, dict[str, str | None]]:
-    """The stages whose folders were given, and for config.json by what they are known."""
-    policy = proxy = None
-    known: dict[str, str | None] = {}
-    if "sft" in method.needs:
-        policy = _loaded("--init", args.init, "the run of a policy", command_of(args.init) != "train reward-model",
-                         world.policy)
-        known["init"] = policy and _identity(args.init, policy.model, policy.chat)
-    if "reward-model" in method.needs:
-        is_one = command_of(args.reward_model) in ("train reward-model", None)
-        proxy = _loaded("--reward-model", args.reward_model, "the run of a reward model", is_one, world.reward_model)
-        known["reward_model"] = proxy and _identity(args.reward_model, proxy.model, proxy.chat)
-    if proxy is not None and not _same(proxy.chat, policy.chat if policy else world.chat()):
-        check.fail("--reward-model", str(args.reward_model),
-                   "one with the policy's tokens; --init is to be the run that it was trained on")
-    return Stages(policy, proxy), known
-
-
-def _loaded(option: str, folder: Path | None, expected: str, holds: bool, load: Any) -> Any:
-    """What `load` makes of a folder; its errors name the option."""
-    if folder is None:
-        return None
-    if not holds:
-        check.fail(option, str(folder), f"{expected}; this is one of {command_of(folder)}")
-    try:
-        return load(folder)
-    except ValueError as wrong:
-        raise ValueError(f"{option} {folder}: {wrong}") from wrong
-
-
-def _missing(method: Method, world: World, given: Stages) -> list[Method]:
-    """The stages that are to be trained before the method can begin."""
-    missing = [sft.METHOD] if "sft" in method.needs and given.policy is None else []
-    if "reward-model" in method.needs and given.reward_model is None and world.name == "preferences":
-        missing.append(reward_model.METHOD)
-    return missing
-
-
-def _tried(method: Method, args: argparse.Namespace, world: World, given: Stages, settings: Figures) -> Learner | None:
-    """The learner of a method that needs no stages; for the others None, but the first stage is tried with few data.
-
-    So folders in the way and data that do not fit are found before anything is written.
-    """
-    if args.run_dir is not None:
-        here, missing = Path(args.run_dir), _missing(method, world, given)
-        for stage in missing:
-            if (here / stage.name).exists():
-                check.fail("--run-dir", args.run_dir, f"a folder without {stage.name}/, where this run keeps its own")
-        for option in ("init", "reward_model"):
-            if (folder := getattr(args, option, None)) and folder.resolve() == here.resolve():
-                check.fail("--run-dir", args.run_dir, f"another folder than that of --{option.replace('_', '-')}")
-    if not method.needs:
-        return method.begin(world, world.stream(method.name), given, **settings)
-    if sft.METHOD in _missing(method, world, given):
-        sft.METHOD.begin(world, world.stream("sft"), Stages(), **sft.METHOD.settings(world, shown=1))
-    return None
-
-
-def _prepared(method: Method, args: argparse.Namespace, world: World, run: ModelRun, given: Stages) -> Stages:
-    """The stages that a method needs: as given, or trained now, each in a folder of the run."""
-    policy, proxy, missing = given.policy, given.reward_model, _missing(method, world, given)
-    if sft.METHOD in missing:
-        policy = world.policy(_stage(sft.METHOD, args, run))
-    if reward_model.METHOD in missing:
-        proxy = world.reward_model(_stage(reward_model.METHOD, args, run, init=args.init or run.folder / "sft"))
-    return Stages(policy, proxy)
-
-
-def _stage(method: Method, args: argparse.Namespace, run: ModelRun, **given: Any) -> Path:
-    """The folder of a stage with its default settings, trained now unless a resumed run has it already."""
-    folder = run.folder / method.name
-    if not (folder / "result.json").exists():
-        stage = arguments(method, task=args.task, seed=args.seed, words=args.words, save_every=args.save_every,
-                          run_dir=str(folder), resume=(folder / "config.json").exists(), quiet=args.quiet, **given)
-        train(method, stage, show=False)
-    return folder
-
-
-def _identity(folder: Path, model: Transformer, chat: Chat) -> str:
-    """By what a model in a folder is known: its parameters and its tokens."""
-    digest = hashlib.sha256(repr(_tokens(chat)).encode())
-    for name, parameter in model.parameters().items():
-        digest.update(name.encode() + parameter.data.tobytes())
-    return f"{command_of(folder) or 'a model'}, SHA-256 {digest.hexdigest()[:16]}..."
-
-
-def _same(chat: Chat, other: Chat) -> bool:
-    return _tokens(chat) == _tokens(other)
-
-
-def _tokens(chat: Chat) -> tuple:
-    return sorted(chat.tokenizer.vocab.items()), chat.tokenizer.merges, sorted(chat.tokenizer.special_tokens.items())
-
-
 # ---------------------------------------------------------------- words and samples
 
 def _words(args: argparse.Namespace) -> list[str] | None:
     if args.words is None:
         return None
     if args.task != WORDS:
-        check.fail("--words", str(args.words), f"no words with --task {args.task}: only {WORDS} has some to choose")
+        check.fail("words", str(args.words), f"no words with the task {args.task}: only {WORDS} has some to choose")
     return text.read([args.words]).split()
 
 

@@ -23,13 +23,13 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import preference
 from rlscratch.optim import AdamW
-from rlscratch.train.choices import Choice
 from rlscratch.train.language import feedback
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.measure import held_out, of_answers
 from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of
 from rlscratch.train.language.policy import Policy, copied, update
 from rlscratch.train.language.worlds import NAMES, World
+from rlscratch.train.settings import Choice, at_least_1, at_least_2
 
 LOSSES = {"dpo": (preference.dpo_loss, preference.dpo_grad), "ipo": (preference.ipo_loss, preference.ipo_grad)}
 
@@ -58,26 +58,28 @@ def step(policy: Policy, optimizer: AdamW, rows: Rows, pairs: Array, ref: Array,
     """
     value, slope = LOSSES[check.one_of(tuple(LOSSES), loss=loss)]
     check.positive(beta=beta)
-    count = check.integer(1, **{"the number of pairs": len(pairs)})
+    count = check.integer(1, count=len(pairs), called="the number of pairs")
     drawn = pairs[rng.integers(count, size=check.integer(1, batch=batch))].reshape(-1, 2)
     answers, place = np.unique(drawn, return_inverse=True)              # an answer is read once, whatever its pairs
     better, worse = place.reshape(-1, 2).T
-    chosen, ref, figures = rows.at(answers), ref[answers], {}
+    chosen, ref = rows.at(answers), ref[answers]
 
-    def objective(part: slice, found: dict[str, Array]) -> dict[str, Array]:
-        total = found["logp"].sum(axis=1, dtype=float)
-        sides = (total[better], total[worse], ref[better], ref[worse])
-        earned = preference.implicit_reward(total, ref, beta)
-        margin = earned[better] - earned[worse]
-        figures.update(loss=value(*sides, beta), margin=margin.mean().item(), preferred=np.mean(margin > 0).item())
-        down, seed = slope(*sides, beta), np.zeros(len(answers))
-        np.add.at(seed, better, down)
-        np.add.at(seed, worse, -down)
-        return {"logp": chosen.mask * seed[:, None]}
+    def sides(said: dict[str, Array]) -> tuple[Array, Array, Array, Array]:
+        total = said["logp"].sum(axis=1, dtype=float)
+        return total[better], total[worse], ref[better], ref[worse]
 
-    norm = update(policy.model, optimizer, chosen, objective, temperature=policy.temperature,
-                  at_once=len(chosen.tokens))
-    return figures | {"gradient_norm": norm, "tokens": int(chosen.mask.sum())}
+    def seeds(part: slice, said: dict[str, Array]) -> dict[str, Array]:
+        dbetter, danswer = slope(*sides(said), beta), np.zeros(len(answers))
+        np.add.at(danswer, better, dbetter)
+        np.add.at(danswer, worse, -dbetter)
+        return {"logp": chosen.mask * danswer[:, None]}
+
+    norm, said = update(policy.model, optimizer, chosen, seeds, temperature=policy.temperature,
+                        at_once=len(chosen.tokens))
+    reward = preference.implicit_reward(said["logp"].sum(axis=1, dtype=float), ref, beta)
+    margin = reward[better] - reward[worse]
+    return {"loss": value(*sides(said), beta), "margin": margin.mean().item(), "preferred": np.mean(margin > 0).item(),
+            "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
 
 
 # ---------------------------------------------------------------- the method
@@ -112,10 +114,10 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
 CHOICES = (
     Choice("lr", {"": 5e-4}, "largest step size", check.positive),
     Choice("loss", {"": "dpo"}, "the logistic or the squared loss of a pair", options=tuple(LOSSES)),
-    Choice("batch", {"": 32}, "rankings of a step", lambda **n: check.integer(1, **n)),
+    Choice("batch", {"": 32}, "rankings of a step", at_least_1),
     Choice("beta", {"": 0.6}, "price of a nat from the reference, > 0", check.positive),
-    Choice("rankings", {"": 5000}, "rankings that people give", lambda **n: check.integer(1, **n)),
-    Choice("answers", {"": 8}, "answers of a ranking", lambda **n: check.integer(2, **n)),
+    Choice("rankings", {"": 5000}, "rankings that people give", at_least_1),
+    Choice("answers", {"": 8}, "answers of a ranking", at_least_2),
     Choice("noise", {"": 1.0}, "of the labellers, in units of the gold reward; 0: they never err", check.non_negative),
     Choice("max_kl", {"": 0.0, "preferences": 1.7}, "stop at so many nats an answer from the reference; 0: never",
            check.non_negative),

@@ -3,28 +3,20 @@
 A reward model (the proxy) learned from answers of the reference, so the farther a policy goes, the less the proxy
 knows.  Two ways lead away, and both are drawn over KL(pi || ref), nats an answer:
 
-    best-of-n    n answers, the one that the proxy likes most; its distance is known       (expert.divergence)
+    best-of-n    n answers, the one that the proxy likes most; its distance is known       (formulas.best_of_n)
     training     a run of PPO, a point a step; its distance is measured
 
 Where gold, the reward that the proxy stands for, is known, both curves can be drawn twice.  The proxy climbs all
 the way, since it is what is maximised; gold climbs with it as long as the proxy is right, and then turns.
 
-Best-of-n for every n from one pool.  Of N answers to a prompt let the proxy's order be 1, 2, ..., N.  A set of n of
-them, drawn without replacement, has the answer of place i for its best if i is in it and the n - 1 others lie
-behind, so
-
-    w_i = C(N - i, n - 1) / C(N, n)                                                             (1)
-
-and sum_i w_i gold_i is the mean over all such sets: unbiased for any n <= N, and less noisy than one set.
-The sum of w is 1, for C(N, n) counts the sets by the place of their best.
+Best-of-n is computed for every n from one pool of answers (formulas.best_of_n, equation 4).
 
 The turn.  A step's gold is a mean over few answers, so it is averaged over `window` steps in a row, and the turn is
 the largest of the averages.  The largest of noisy numbers is too large: the noise of one step is taken
 from the differences of neighbours, whose variance is twice its own, and only a fall of more than SURE
 standard errors counts as one.
 
-Source: Gao, Schulman and Hilton 2022, arXiv:2210.10760, figure 1; (1): Nakano et al. 2021, arXiv:2112.09332,
-        appendix on best-of-n.
+Source: Gao, Schulman and Hilton 2022, arXiv:2210.10760, figure 1.
 Leaves out: their laws d (a - b d) and d (a - b log d) with d = sqrt(KL), which want more scales than one.
 """
 import math
@@ -35,8 +27,8 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
+from rlscratch.formulas.best_of_n import best_of_n_from_pool, best_of_n_kl_bound
 from rlscratch.tasks.task import Task
-from rlscratch.train.language.expert import divergence
 from rlscratch.train.language.policy import Policy, Score, scored
 
 AT_ONCE = 8192          # answers that are drawn together
@@ -61,7 +53,7 @@ class Pool(NamedTuple):
 def pool(policy: Policy, task: Task, prompts: Sequence[str], most: int, proxies: Mapping[str, Score],
          rng: np.random.Generator) -> Pool:
     """Draw `most` answers to each prompt, at the policy's temperature, and ask everybody what they are worth."""
-    check.positive(**{"the number of prompts": len(prompts)})
+    check.positive(count=len(prompts), called="the number of prompts")
     asked = [prompt for prompt in prompts for _ in range(check.integer(1, most=most))]
     found: list[list[Array]] = []
     for start in range(0, len(asked), AT_ONCE):
@@ -72,31 +64,12 @@ def pool(policy: Policy, task: Task, prompts: Sequence[str], most: int, proxies:
     return Pool(dict(zip(proxies, scores, strict=True)), gold, lengths)
 
 
-def worth_of_best(scores: Array, worth: Array, n: int) -> float:
-    """The expected worth of the best by score of n answers, the mean over prompts: equation (1).
-
-    scores, worth  (P, N)  equal scores keep their order
-    n              1 to N
-
-    Of three answers, pairs: {1st, 2nd} and {1st, 3rd} give the first, {2nd, 3rd} the second.
-
-    >>> worth_of_best([[0.1, 0.9, 0.5]], [[0.0, 6.0, 3.0]], 2)
-    5.0
-    """
-    scores, worth = check.array(ndim=2, scores=scores, worth=worth)
-    check.shape(scores.shape, "like scores", worth=worth)
-    N = scores.shape[1]
-    check.integer(1, N, n=n)
-    chance = np.array([math.comb(N - i, n - 1) / math.comb(N, n) for i in range(1, N + 1)])
-    order = np.argsort(-scores, axis=1, kind="stable")
-    return (np.take_along_axis(worth, order, axis=1) @ chance).mean().item()
-
-
 def best_of_curve(found: Pool, name: str, sizes: Iterable[int]) -> list[dict[str, float]]:
     """For each n: n, kl, and what the choice of that proxy brings on average: proxy, reward (gold), answer_length."""
     scores = found.proxies[name]
-    return [{"n": n, "kl": divergence(n), "proxy": worth_of_best(scores, scores, n),
-             "reward": worth_of_best(scores, found.gold, n), "answer_length": worth_of_best(scores, found.lengths, n)}
+    return [{"n": n, "kl": best_of_n_kl_bound(n), "proxy": best_of_n_from_pool(scores, scores, n),
+             "reward": best_of_n_from_pool(scores, found.gold, n),
+             "answer_length": best_of_n_from_pool(scores, found.lengths, n)}
             for n in sizes]
 
 
@@ -123,7 +96,7 @@ class Trajectory(NamedTuple):
         Raises ValueError for no steps, and for a run that has no gold beside its reward.
         """
         figures = list(figures)
-        check.positive(**{"the number of steps": len(figures)})
+        check.positive(count=len(figures), called="the number of steps")
         if "gold" not in figures[0]:
             check.fail("the figures of a step", sorted(figures[0]), "gold among them: a run against a reward model")
         columns = (np.array([one[name] for one in figures], float) for name in ("kl", "reward", "gold"))

@@ -5,9 +5,9 @@ Each step:
     P prompts, G answers to each from pi_old, and their rewards
     A_i compares an answer with its group                        (variants: z-score, centred, leave-one-out)
     for each epoch, the answers in a new random order, cut into minibatches:
-        logp <- model.logp(rows)
-        seed <- the variant's gradient in logp                   (formulas.grpo, formulas.ppo)
-        one step of the optimiser
+        logp <- the model's forward pass                         (policy.forward)
+        seed <- the variant's gradient in logp                   (formulas.grpo)
+        logp.backward(seed), one step of the optimiser           (policy.backpropagate, policy.descend)
 
 All tokens of an answer share its A.  The reward is a task's own function, or a reward model.
 
@@ -22,6 +22,7 @@ Source: document 002, GRPO steps 1-4; DeepSeekMath, arXiv:2402.03300; variants h
 Leaves out: rewards for parts of an answer.
 """
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,20 +30,33 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import kl
 from rlscratch.optim import AdamW
-from rlscratch.train.choices import Choice
-from rlscratch.train.language import variants
+from rlscratch.train import settings, variants
 from rlscratch.train.language.chat import texts
 from rlscratch.train.language.measure import held_out
-from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of, watched
-from rlscratch.train.language.policy import Batch, Policy, Score, copied, deviation, outputs, scored, surprise, update
-from rlscratch.train.language.variants import REDRAWS, Variant
+from rlscratch.train.language.method import Learner, Method, Stages, judges, optimizer_of
+from rlscratch.train.language.policy import (
+    Batch,
+    Experience,
+    Objective,
+    Policy,
+    Score,
+    backpropagate,
+    copied,
+    descend,
+    outputs,
+    scored,
+    surprise,
+)
 from rlscratch.train.language.worlds import NAMES, World
+from rlscratch.train.on_policy import deviation
+from rlscratch.train.settings import Choice
+from rlscratch.train.variants import REDRAWS, Variant, flat_groups
 from rlscratch.transformer import Transformer
 
 
 def step(policy: Policy, reference: Transformer, optimizer: AdamW, score: Score, prompts: Sequence[str],
          rng: np.random.Generator, *, variant: Variant, groups: int, group: int, epochs: int = 1, minibatches: int = 1,
-         max_norm: float = 1.0) -> dict[str, float]:
+         max_norm: float = 1.0, gold: Score | None = None) -> dict[str, float]:
     """One update on P = groups prompts with G = group answers each; its figures.
 
     reference    the frozen model that the KL is measured from
@@ -52,6 +66,7 @@ def step(policy: Policy, reference: Transformer, optimizer: AdamW, score: Score,
     epochs       passes over the answers
     minibatches  parts of a pass, a step of the optimiser each
     max_norm     of the gradient of a step
+    gold         a batch -> the rewards that `score` stands for; a figure that training never reads
 
     Raises ValueError or TypeError, before anything is drawn, for numbers out of range and for no prompts; RewardError
     for rewards that will not do; RuntimeError, before the policy changes, for ratios that do not begin at 1.
@@ -59,24 +74,23 @@ def step(policy: Policy, reference: Transformer, optimizer: AdamW, score: Score,
     check.integer(1, groups=groups, epochs=epochs, minibatches=minibatches)
     check.integer(2, group=group)
     check.positive(max_norm=max_norm)
-    batch, rewards, figures = collect(policy, score, prompts, rng, groups, group, REDRAWS if variant.redraw else 0)
+    batch, rewards, figures = collect(policy, score, prompts, rng, groups, group, REDRAWS if variant.redraw else 0,
+                                      gold)
     logp_ref = outputs(reference, batch.rows, policy.temperature)["logp"]
     divergence = kl.kl_k1(batch.logp, logp_ref).sum(axis=1)
-    counted = rewards
-    if variant.kl == "reward":
-        counted = rewards - variant.beta * divergence.reshape(rewards.shape)
     figures |= {"kl": divergence.mean().item(), "entropy": surprise(batch), "cut": batch.cut.mean().item(),
                 "answer_length": batch.tokens / len(batch)}
-    return figures | learn(policy, optimizer, batch, logp_ref, variant.advantage(counted).reshape(-1, 1), rng,
-                           variant=variant, epochs=epochs, minibatches=minibatches, max_norm=max_norm)
+    found = Experience.of(batch, logp_ref, variant.advantages(rewards, divergence))
+    return figures | learn(policy, optimizer, found, rng, variant=variant, epochs=epochs, minibatches=minibatches,
+                           max_norm=max_norm)
 
 
 def collect(policy: Policy, score: Score, prompts: Sequence[str], rng: np.random.Generator, groups: int, group: int,
-            redraws: int = 0) -> tuple[Batch, Array, dict[str, float]]:
+            redraws: int = 0, gold: Score | None = None) -> tuple[Batch, Array, dict[str, float]]:
     """Answers to P prompts, G each, in the order of the groups; their rewards (P, G); the figures.
 
-    redraws  how often flat groups are replaced by answers to other prompts.  `reward` and `flat_groups` are of the
-             first draw all the same: what is kept was chosen by its rewards and says nothing of how good the policy is
+    redraws  how often flat groups are replaced by answers to other prompts.  The figures are of the first draw all
+             the same: what is kept was chosen by its rewards and says nothing of how good the policy is
 
     The others as in `step`, which checks them.
     """
@@ -88,9 +102,12 @@ def collect(policy: Policy, score: Score, prompts: Sequence[str], rng: np.random
         return batch, scored(score, batch).reshape(count, group)
 
     batch, rewards = drawn(groups)
-    figures = {"reward": rewards.mean().item(), "flat_groups": _flat(rewards).mean().item(), "tokens": batch.tokens}
+    figures = {"reward": rewards.mean().item(), "flat_groups": flat_groups(rewards).mean().item(),
+               "tokens": batch.tokens}
+    if gold is not None:
+        figures["gold"] = gold(batch).mean().item()
     for _ in range(redraws):
-        flat = _flat(rewards)
+        flat = flat_groups(rewards)
         if not flat.any():
             break
         others, their_rewards = drawn(int(flat.sum()))
@@ -103,106 +120,64 @@ def collect(policy: Policy, score: Score, prompts: Sequence[str], rng: np.random
     return batch, rewards, figures
 
 
-def learn(policy: Policy, optimizer: AdamW, batch: Batch, logp_ref: Array, advantage: Array, rng: np.random.Generator,
-          *, variant: Variant, epochs: int, minibatches: int, max_norm: float = 1.0) -> dict[str, float]:
+def learn(policy: Policy, optimizer: AdamW, found: Experience, rng: np.random.Generator, *, variant: Variant,
+          epochs: int, minibatches: int, max_norm: float = 1.0) -> dict[str, float]:
     """The epochs; what happened in them.
 
-    logp_ref   (B, T)  log pi_ref of the chosen tokens, natural log
-    advantage  (B, 1)  A_i
-
     Returns the mean norm of the gradients, the share of chosen tokens that the clip took out of them, and how far a
-    ratio was from 1 before the first update.  The others as in `step`, which checks them.
+    ratio was from 1 before the first update.  Arguments as in `step`, which checks them.
     """
-    silent = (advantage[:, 0] == 0) & (variant.penalty == 0)
-    norms, clipped, off = [], [], [0.0]
-
-    def minibatch(part: Array) -> None:
-        weight = variant.weight(batch.rows.mask[part], policy.max_new_tokens)
-        heard, clipped_tokens = ~silent[part], 0
-        if not heard.any():
-            return
-        part, weight, copies = _merged(batch, advantage, part[heard], weight[heard])
-        rows = batch.rows.at(part)
-        width = rows.tokens.shape[1]
-        A, old, ref, weight = advantage[part], batch.logp[part, :width], logp_ref[part, :width], weight[:, :width]
-
-        def objective(piece: slice, found: dict[str, Array]) -> dict[str, Array]:
-            nonlocal clipped_tokens
-            if not norms:
-                off.append(deviation(found["logp"], old[piece], rows.mask[piece]))
-            dropped = variant.dropped(found["logp"], old[piece], A[piece], weight[piece])
-            clipped_tokens += (copies[piece, None] * dropped).sum()
-            return {"logp": variant.grad(found["logp"], old[piece], ref[piece], A[piece], weight[piece])}
-
-        norms.append(update(policy.model, optimizer, rows, objective, temperature=policy.temperature,
-                            max_norm=max_norm))
-        clipped.append(clipped_tokens)
-
+    norms, clipped, off = [], 0.0, 0.0
     for _ in range(epochs):
-        for part in np.array_split(rng.permutation(len(batch)), min(minibatches, len(batch))):
-            minibatch(part)
-    return {"gradient_norm": float(np.mean(norms or 0)), "clip_fraction": float(sum(clipped) / (epochs * batch.tokens)),
-            "ratio_deviation": max(off)}
+        for part in np.array_split(rng.permutation(len(found)), min(minibatches, len(found))):
+            now = minibatch(found.at(part), variant, policy.max_new_tokens)
+            if not len(now):
+                continue
+            optimizer.zero_grad()
+            said = backpropagate(policy.model, now.rows, objective(variant, now), temperature=policy.temperature)
+            if not norms:
+                off = deviation(said["logp"], now.logp_old, now.rows.mask)
+            norms.append(descend(optimizer, max_norm))
+            dropped = variant.clipped_tokens(said["logp"], now.logp_old, now.advantage, now.weight)
+            clipped += (now.copies[:, None] * dropped).sum()
+    return {"gradient_norm": float(np.mean(norms or 0)), "clip_fraction": float(clipped / (epochs * found.tokens)),
+            "ratio_deviation": off}
 
 
-def _flat(rewards: Array) -> Array:
-    """(P,), True where all answers to a prompt earned the same."""
-    return rewards.max(axis=1) == rewards.min(axis=1)
+def minibatch(found: Experience, variant: Variant, longest: int) -> Experience:
+    """The answers with the weights of their minibatch, equal ones merged; those that can teach nothing are left out."""
+    found = replace(found, weight=variant.weights(found.rows.mask, longest))
+    teaches = (found.advantage[:, 0] != 0) | (variant.kl_in_loss and variant.beta > 0)
+    return found.at(np.flatnonzero(teaches)).merged() if teaches.any() else found.at(np.arange(0))
 
 
-def _merged(batch: Batch, advantage: Array, part: Array, weight: Array) -> tuple[Array, Array, Array]:
-    """Equal answers of a group as one row with the weight of all, since every loss here is linear in the weights.
+def objective(variant: Variant, now: Experience) -> Objective:
+    """dL/dlogp at the rows of a minibatch, from what the model says of them."""
+    def seeds(part: slice, said: dict[str, Array]) -> dict[str, Array]:
+        return {"logp": variant.seed(said["logp"], now.logp_old[part], now.logp_ref[part], now.advantage[part],
+                                     now.weight[part])}
 
-    part    (N,)    which answers
-    weight  (N, T)
-
-    Returns, for M that differ: which answers stand for all (M,), their weights (M, T), how many each stands for (M,).
-    """
-    same = np.column_stack([batch.rows.tokens[part], advantage[part]])
-    _, first, place, copies = np.unique(same, axis=0, return_index=True, return_inverse=True, return_counts=True)
-    total = np.zeros((len(first), weight.shape[1]))
-    np.add.at(total, place.ravel(), weight)
-    return part[first], total, copies
+    return seeds
 
 
 # ---------------------------------------------------------------- the method
 
 def begin(world: World, rng: np.random.Generator, stages: Stages, *, variant: str, lr: float, groups: int, group: int,
-          epochs: int, minibatches: int, temperature: float, **changes: float) -> Learner:
+          epochs: int, minibatches: int, temperature: float, **numbers: float | None) -> Learner:
     """The fine-tuned policy twice: to train, and as the frozen reference."""
     model, reference = copied(stages.policy.model), copied(stages.policy.model)
     policy = Policy(model, stages.policy.chat, world.recipe.max_new_tokens, temperature)
-    optimizer, (score, beside) = optimizer_of(model, lr), watched(world, stages)
-    chosen = variants.variant(variant, **{name: value if value >= 0 else None for name, value in changes.items()})
+    optimizer, (score, gold) = optimizer_of(model, lr), judges(world, stages)
+    chosen = variants.variant(variant, **numbers)
 
     def one() -> dict[str, float]:
         return step(policy, reference, optimizer, score, world.task.prompts, rng, variant=chosen, groups=groups,
-                    group=group, epochs=epochs, minibatches=minibatches) | beside
+                    group=group, epochs=epochs, minibatches=minibatches, gold=gold)
 
     return Learner(model, optimizer, rng, policy.chat, one,
                    lambda: held_out(policy, world, reference=reference, proxy=stages.reward_model), policy)
 
 
-def _preset_or(**named: float) -> float:
-    """A number >= 0, or -1 for the preset's own."""
-    (_, value), = named.items()
-    return value if value == -1 else check.non_negative(**named)
-
-
-CHOICES = (
-    Choice("variant", {"": "grpo"}, "which of the family", options=tuple(variants.VARIANTS)),
-    Choice("lr", {"": 1e-3}, "largest step size", check.positive),
-    Choice("groups", {"": 64, "ice-cream-text": 4, "capital-of-france-text": 4}, "prompts of each update",
-           lambda **n: check.integer(1, **n)),
-    Choice("group", {"": 16}, "answers to a prompt, at least 2", lambda **n: check.integer(2, **n)),
-    Choice("epochs", {"": 1}, "passes over each batch", lambda **n: check.integer(1, **n)),
-    Choice("minibatches", {"": 1}, "parts of a pass", lambda **n: check.integer(1, **n)),
-    Choice("temperature", {"": 1.0}, "of sampling and training, > 0", check.temperature),
-    Choice("beta", {"": -1.0, "every-third-character": 0.0, "addition": 0.0},
-           "weight of the KL from the reference; -1: the variant's own", _preset_or),
-    Choice("eps_low", {"": -1.0}, "the ratio counts from 1 - this, in [0, 1]; -1: the variant's own",
-           lambda **x: check.between(0, 1, **x) if _preset_or(**x) != -1 else -1.0),
-    Choice("eps_high", {"": -1.0}, "the ratio counts up to 1 + this; -1: the variant's own", _preset_or),
-)
+CHOICES = (*settings.GRPO, Choice("minibatches", {"": 1}, "parts of a pass", settings.at_least_1), settings.TEMPERATURE)
 METHOD = Method("grpo", NAMES, CHOICES, {"": 100, "every-third-character": 200, "addition": 800}, begin,
-                ("sft", "reward-model"))
+                ("sft", "reward-model"), agree=variants.agree)

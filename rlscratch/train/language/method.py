@@ -9,19 +9,18 @@ The step size rises over the first tenth and falls along a cosine to a tenth of 
 """
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
 from rlscratch.optim import AdamW, warmup_cosine
-from rlscratch.train import choices
-from rlscratch.train.choices import Choice
+from rlscratch.train import settings
 from rlscratch.train.language.chat import Chat
-from rlscratch.train.language.policy import Batch, Policy, Score, by_task
+from rlscratch.train.language.policy import Policy, Score, by_task
 from rlscratch.train.language.scoring import RewardModel
 from rlscratch.train.language.worlds import World
+from rlscratch.train.settings import Choice
 from rlscratch.transformer import Transformer
 
 Figures = dict[str, Any]
@@ -75,6 +74,7 @@ class Method:
     begin    (world, rng, stages, **settings) -> Learner
     needs    the stages that it begins with: () or ("sft",) or ("sft", "reward-model")
     shown    the figure in the progress bar
+    agree    (**settings) -> None: raises ValueError for settings that do not go together
     """
 
     name: str
@@ -84,15 +84,18 @@ class Method:
     begin: Callable[..., Learner]
     needs: tuple[str, ...] = ("sft",)
     shown: str = "reward"
+    agree: Callable[..., None] = lambda **settings: None
 
     def settings(self, world: World, **chosen: Any) -> Figures:
         """Every setting, checked: as chosen, or the default for this task."""
-        return choices.settings(self.choices, [world.name], chosen)
+        found = settings.of(self.choices, [world.name, "text"], chosen)
+        self.agree(**found)
+        return found
 
     def total(self, world: World, steps: int | None = None) -> int:
         """How many steps a run has."""
         default = self.steps.get(world.name, self.steps.get(""))
-        return check.integer(1, **{"--steps": default if steps is None else steps})
+        return check.integer(1, steps=default if steps is None else steps)
 
     def learn(self, world: World, stages: Stages | None = None, steps: int | None = None, **chosen: Any,
               ) -> Iterator[tuple[Learner, Figures]]:
@@ -100,12 +103,12 @@ class Method:
 
         stages  what the method begins with; one that needs "sft" needs a policy
         """
-        settings, total, stages = self.settings(world, **chosen), self.total(world, steps), stages or Stages()
+        found, total, stages = self.settings(world, **chosen), self.total(world, steps), stages or Stages()
         if "sft" in self.needs and stages.policy is None:
             check.fail("stages.policy", None, f"a policy, as sft.METHOD.learn leaves it: {self.name} begins with one")
-        learner = self.begin(world, world.stream(self.name), stages, **settings)
+        learner = self.begin(world, world.stream(self.name), stages, **found)
         for done in range(total):
-            yield learner, advance(learner, done, total, settings["lr"])
+            yield learner, advance(learner, done, total, found["lr"])
 
 
 def advance(learner: Learner, done: int, total: int, lr: float) -> Figures:
@@ -117,20 +120,21 @@ def advance(learner: Learner, done: int, total: int, lr: float) -> Figures:
     return figures
 
 
-def watched(world: World, stages: Stages) -> tuple[Score, Figures]:
-    """What pays, and what is seen beside it: with a reward model, `gold`, the mean of the task's own reward.
+class Judges(NamedTuple):
+    """What answers earn.
 
-    The second is filled anew at each call of the first.  Training never reads it.
+    score  a batch -> rewards: what pays
+    gold   a batch -> the task's own rewards where a reward model pays instead; training never reads it
     """
-    own, beside = by_task(world.task), {}
-    if stages.reward_model is None:
-        return own, beside
 
-    def score(batch: Batch) -> Array:
-        beside["gold"] = own(batch).mean().item()
-        return stages.reward_model(batch)
+    score: Score
+    gold: Score | None = None
 
-    return score, beside
+
+def judges(world: World, stages: Stages) -> Judges:
+    """The task's own reward, or a reward model and what it stands for."""
+    own = by_task(world.task)
+    return Judges(own) if stages.reward_model is None else Judges(stages.reward_model, own)
 
 
 def optimizer_of(model: Transformer, lr: float, weight_decay: float = 0.0) -> AdamW:

@@ -1,38 +1,35 @@
 """A model that answers texts with texts: rollouts, log-probabilities and updates on one path.
 
-    answer      prompts -> template -> generate, at the policy's temperature, with no filter     a Batch
-    outputs     rows -> log pi of each token at the same temperature, values, entropies          (B, T)
-    update      the same, with a graph; a seed from a formula; backward, clip, one step of the optimiser
+    answer       prompts -> template -> generate, at the policy's temperature, with no filter         a Batch
+    Experience   answers with all that their epochs need: log-probabilities, advantages, weights      arrays (B, T)
+    forward      rows -> log pi of each token at the same temperature, values, entropies              Tensors (B, T)
+    update       forward; seeds from a formula; backward; clip the norm; one step of the optimiser
 
-Every array (B, T) belongs to the tokens it stands beside and is 0 where the mask is.  The head says the value of the
-state before token t where token t - 1 stands, so `value` is read one place further left, and its seed goes back there.
+Every Tensor and array (B, T) belongs to the tokens that it stands beside.  What the policy did not choose counts
+nowhere: arrays are 0 there, and so are the seeds that enter `backward`.
 
-What is sampled is what is trained: log-probabilities at collection equal those at training, and the ratio
-is 1 before the first update, but for the rounding of float32.  `deviation` measures it on every batch, and
-a run in which it exceeds MOST_DEVIATION stops, since its ratios would be about another distribution than the one
-that answered.  Hence no top-k, top-p or penalty here, and no dropout: they change the distribution on one
-side only.  Temperature 0 is for measuring.
+What is sampled is what is trained (train.on_policy).  Hence no top-k, top-p or penalty here, and no dropout: they
+change the distribution on one side only.  Temperature 0 is for measuring.
 
 An answer that reaches max_new_tokens ends there, without an end token; `cut` says so.  It is terminal all the same:
 what it might have earned later is not its due.
 """
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rlscratch import check, generate
-from rlscratch.autograd import backward, no_grad
+from rlscratch.autograd import Tensor, backward, no_grad
 from rlscratch.check import Array
-from rlscratch.formulas import ppo
 from rlscratch.optim import AdamW, clip_grad_norm
 from rlscratch.rollout import streams
 from rlscratch.tasks.task import RewardError, Task
 from rlscratch.train.language.chat import Chat, Rows, texts
-from rlscratch.transformer import Transformer
+from rlscratch.transformer import Transformer, delayed
 
-MOST_DEVIATION = 1e-3
 AT_ONCE = 512           # rows of one pass; more are cut into parts, for the sake of memory
 OUTPUTS = ("logp", "entropy", "value", "score")
 
@@ -182,98 +179,161 @@ def copied(model: Transformer, rng: np.random.Generator | None = None) -> Transf
     return copy
 
 
+# ---------------------------------------------------------------- experience
+
+@dataclass(frozen=True, eq=False)
+class Experience:
+    """Answers with all that their epochs need, each array (B, T) and 0 where the policy chose nothing.
+
+    rows          tokens, mask, lengths
+    logp_old      log pi_old of each token, natural log
+    logp_ref      log pi_ref
+    advantage     A_t, in units of reward; (B, 1) where all tokens of an answer share it
+    weight        how much each token counts (formulas.weights); made for a minibatch as a whole
+    copies        (B,)  how many equal answers a row stands for
+    values_old    V_t when the answers were collected, in units of reward; None without a critic
+    value_target  what the critic aims at, A_t + V_t before whitening
+    """
+
+    rows: Rows
+    logp_old: Array
+    logp_ref: Array
+    advantage: Array
+    weight: Array
+    copies: Array
+    values_old: Array | None = None
+    value_target: Array | None = None
+
+    @classmethod
+    def of(cls, batch: Batch, logp_ref: Array, advantage: Array, **critic: Array) -> "Experience":
+        """Of answers as they were drawn, each token with weight 1 until a minibatch gives it another."""
+        return cls(batch.rows, batch.logp, logp_ref, advantage, batch.rows.mask, np.ones(len(batch)), **critic)
+
+    def __len__(self) -> int:
+        return len(self.copies)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were chosen."""
+        return int(self.rows.mask.sum())
+
+    def at(self, index: Array) -> "Experience":
+        """Of the answers at these places, (N,), no wider than they need to be."""
+        rows = self.rows.at(index)
+        width = rows.tokens.shape[1]
+        arrays = {name: array[index, :width] for name, array in vars(self).items()
+                  if name not in ("rows", "copies") and array is not None}
+        return replace(self, rows=rows, copies=self.copies[index], **arrays)
+
+    def merged(self) -> "Experience":
+        """Equal answers with one advantage as one row with the weight of all: every loss is linear in the weights."""
+        first, place = _distinct(self.rows.tokens, self.advantage)
+        weight = np.zeros((len(first), self.weight.shape[1]))
+        np.add.at(weight, place, self.weight)
+        some = self.at(first)
+        return replace(some, weight=weight[:, :some.rows.tokens.shape[1]], copies=np.bincount(place, self.copies))
+
+
+def _distinct(*columns: Array) -> tuple[Array, Array]:
+    """Of equal rows the first: the places of M rows that differ, (M,), and which of them each row equals, (N,)."""
+    _, first, place = np.unique(np.column_stack(columns), axis=0, return_index=True, return_inverse=True)
+    return first, place.ravel()
+
+
 # ---------------------------------------------------------------- passes
+
+def forward(model: Transformer, tokens: Array, temperature: float = 1.0, wanted: Sequence[str] = ("logp",),
+            ) -> dict[str, Tensor]:
+    """What the model says of tokens (B, T), on the graph: Tensors (B, T) by name, each entry beside its token.
+
+    wanted  among OUTPUTS: logp, of the token, natural log; entropy, in nats, of the distribution that it was drawn
+            from; value, what the head says before the token is chosen; score, what it says once it stands there
+    """
+    for name in wanted:
+        check.one_of(OUTPUTS, wanted=name)
+    hidden, said = model.hidden(tokens), {}
+    if "entropy" in wanted:
+        said["logp"], said["entropy"] = model.logp(tokens, temperature, hidden, entropy=True)
+    elif "logp" in wanted:
+        said["logp"] = model.logp(tokens, temperature, hidden)
+    if "value" in wanted or "score" in wanted:
+        said["score"] = model.value(hidden)
+    if "value" in wanted:
+        said["value"] = delayed(said["score"])
+    return {name: said[name] for name in wanted}
+
 
 def outputs(model: Transformer, rows: Rows, temperature: float = 1.0, wanted: Sequence[str] = ("logp",),
             ) -> dict[str, Array]:
-    """What the model says of rows, without a graph: arrays (B, T) by name, 0 where the mask is.
-
-    wanted  among OUTPUTS: logp, of the chosen token, natural log; entropy, in nats, of the distribution that it was
-            drawn from; value, what the head says before the token is chosen; score, what it says once it stands there
-
-    Equal rows are read once.
-    """
-    different, place = np.unique(rows.tokens, axis=0, return_inverse=True)
+    """The same without a graph: arrays (B, T) by name, 0 where the mask is.  Equal rows are read once."""
+    first, place = _distinct(rows.tokens)
     found: dict[str, list[Array]] = {name: [] for name in wanted}
     with no_grad():
-        for part in _parts(len(different), AT_ONCE):
-            for name, (_, array) in _pass(model, different[part], temperature, wanted).items():
-                found[name].append(array)
+        for part in _parts(len(first), AT_ONCE):
+            for name, tensor in forward(model, rows.tokens[first[part]], temperature, wanted).items():
+                found[name].append(tensor.data)
     mask = rows.mask.astype(model.dtype)
-    return {name: np.concatenate(arrays)[place.ravel()] * mask for name, arrays in found.items()}
+    return {name: np.concatenate(arrays)[place] * mask for name, arrays in found.items()}
 
 
-def update(model: Transformer, optimizer: AdamW, rows: Rows,
-           objective: Callable[[slice, dict[str, Array]], Mapping[str, Array]], *, temperature: float = 1.0,
-           wanted: Sequence[str] = ("logp",), max_norm: float = 1.0, at_once: int | None = None) -> float:
-    """One step of the optimiser; returns the norm of the gradient before it was cut to max_norm.
+# (which rows, what `outputs` would say of them) -> dL/doutput of each output, (B, T), by name
+Objective = Callable[[slice, dict[str, Array]], Mapping[str, Array]]
 
-    objective  (which rows, what `outputs` would say of them) -> dL/doutput of each output, (B, T), by name;
-               what stands where the mask is 0 does not count
-    wanted     as in outputs
-    max_norm   > 0, of the gradient of all parameters together
+
+def backpropagate(model: Transformer, rows: Rows, objective: Objective, *, temperature: float = 1.0,
+                  wanted: Sequence[str] = ("logp",), at_once: int | None = None) -> dict[str, Array]:
+    """Add the gradient of an objective to the parameters' gradients; what the model said, as `outputs` has it.
+
+    objective  the seeds; what they are where the mask is 0 does not count
+    wanted     as in forward
     at_once    rows of one pass, None: AT_ONCE.  Larger batches are cut and their gradients added, so an objective
                brings weights that were made for the whole; a mean over prompts, whose rows belong together, takes
                all at once
 
-    Raises ValueError for rows longer than the context, RuntimeError where numbers have grown beyond all bounds; the
-    parameters do not change then.
+    Raises ValueError for rows longer than the context, RuntimeError where numbers have grown beyond all bounds.
     """
-    check.integer(1, model.config.context, **{"the number of tokens of the longest row": rows.tokens.shape[1]})
+    check.integer(1, model.config.context, width=rows.tokens.shape[1],
+                  called="the number of tokens of the longest row")
     at_once = check.integer(1, at_once=AT_ONCE if at_once is None else at_once)
-    mask = rows.mask.astype(model.dtype)
-    optimizer.zero_grad()
-    try:
-        for part in _parts(len(rows.tokens), at_once):
-            found = _pass(model, rows.tokens[part], temperature, wanted)
-            seeds = objective(part, {name: array * mask[part] for name, (_, array) in found.items()})
-            backward([(found[name][0], _seed(name, mask[part] * seed)) for name, seed in seeds.items()])
+    mask, said = rows.mask.astype(model.dtype), []
+    for part in _parts(len(rows.tokens), at_once):
+        tensors = forward(model, rows.tokens[part], temperature, wanted)
+        said.append({name: tensor.data * mask[part] for name, tensor in tensors.items()})
+        with _within_bounds():
+            seeds = objective(part, said[-1])
+            backward([(tensors[name], mask[part] * seed) for name, seed in seeds.items()])
+    return {name: np.concatenate([arrays[name] for arrays in said]) for name in wanted}
+
+
+def descend(optimizer: AdamW, max_norm: float = 1.0) -> float:
+    """One step along the parameters' gradients, cut to max_norm > 0 together; the norm before.
+
+    Raises RuntimeError, and changes no parameter, where the norm has grown beyond all bounds.
+    """
+    with _within_bounds():
         norm = clip_grad_norm(optimizer, max_norm)
-    except ValueError as grown:
-        raise RuntimeError(f"{grown}; a smaller --lr keeps the numbers small") from grown
     optimizer.step()
     return norm
 
 
-def deviation(logp: Array, logp_old: Array, mask: Array) -> float:
-    """The largest |ratio - 1| over the chosen tokens, arrays (B, T).  Raises RuntimeError above MOST_DEVIATION."""
-    largest = np.abs(mask * (ppo.ratio(logp, logp_old) - 1)).max().item()
-    if largest > MOST_DEVIATION:
-        raise RuntimeError(f"before the update a ratio is {largest:.2g} away from 1; expected at most "
-                           f"{MOST_DEVIATION}: the answers were not sampled from the distribution that is trained")
-    return largest
+def update(model: Transformer, optimizer: AdamW, rows: Rows, objective: Objective, *, max_norm: float = 1.0,
+           **options: Any) -> tuple[float, dict[str, Array]]:
+    """A whole step: the norm of the gradient, and what the model said before it.
+
+    options  temperature, wanted, at_once; arguments and errors as in backpropagate and descend
+    """
+    optimizer.zero_grad()
+    said = backpropagate(model, rows, objective, **options)
+    return descend(optimizer, max_norm), said
+
+
+@contextmanager
+def _within_bounds() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as grown:
+        raise RuntimeError(f"{grown}; a smaller lr keeps the numbers small") from grown
 
 
 def _parts(count: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, count, size))
-
-
-def _pass(model: Transformer, tokens: Array, temperature: float, wanted: Sequence[str]) -> dict[str, tuple[Any, Array]]:
-    """Tensors by name, and their data as they are aligned with the tokens."""
-    for name in wanted:
-        check.one_of(OUTPUTS, wanted=name)
-    hidden, found = model.hidden(tokens), {}
-    if "entropy" in wanted:
-        found["logp"], found["entropy"] = model.logp(tokens, temperature, hidden, entropy=True)
-    elif "logp" in wanted:
-        found["logp"] = model.logp(tokens, temperature, hidden)
-    if "value" in wanted or "score" in wanted:
-        found["value"] = found["score"] = model.value(hidden)
-    return {name: (found[name], _to_the_right(found[name].data) if name == "value" else found[name].data)
-            for name in wanted}
-
-
-def _to_the_right(said: Array) -> Array:
-    """What the head said at token t - 1, beside token t."""
-    moved = np.zeros_like(said)
-    moved[:, 1:] = said[:, :-1]
-    return moved
-
-
-def _seed(name: str, seed: Array) -> Array:
-    """dL/dtensor from dL/doutput: _to_the_right backwards."""
-    if name != "value":
-        return seed
-    moved = np.zeros_like(seed)
-    moved[:, :-1] = seed[:, 1:]
-    return moved

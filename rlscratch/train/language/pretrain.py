@@ -155,15 +155,15 @@ def train(args: argparse.Namespace) -> ModelRun:
     Raises ValueError or TypeError for bad arguments, before anything is written.
     """
     schedule = _schedule(args)
-    check.integer(0, seed=args.seed, called="--seed")
-    check.integer(1, batch=args.batch, called="--batch")
-    check.integer(256, vocab_size=args.vocab_size, called="--vocab-size")
-    check.non_negative(weight_decay=args.weight_decay, called="--weight-decay")
-    check.integer(8, context=args.context, called="--context")
+    check.integer(0, seed=args.seed)
+    check.integer(1, batch=args.batch)
+    check.integer(256, vocab_size=args.vocab_size)
+    check.non_negative(weight_decay=args.weight_decay)
+    check.integer(8, context=args.context)
     content = text.reference() if args.text is None else text.read(args.text)
     corpus = Corpus.of(content, args.tokenizer, args.vocab_size)
     if corpus.start < args.context:
-        check.fail("--context", args.context, f"at most {corpus.start}, the tokens that there are to learn from")
+        check.fail("context", args.context, f"at most {corpus.start}, the tokens that there are to learn from")
     config = Config(corpus.tokenizer.vocab_size, args.context, args.width, args.layers, args.heads,
                     dropout=args.dropout)
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -209,7 +209,7 @@ def _step(steps: Iterator[float], schedule: Schedule) -> float:
     try:
         return next(steps)
     except ValueError as grown:
-        raise RuntimeError(f"step {schedule.step}: {grown}; a smaller --lr keeps the numbers small") from grown
+        raise RuntimeError(f"step {schedule.step}: {grown}; a smaller lr keeps the numbers small") from grown
 
 
 def _state(folder: ModelRun, schedule: Schedule, config: Config) -> tuple[Transformer, AdamW, np.random.Generator]:
@@ -236,10 +236,10 @@ def _extent(schedule: Schedule) -> tuple[int, int, str]:
 def _schedule(args: argparse.Namespace) -> Schedule:
     """By --steps or by --minutes, checked under the names of the options."""
     if args.minutes is not None and args.steps is not None:
-        check.fail("--minutes", args.minutes, "either --minutes or --steps, not both")
+        check.fail("minutes", args.minutes, "either minutes or steps, not both")
     if args.minutes is not None:
-        check.positive(minutes=args.minutes, called="--minutes")
-    steps = STEPS if args.steps is None else check.integer(1, steps=args.steps, called="--steps")
-    check.positive(lr=args.lr, called="--lr")
-    check.between(0, 1, warmup=args.warmup, called="--warmup")
+        check.positive(minutes=args.minutes)
+    steps = STEPS if args.steps is None else check.integer(1, steps=args.steps)
+    check.positive(lr=args.lr)
+    check.between(0, 1, warmup=args.warmup)
     return Schedule(None if args.minutes is not None else steps, args.minutes, args.lr, args.warmup)

@@ -26,13 +26,13 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import preference
 from rlscratch.optim import AdamW
-from rlscratch.train.choices import Choice
 from rlscratch.train.language import feedback
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of
 from rlscratch.train.language.policy import copied, update
 from rlscratch.train.language.scoring import RewardModel, accuracy, at_the_end, calibration, scores
 from rlscratch.train.language.worlds import NAMES, World
+from rlscratch.train.settings import Choice, at_least_1, at_least_2
 from rlscratch.transformer import Transformer
 
 LOSSES = {"pairs": (preference.ranking_loss, preference.ranking_grad),
@@ -51,23 +51,25 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
     """
     value, slope = LOSSES[check.one_of(tuple(LOSSES), loss=loss)]
     check.integer(2, K=K)
-    count = check.integer(1, **{"the number of rankings": len(rows.tokens) // K})
+    count = check.integer(1, count=len(rows.tokens) // K, called="the number of rankings")
     drawn = rng.integers(count, size=check.integer(1, batch=batch))
     chosen = rows.at((drawn[:, None] * K + np.arange(K)).ravel())
-    grades, losses = (), []
+    grades = ()
     if loss == "ratings":
         ratings = check.shape((count, K), "a grade for each answer", ratings=check.array(ratings=ratings))
         grades = (ratings[drawn],)
 
-    def objective(part: slice, found: dict[str, Array]) -> dict[str, Array]:
-        s = at_the_end(found["score"], chosen).reshape(batch, K)
-        losses.append(value(s, *grades))
-        seed = np.zeros_like(found["score"])
-        seed[np.arange(len(seed)), chosen.lengths - 1] = slope(s, *grades).ravel()
-        return {"score": seed}
+    def scored(said: dict[str, Array]) -> Array:
+        return at_the_end(said["score"], chosen).reshape(batch, K)
 
-    norm = update(model, optimizer, chosen, objective, wanted=("score",), at_once=len(chosen.tokens))
-    return {"loss": losses[0], "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
+    def seeds(part: slice, said: dict[str, Array]) -> dict[str, Array]:
+        dscore = np.zeros_like(said["score"])
+        dscore[np.arange(len(dscore)), chosen.lengths - 1] = slope(scored(said), *grades).ravel()
+        return {"score": dscore}
+
+    norm, said = update(model, optimizer, chosen, seeds, wanted=("score",), at_once=len(chosen.tokens))
+    loss = value(scored(said), *grades)
+    return {"loss": loss, "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
 
 
 # ---------------------------------------------------------------- the method
@@ -110,9 +112,9 @@ METHOD = Method("reward-model", ("preferences", *(name for name in NAMES if name
     Choice("loss", {"": "pairs"},
            "what is learned from: all pairs of a ranking, the ranking as it was drawn, or grades",
            options=tuple(LOSSES)),
-    Choice("batch", {"": 32}, "rankings of a step", lambda **n: check.integer(1, **n)),
-    Choice("rankings", {"": 5000}, "rankings that people give", lambda **n: check.integer(1, **n)),
-    Choice("answers", {"": 8}, "answers of a ranking", lambda **n: check.integer(2, **n)),
+    Choice("batch", {"": 32}, "rankings of a step", at_least_1),
+    Choice("rankings", {"": 5000}, "rankings that people give", at_least_1),
+    Choice("answers", {"": 8}, "answers of a ranking", at_least_2),
     Choice("noise", {"": 1.0}, "of the labellers, in units of the gold reward; 0: they never err", check.non_negative),
     Choice("weight_decay", {"": 0.01}, "AdamW's, on matrices", check.non_negative),
 ), {"": 2000}, begin, shown="loss")

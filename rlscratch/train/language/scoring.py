@@ -16,7 +16,6 @@ calibration says nothing of them.
 
 Leaves out: an ensemble of models, whose disagreement would say where they guess.
 """
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,10 +42,6 @@ class RewardModel:
     def __call__(self, batch: Batch) -> Array:
         """Scores of a policy's answers as it wrote them, token by token: (B,), float64."""
         return scores(self.model, batch.rows)
-
-    def of_texts(self, prompts: Sequence[str], texts: Sequence[str]) -> Array:
-        """Scores of texts, each with its end, (B,).  Raises ValueError for one that the context does not hold."""
-        return scores(self.model, self.chat.rows(prompts, texts, self.model.config.context, own=True))
 
     def centred_on(self, batch: Batch) -> "RewardModel":
         """The same with the mean score of these answers at 0: the bias of its head is moved."""
@@ -117,5 +112,5 @@ def _pairs(scores: Array, truth: Array) -> tuple[Array, Array]:
     i, j = np.triu_indices(scores.shape[1], 1)
     margin, better = scores[:, i] - scores[:, j], np.sign(truth[:, i] - truth[:, j])
     differs = better != 0
-    check.positive(**{"the number of pairs whose truth differs": differs.sum()})
+    check.positive(count=differs.sum(), called="the number of pairs whose truth differs")
     return np.abs(margin[differs]), (1 + np.sign(margin[differs]) * better[differs]) / 2

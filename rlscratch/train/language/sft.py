@@ -23,12 +23,12 @@ from rlscratch.check import Array
 from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_loss
 from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW
-from rlscratch.train.choices import Choice
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.measure import held_out
 from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of
 from rlscratch.train.language.policy import Policy, update
 from rlscratch.train.language.worlds import NAMES, World
+from rlscratch.train.settings import Choice, at_least_1
 from rlscratch.transformer import Transformer
 
 
@@ -39,14 +39,14 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
     batch  how many pairs are drawn, with replacement
     """
     chosen = rows.at(rng.integers(len(rows.tokens), size=check.integer(1, batch=batch)))
-    weight, losses = token_mean(chosen.mask), []
+    weight = token_mean(chosen.mask)
 
-    def objective(part: slice, found: dict[str, Array]) -> dict[str, Array]:
-        losses.append(cross_entropy_loss(found["logp"], weight[part]))
-        return {"logp": cross_entropy_grad(found["logp"], weight[part])}
+    def seeds(part: slice, said: dict[str, Array]) -> dict[str, Array]:
+        return {"logp": cross_entropy_grad(said["logp"], weight[part])}
 
-    norm = update(model, optimizer, chosen, objective)
-    return {"loss": sum(losses), "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
+    norm, said = update(model, optimizer, chosen, seeds)
+    loss = cross_entropy_loss(said["logp"], weight)
+    return {"loss": loss, "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
 
 
 # ---------------------------------------------------------------- the method
@@ -75,9 +75,9 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
 
 METHOD = Method("sft", NAMES, (
     Choice("lr", {"": 3e-3}, "largest step size", check.positive),
-    Choice("batch", {"": 128}, "pairs of a step", lambda **n: check.integer(1, **n)),
+    Choice("batch", {"": 128}, "pairs of a step", at_least_1),
     Choice("shown", {"every-third-character": 4, "addition": 16, "preferences": 4, "": 200},
-           "answers of the teacher to each prompt", lambda **n: check.integer(1, **n)),
+           "answers of the teacher to each prompt", at_least_1),
     Choice("weight_decay", {"": 0.01, "every-third-character": 0.1, "addition": 0.1}, "AdamW's, on matrices",
            check.non_negative),
 ), {"every-third-character": 2000, "addition": 4500, "preferences": 600, "": 200}, begin, needs=(), shown="loss")

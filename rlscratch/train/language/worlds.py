@@ -106,7 +106,7 @@ class World:
         """The reward model of a run's folder.  Raises ValueError for one that does not fit the task."""
         model, chat = self._loaded(folder)
         if not model.config.value_head:
-            check.fail("--reward-model", str(folder), "the run of a reward model: this model has no head for scores")
+            check.fail("reward_model", str(folder), "the run of a reward model: this model has no head for scores")
         return RewardModel(model, chat)
 
     def _loaded(self, folder: str | Path) -> tuple[Transformer, Chat]:

@@ -29,6 +29,7 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import cross_entropy, td, weights
 from rlscratch.formulas.distribution import softmax
+from rlscratch.train.settings import at_least_1
 from rlscratch.train.tabular import table, worlds
 from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
@@ -94,7 +95,7 @@ def _equal(states: Array) -> Array:
 
 
 CHOICES = (
-    choice("demonstrations", 20, 20, "episodes that the expert shows", lambda **n: check.integer(1, **n)),
+    choice("demonstrations", 20, 20, "episodes that the expert shows", at_least_1),
     choice("lr", 50.0, 1.0, "length of a step", check.positive),
 )
 METHOD = Method("clone", CHOICES, shared_steps({}, 500), initial, step, clone_report)

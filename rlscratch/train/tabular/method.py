@@ -23,9 +23,9 @@ import numpy as np
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas.distribution import entropy, softmax
-from rlscratch.train import choices
 from rlscratch.train import run as runs
-from rlscratch.train.choices import Choice
+from rlscratch.train import settings
+from rlscratch.train.settings import Choice
 from rlscratch.train.tabular import worlds
 from rlscratch.train.tabular.worlds import World
 
@@ -36,7 +36,7 @@ Figures = dict[str, Any]
 def choice(name: str, lake: Any, bandit: Any, help: str, holds: Callable[..., Any] | None = None,
            options: tuple[str, ...] | None = None) -> Choice:
     """A Choice with one default for lakes and one for bandits."""
-    return Choice(name, {"a lake": lake, "a bandit": bandit}, help, holds, options)
+    return Choice(name, settings.tabular(lake, bandit), help, holds, options)
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Method:
     initial  (world, rng, **settings) -> tables, with the policy under "logits"
     step     (world, tables, rng, **settings) -> tables, figures
     report   (world, tables, settings) -> the final figures
+    agree    (**settings) -> None: raises ValueError for settings that do not go together
     """
 
     name: str
@@ -57,17 +58,20 @@ class Method:
     initial: Callable[..., Tables]
     step: Callable[..., tuple[Tables, Figures]]
     report: Callable[[World, Tables, dict[str, Any]], Figures]
+    agree: Callable[..., None] = lambda **settings: None
 
     def settings(self, world: World, **chosen: Any) -> dict[str, Any]:
         """Every setting, checked: as chosen, or the default for this kind of world."""
-        return choices.settings(self.choices, [world.kind], chosen)
+        found = settings.of(self.choices, [world.kind], chosen)
+        self.agree(**found)
+        return found
 
     def learn(self, world: World, rng: np.random.Generator, **chosen: Any) -> Iterator[tuple[Tables, Figures]]:
         """Tables and figures after each step, for as long as the caller asks; settings as chosen."""
-        settings = self.settings(world, **chosen)
-        tables = self.initial(world, check.generator(rng=rng), **settings)
+        found = self.settings(world, **chosen)
+        tables = self.initial(world, check.generator(rng=rng), **found)
         while True:
-            tables, figures = self.step(world, tables, rng, **settings)
+            tables, figures = self.step(world, tables, rng, **found)
             yield tables, figures
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -82,25 +86,25 @@ class Method:
 
     def run(self, args: argparse.Namespace) -> int:
         """The command: train, save, print.  Raises ValueError or TypeError for bad arguments."""
-        steps = check.integer(1, **{"--steps": self.steps[args.task] if args.steps is None else args.steps})
-        check.integer(0, **{"--seed": args.seed})
+        steps = check.integer(1, steps=self.steps[args.task] if args.steps is None else args.steps)
+        check.integer(0, seed=args.seed)
         world = worlds.make(args.task)
-        settings = self.settings(world, **choices.given(self.choices, args))
-        folder = runs.Run(args, self.name, {"task": args.task, "seed": args.seed, **settings})
-        self._train(folder, world, settings, args.seed, steps)
+        found = self.settings(world, **settings.given(self.choices, args))
+        folder = runs.Run(args, self.name, {"task": args.task, "seed": args.seed, **found})
+        self._train(folder, world, found, args.seed, steps)
         return 0
 
-    def _train(self, folder: runs.Run, world: World, settings: dict[str, Any], seed: int, steps: int) -> None:
+    def _train(self, folder: runs.Run, world: World, found: dict[str, Any], seed: int, steps: int) -> None:
         rng = np.random.default_rng(seed)
         tables, done, before, begin = folder.arrays, 0, 0.0, time.perf_counter()
         if tables:
             done, before = folder.facts["step"], folder.facts["seconds"]
             rng.bit_generator.state = folder.facts["rng"]
         else:
-            tables = self.initial(world, rng, **settings)
+            tables = self.initial(world, rng, **found)
         with folder.progress(steps, done) as bar:
             while done < steps:
-                tables, figures = self.step(world, tables, rng, **settings)
+                tables, figures = self.step(world, tables, rng, **found)
                 done += 1
                 bar.update()
                 if done % folder.save_every == 0 or done == steps:
@@ -108,7 +112,7 @@ class Method:
                     bar.set_postfix(worth)
                     facts = {"rng": rng.bit_generator.state, "seconds": before + time.perf_counter() - begin}
                     folder.save(done, tables, facts, **figures, **worth)
-        folder.finish({"steps": done, **self.report(world, tables, settings),
+        folder.finish({"steps": done, **self.report(world, tables, found),
                        "seconds": round(before + time.perf_counter() - begin, 3)})
 
 

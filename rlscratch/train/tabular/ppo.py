@@ -3,7 +3,7 @@
 Each update:
 
     N episodes under pi_old; log pi_old is kept as it was when they were drawn
-    A_t by GAE from the critic V as it is now; the returns R_t = A_t + V(s_t) are the critic's aim
+    A_t by GAE from the critic V as it is now; the critic's targets are R_t = A_t + V(s_t)
     for each epoch, the steps in a new random order, cut into minibatches:
         actor    z <- z - lr dL/dz,  L the clipped surrogate (formulas.ppo), all steps weighing the same
         critic   V <- V - value_lr dL/dV,  half the squared error, all visited states weighing the same
@@ -29,8 +29,10 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.formulas import grpo, kl, ppo, returns, weights
+from rlscratch.formulas import kl, ppo, returns, weights
 from rlscratch.formulas.distribution import softmax
+from rlscratch.train import settings
+from rlscratch.train.on_policy import deviation
 from rlscratch.train.tabular import table
 from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
@@ -52,10 +54,10 @@ def step(world: World, tables: Tables, rng: np.random.Generator, *, episodes: in
     taken = batch.mask == 1
     advantage = advantages(batch, values, gamma, lam)[taken]
     states, actions = batch.states[taken], batch.actions[taken]
-    aim, logp_old = advantage + values[states], np.log(policy[states, actions])
-    deviation = table.deviation(table.logp(logits, states, actions), logp_old)
+    value_target, logp_old = advantage + values[states], np.log(policy[states, actions])
+    off = deviation(table.logp(logits, states, actions), logp_old)
     if whiten and len(advantage) > 1:
-        advantage = grpo.group_advantage(advantage, ddof=0)
+        advantage = returns.whitened(advantage, np.ones(len(advantage)), ddof=0)
     divergence, epoch = 0.0, 0
     while epoch < epochs and not 0 < target_kl < divergence:
         for part in np.array_split(rng.permutation(len(states)), min(minibatches, len(states))):
@@ -65,10 +67,11 @@ def step(world: World, tables: Tables, rng: np.random.Generator, *, episodes: in
             ascent = entropy * table.bonus_grad(logits, s, weight)
             logits = logits + lr * (ascent - table.logits_grad(logits, s, a, dlogp))
             each = table.equal_states(s, np.ones(len(part)), len(values))
-            values = values - value_lr * table.per_state(ppo.value_grad(values[s], aim[part], each), s, len(values))
+            dvalue = ppo.value_grad(values[s], value_target[part], each)
+            values = values - value_lr * table.per_state(dvalue, s, len(values))
         logp, epoch = table.logp(logits, states, actions), epoch + 1
         divergence = kl.kl_k3(logp_old, logp).mean().item()
-    figures = {"mean_return": returns.total_return(batch.rewards).mean().item(), "ratio_deviation": deviation,
+    figures = {"mean_return": returns.total_return(batch.rewards).mean().item(), "ratio_deviation": off,
                "epochs_made": epoch, "kl_k3": divergence,
                "clip_fraction": ppo.clip_fraction(logp, logp_old, advantage, np.ones(len(logp)), clip, clip)}
     return {"logits": logits, "values": values}, figures
@@ -84,17 +87,10 @@ def advantages(batch: Episodes, values: Array, gamma: float, lam: float) -> Arra
 
 
 CHOICES = (
-    choice("episodes", 256, 64, "episodes of each update", lambda **n: check.integer(1, **n)),
-    choice("lr", 50.0, 0.2, "length of a step of the policy", check.positive),
+    *settings.PPO,
+    choice("episodes", 256, 64, "episodes of each update", settings.at_least_1),
     choice("value_lr", 0.5, 0.5, "share of the way that values go to the mean return", check.fraction),
-    choice("gamma", 0.99, 1.0, "discount, in [0, 1]", lambda **x: check.between(0, 1, **x)),
-    choice("lam", 0.95, 0.95, "lambda of GAE, in [0, 1]", lambda **x: check.between(0, 1, **x)),
-    choice("epochs", 4, 4, "passes over each batch", lambda **n: check.integer(1, **n)),
-    choice("minibatches", 4, 4, "parts of a pass", lambda **n: check.integer(1, **n)),
-    choice("clip", 0.2, 0.2, "the ratio counts within [1 - clip, 1 + clip]", lambda **x: check.between(0, 1, **x)),
-    choice("target_kl", 0.02, 0.02, "KL after which a batch is left, in nats; 0: never", check.non_negative),
-    choice("entropy", 0.0, 0.0, "how much an entropy bonus counts, in units of advantage a nat", check.non_negative),
-    choice("whiten", False, True, "give the advantages of a batch mean 0 and standard deviation 1"),
+    choice("gamma", 0.99, 1.0, "discount, in [0, 1]", settings.unit_interval),
 )
 LAKES = {"frozen-lake": 60, "frozen-lake-slippery": 200, "frozen-lake-8x8": 100, "frozen-lake-8x8-slippery": 400}
 METHOD = Method("ppo", CHOICES, shared_steps(LAKES, 150), initial, step, report)

@@ -228,22 +228,22 @@ def run(args: argparse.Namespace) -> int:
 def _goal(args: argparse.Namespace) -> tuple[int, str]:
     """How long: a number, and of what ("step" or "episode")."""
     if args.episodes is not None and args.steps is not None:
-        check.fail("--episodes", args.episodes, "either --episodes or --steps, not both")
+        check.fail("episodes", args.episodes, "either episodes or steps, not both")
     if args.episodes is not None:
-        return check.integer(1, episodes=args.episodes, called="--episodes"), "episode"
-    return check.integer(1, steps=STEPS[args.map] if args.steps is None else args.steps, called="--steps"), "step"
+        return check.integer(1, episodes=args.episodes), "episode"
+    return check.integer(1, steps=STEPS[args.map] if args.steps is None else args.steps), "step"
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """The learner's arguments, checked under the names of their options."""
-    check.between(0, 1, gamma=args.gamma, called="--gamma")
-    check.between(0, 1, epsilon=args.epsilon, called="--epsilon")
-    check.fraction(alpha=args.alpha, called="--alpha")
-    check.non_negative(alpha_decay=args.alpha_decay, called="--alpha-decay")
-    check.integer(1, epsilon_steps=args.epsilon_steps, called="--epsilon-steps")
-    check.integer(0, seed=args.seed, called="--seed")
+    check.between(0, 1, gamma=args.gamma)
+    check.between(0, 1, epsilon=args.epsilon)
+    check.fraction(alpha=args.alpha)
+    check.non_negative(alpha_decay=args.alpha_decay)
+    check.integer(1, epsilon_steps=args.epsilon_steps)
+    check.integer(0, seed=args.seed)
     final = args.epsilon if args.epsilon_final is None else args.epsilon_final
-    check.between(0, 1, epsilon=final, called="--epsilon-final")
+    check.between(0, 1, epsilon_final=final)
     return {"gamma": args.gamma, "alpha": falling(args.alpha, args.alpha_decay),
             "epsilon": linear(args.epsilon, final, args.epsilon_steps), "ties": args.ties}
 

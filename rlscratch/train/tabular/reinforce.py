@@ -39,6 +39,7 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import policy_gradient, ppo, returns, weights
 from rlscratch.formulas.distribution import softmax
+from rlscratch.train.settings import at_least_2, unit_interval
 from rlscratch.train.tabular import table
 from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
@@ -97,10 +98,10 @@ def _value_grad(values: Array, to_go: Array, batch: Episodes) -> Array:
 
 
 CHOICES = (
-    choice("episodes", 1024, 64, "episodes of each update", lambda **n: check.integer(2, **n)),
+    choice("episodes", 1024, 64, "episodes of each update", at_least_2),
     choice("lr", 20.0, 0.2, "alpha, the length of a step", check.positive),
     choice("baseline", "batch_mean", "batch_mean", "what to expect instead of 0", options=BASELINES),
-    choice("gamma", 1.0, 1.0, "discount, in [0, 1]", lambda **x: check.between(0, 1, **x)),
+    choice("gamma", 1.0, 1.0, "discount, in [0, 1]", unit_interval),
     choice("entropy", 0.0, 0.0, "how much an entropy bonus counts, in units of reward a nat", check.non_negative),
     choice("value_lr", 0.5, 0.5, "share of the way that values go to the mean return; baseline value only",
            check.fraction),

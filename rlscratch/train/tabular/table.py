@@ -17,8 +17,6 @@ from rlscratch.check import Array
 from rlscratch.formulas.distribution import entropy_grad, log_softmax
 from rlscratch.formulas.policy_gradient import score
 
-DEVIATION = 1e-3    # of the ratio from 1 before the first update, above which a run stops
-
 
 def logp(logits: Array, states: Array, actions: Array) -> Array:
     """log pi(a_t|s_t), in the shape of states: logits (S, A), states and actions integers of one shape."""
@@ -61,17 +59,3 @@ def equal_states(states: Array, mask: Array, rows: int) -> Array:
     """
     visits = per_state(mask, states, rows)[states]
     return mask / np.where(visits > 0, visits, 1)
-
-
-def deviation(logp: Array, logp_old: Array) -> float:
-    """max |ratio - 1| before the first update: rounding, unless what was sampled from is not what is trained.
-
-    logp, logp_old  log-probabilities of the chosen actions, by the table and by the sampled policy
-
-    Raises RuntimeError above DEVIATION.
-    """
-    largest = np.abs(np.expm1(logp - logp_old)).max().item()
-    if not largest <= DEVIATION:
-        raise RuntimeError(f"the ratio differs from 1 by {largest:.3g} before the first update; the actions were not "
-                           "drawn from the policy that is trained")
-    return largest

@@ -28,8 +28,9 @@ mask = (np.arange(8) < np.tile([2, 6, 2, 6], 3)[:, None]).astype(float)
 rows = []
 for name, variant in VARIANTS.items():
     A, w = variant.advantage(rewards), variant.weights(mask, 8)
+    place = "loss" if variant.kl_in_loss else "reward"
     rows.append((name, *(f"{a:+.3f}" for a in (A[0, 0], A[1, 0], A[1, 1], A[2, 0])), *(f"{x:.4f}" for x in w[:2, 0]),
-                 f"{'loss' if variant.kl_in_loss else 'reward'} {variant.beta:g}" if variant.beta else "none", "yes" if variant.redraw else "no"))
+                 f"{place} {variant.beta:g}" if variant.beta else "none", "yes" if variant.redraw else "no"))
 print("Advantage of a right or wrong answer, and the weight of a token in an answer of 2 or 6\n")
 print(table(("preset", "right, 2 of 4", "right, 1 of 4", "wrong, 1 of 4", "4 of 4", "w, 2", "w, 6", "KL", "redraws"),
             rows))

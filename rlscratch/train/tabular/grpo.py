@@ -23,10 +23,10 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import grpo, kl, returns, weights
 from rlscratch.formulas.distribution import softmax
+from rlscratch.mdp import Episodes
 from rlscratch.train.tabular import table
 from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
-from rlscratch.trajectories import Episodes
 
 AVERAGES = {"sequence_mean": weights.sequence_mean, "token_mean": weights.token_mean,
             "sequence_sum": weights.sequence_sum}

@@ -39,10 +39,10 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import policy_gradient, ppo, returns, weights
 from rlscratch.formulas.distribution import softmax
+from rlscratch.mdp import Episodes
 from rlscratch.train.tabular import table
 from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
-from rlscratch.trajectories import Episodes
 
 BASELINES = ("batch_mean", "leave_one_out", "value", "none")
 

@@ -9,7 +9,7 @@ visits, mu the stationary distribution, q and v the values, where v(s) = sum_a p
 
     q(s,a) = r(s,a) + gamma sum_s' P(s'|s,a) v(s')                                       (0)
 
-How they are computed, and the best values, is derived in rlscratch.chains.  The mean of a sum is
+How they are computed, and the best values, is derived in rlscratch.mdp.chains.  The mean of a sum is
 the sum of the means, so the two forms of the objective in document 004, 1.4.1, are one:
 
     J_T   = E[ sum_{t<T} r_t ] = sum_{t<T} sum_sa p_t(s,a) r(s,a)                        (1)
@@ -39,7 +39,7 @@ Source: document 004, 1.1, 1.4 and 1.5.1; document 001, "Core Concepts"; documen
         Document 004 puts the next state first, T[s', s, a]; ours is T.transpose(1, 2, 0).  It
         wants gamma < 1, document 001 allows 1, and so do we where episodes end.
 Leaves out: learning from samples (train.tabular), continuous states, the best average reward,
-        the best policy that may not look at the clock (rlscratch.search).
+        the best policy that may not look at the clock (rlscratch.mdp.best_stationary).
 """
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,10 +48,11 @@ from typing import Any
 
 import numpy as np
 
-from rlscratch import chains, check, toy_text, trajectories
+from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas.distribution import softmax
-from rlscratch.trajectories import Episodes
+from rlscratch.mdp import chains, gymnasium_table, trajectories
+from rlscratch.mdp.trajectories import Episodes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,14 +112,14 @@ class MDP:
 
     @classmethod
     def from_gymnasium(cls, env: Any, gamma: float = 0.99) -> "MDP":
-        """The tensors of FrozenLake, CliffWalking or Taxi, read from the environment's own table (toy_text).
+        """The tensors of FrozenLake, CliffWalking or Taxi, read from the environment's own table (gymnasium_table).
 
         env    a Gymnasium environment with env.unwrapped.P; its rewards and order of actions are kept
         gamma  in [0, 1]; the environments have none, and .99 is what made document 000's table
 
         A time limit is no part of the table: it is the `horizon` of the methods below.
         """
-        return cls(**toy_text.read(env), gamma=gamma)
+        return cls(**gymnasium_table.read(env), gamma=gamma)
 
     def solve(self, horizon: int | None = None) -> tuple[Array, Array]:
         """The best that can be done: q (S, A) and v (S,), by value iteration to rounding (chains, equation (5)).

@@ -262,7 +262,7 @@ def test_a_long_list_of_states_is_cut():
 
 
 def test_a_reward_for_going_on_for_ever_has_no_best_total(monkeypatch):
-    monkeypatch.setattr("rlscratch.chains.SWEEPS", 1000)
+    monkeypatch.setattr("rlscratch.mdp.chains.SWEEPS", 1000)
     idle = MDP([[[1, 0], [0, 1]], [[0, 1], [0, 1]]], [[1, 0], [0, 0]], 1.0, start=0, terminal=[0, 1])
     with pytest.raises(ValueError, match=r"gamma is 1.0; .*still changes after 1000 sweeps in states \[0\]"):
         idle.solve()

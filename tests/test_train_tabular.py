@@ -21,7 +21,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from derivatives import central_difference, complex_step
 from rlscratch.__main__ import main
-from rlscratch.estimators import policy_gradient_estimate
+from rlscratch.expectations.estimators import policy_gradient_estimate
 from rlscratch.formulas import distribution, policy_gradient, returns
 from rlscratch.formulas import grpo as grpo_formulas
 from rlscratch.formulas import ppo as ppo_formulas

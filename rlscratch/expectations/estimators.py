@@ -54,7 +54,7 @@ variances are 2.75 and 2.
 Source: document 004, 1.5.1 to 1.5.3; Williams 1992; Greensmith, Bartlett, Baxter 2004 (6);
         Schulman et al. 2016, arXiv:1506.02438 (4); Kool et al. 2019 (leave-one-out).
 Leaves out: the best baseline for each state; learning V (train.tabular); answers of a language
-        model in groups (rlscratch.sequences).
+        model in groups (rlscratch.expectations.sequences).
 """
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, product, zip_longest

@@ -19,12 +19,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from derivatives import central_difference, complex_step
-from rlscratch import estimators
-from rlscratch.formulas import kl, weights
-from rlscratch.formulas.distribution import softmax
-from rlscratch.formulas.grpo import group_advantage, grpo_clip_grad, grpo_grad
-from rlscratch.formulas.policy_gradient import leave_one_out_baseline, score
-from rlscratch.sequences import (
+from rlscratch.expectations import estimators
+from rlscratch.expectations.sequences import (
     all_answers,
     effective_reward,
     expectation_and_variance,
@@ -36,6 +32,10 @@ from rlscratch.sequences import (
     reinforce,
     rloo,
 )
+from rlscratch.formulas import kl, weights
+from rlscratch.formulas.distribution import softmax
+from rlscratch.formulas.grpo import group_advantage, grpo_clip_grad, grpo_grad
+from rlscratch.formulas.policy_gradient import leave_one_out_baseline, score
 from strategies import arrays, eighths
 
 ALL, ENDING, WORDS = all_answers(), all_answers(end=2), all_answers(3, 1)

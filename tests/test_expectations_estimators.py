@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from derivatives import complex_step
-from rlscratch import estimators
-from rlscratch.estimators import (
+from rlscratch.expectations import estimators
+from rlscratch.expectations.estimators import (
     BASELINES,
     batch_mean,
     best_constant,

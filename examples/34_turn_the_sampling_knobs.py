@@ -12,7 +12,7 @@ depends on which of the two comes first.
 import numpy as np
 
 from rlscratch import documents
-from rlscratch.characters import CharacterTokenizer
+from rlscratch.bpe import CharacterTokenizer
 from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_loss
 from rlscratch.formulas.distribution import entropy, top_k
 from rlscratch.generate import beam_search, generate

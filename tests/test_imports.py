@@ -27,8 +27,6 @@ LAW = {
     "train": TABULAR | NETWORK,
     "documents": {"formulas", "mdp", "expectations", "bpe", "tasks", "train"} | CORE,
 }
-# Rooms that DESIGN names as one file and that grew into several; each obeys the law of its room.
-SAME_ROOM = {"beam": "generate", "processors": "generate", "rollout": "generate"}
 LIBRARIES = {
     "check": {"numpy"}, "kernels": {"numpy"}, "formulas": {"numpy"}, "autograd": {"numpy"},
     "mdp": {"numpy", "gymnasium"}, "expectations": {"numpy"}, "transformer": {"numpy"}, "optim": {"numpy"},
@@ -40,8 +38,7 @@ STANDARD = __import__("sys").stdlib_module_names
 def room_of(module):
     """"rlscratch.formulas.ppo" -> "formulas"; a name that is no module belongs to __init__."""
     parts = module.split(".")
-    name = parts[1] if len(parts) > 1 else "__init__"
-    return SAME_ROOM.get(name, name)
+    return parts[1] if len(parts) > 1 else "__init__"
 
 
 def imports_of(path):

@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from rlscratch import processors
 from rlscratch.formulas.distribution import repetition_penalty, softmax, top_k, top_p
-from rlscratch.processors import ORDERS, checked, filtered, sample
+from rlscratch.generate import filters
+from rlscratch.generate.filters import ORDERS, checked, filtered, sample
 from strategies import eighths, logits_nv
 
 BY_HAND = np.array([[4.0, 3.0, 2.0, 1.0]])
@@ -86,7 +86,7 @@ def test_a_penalty_cannot_help_the_document_s_order_with_one_choice():
 
 
 def test_a_swapped_order_would_be_noticed(monkeypatch):
-    monkeypatch.setitem(processors.ORDERS, "document", ORDERS["huggingface"])
+    monkeypatch.setitem(filters.ORDERS, "document", ORDERS["huggingface"])
     assert abs(filtered(BY_HAND, SEEN, **HAND) - [[0.119, 0.881, 0, 0]]).max() > 0.1
     with pytest.raises(AssertionError):
         every_token(BY_HAND, SEEN, **HAND)
@@ -132,7 +132,7 @@ def test_float32_logits_give_float32_log_probabilities():
 @given(logits_nv(), st.integers(1, 8))
 def test_exactly_k_stay_the_lowest_ids_among_equals(logits, k):
     expected = np.argsort(-logits, axis=1, kind="stable")[:, :k]
-    kept = processors._kept(logits, k)
+    kept = filters._kept(logits, k)
     assert_array_equal(kept.sum(axis=1), min(k, logits.shape[1]))
     assert np.take_along_axis(kept, expected, axis=1).all()
 

@@ -156,8 +156,9 @@ class Tokenizer:
     Attributes: vocab, merges, special_tokens (string to id), vocab_size (the largest id plus 1: the
     rows that a model's embedding needs).  Raises ValueError or TypeError if the parts do not fit.
 
-    >>> Tokenizer.train("to be or not to be", 256 + 2, ["<|end|>"]).encode("to<|end|>")
-    [256, 257]
+    >>> tokenizer = Tokenizer.train("to be or not to be", 256 + 2, ["<|end|>"])
+    >>> tokenizer, tokenizer.encode("to<|end|>")
+    (Tokenizer(258 tokens, 1 merges, 1 special), [256, 257])
     """
 
     def __init__(self, vocab: Mapping[int, bytes], merges: Iterable[Merge], special_tokens: Iterable[str] = ()) -> None:
@@ -169,6 +170,10 @@ class Tokenizer:
         self._bytes = [self._ids[byte] for byte in BYTES]
         self._made = [self._ids[a + b] for a, b in self.merges]
         self._rank = {(self._ids[a], self._ids[b]): rank for rank, (a, b) in enumerate(self.merges)}
+
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}({len(self.vocab)} tokens, {len(self.merges)} merges, "
+                f"{len(self.special_tokens)} special)")
 
     def _set_vocab(self, vocab: dict[int, bytes], special_tokens: Sequence[str], splitter: Splitter) -> None:
         """What every kind of tokenizer has."""

@@ -74,6 +74,8 @@ class MDP:
     Two doors, gamma 1/2: one ends the episode and pays 1, the other pays 1/4 and you are back.
 
     >>> doors = MDP([[[0, 1], [1, 0]], [[0, 1], [0, 1]]], [[1, 1/4], [0, 0]], 1/2, start=0, terminal=[0, 1])
+    >>> doors
+    MDP(2 states, 2 actions, gamma 0.5, 1 terminal)
     >>> doors.solve()[0].tolist()
     [[1.0, 0.75], [0.0, 0.0]]
     >>> doors.evaluate([[1/2, 1/2], [1, 0]]).round(6).tolist()                  # v = 5/8 + v/4
@@ -109,6 +111,10 @@ class MDP:
         for name, value in dict(transition=transition, reward=reward, gamma=gamma, start=start,
                                 terminal=terminal, observation=observation).items():
             object.__setattr__(self, name, value)       # the one way into a frozen dataclass
+
+    def __repr__(self) -> str:
+        states, actions, _ = self.transition.shape
+        return f"MDP({states} states, {actions} actions, gamma {self.gamma:g}, {self.terminal.sum()} terminal)"
 
     @classmethod
     def from_gymnasium(cls, env: Any, gamma: float = 0.99) -> "MDP":
@@ -172,7 +178,7 @@ class MDP:
     def occupancy(self, policy: Array, horizon: int | None = None) -> Array:
         """d(s) pi(a|s) = sum_t gamma^t p_t(s,a), (S, A); at gamma = 1 the expected visits.  See evaluate."""
         if horizon is not None:
-            return np.einsum("tsa,t->sa", self.marginals(policy, horizon), self._powers(horizon))
+            return np.einsum("tsa,t->sa", self.marginals(policy, horizon), self.gamma ** np.arange(horizon))
         pi = self._by_state(policy, None)
         return chains.occupancy(self._chain(pi), self.start, self.gamma, self.terminal)[:, None] * pi
 
@@ -213,11 +219,12 @@ class MDP:
         pi = self._by_state(policy, horizon)
         if horizon is None:
             v = self.evaluate(policy)
-            grad = self.occupancy(policy) * (self._look_ahead(v) - v[:, None])
+            q = self._mean_reward + self.gamma * (self.transition @ v)
+            grad = self.occupancy(policy) * (q - v[:, None])
         else:
             q = chains.backward(self.transition, self._mean_reward, self.gamma, horizon, pi)
             advantage = q - (pi * q).sum(axis=2, keepdims=True)
-            grad = self._powers(horizon)[:, None, None] * self.marginals(policy, horizon) * advantage
+            grad = self.gamma ** np.arange(horizon)[:, None, None] * self.marginals(policy, horizon) * advantage
             grad = grad if policy.ndim == 3 else grad.sum(axis=0)
         return np.eye(self._observations)[:, self.observation] @ grad
 
@@ -260,12 +267,6 @@ class MDP:
     @property
     def _observations(self) -> int:
         return int(self.observation.max()) + 1
-
-    def _powers(self, horizon: int) -> Array:
-        return self.gamma ** np.arange(horizon)
-
-    def _look_ahead(self, v: Array) -> Array:
-        return self._mean_reward + self.gamma * (self.transition @ v)
 
     def _by_state(self, policy: Array, horizon: int | None) -> Array:
         """A checked policy, for states instead of observations: (S, A), or (T, S, A) with a horizon."""

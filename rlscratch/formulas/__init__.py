@@ -16,3 +16,18 @@ In reading order:
 x_loss and x_grad take the same arguments; x_grad is the derivative of x_loss in the first one.
 Training feeds x_grad to the network: rlscratch has no other definition of its objectives.
 """
+from rlscratch.formulas import (
+    cross_entropy,
+    distribution,
+    grpo,
+    kl,
+    policy_gradient,
+    ppo,
+    preference,
+    returns,
+    td,
+    weights,
+)
+
+__all__ = [
+    "cross_entropy", "distribution", "grpo", "kl", "policy_gradient", "ppo", "preference", "returns", "td", "weights"]

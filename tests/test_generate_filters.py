@@ -129,6 +129,14 @@ def test_float32_logits_give_float32_log_probabilities():
         assert_allclose(logp, np.log(filtered(BY_HAND, SEEN, **HAND, order=order)[0, 1]), rtol=1e-6)
 
 
+def test_filters_of_float32_logits_answer_in_float64_as_if_they_had_been_given_so():
+    logits = (BY_HAND / 3).astype(np.float32)
+    for order in ORDERS:
+        row = filtered(logits, SEEN, **HAND, order=order)
+        assert row.dtype == np.float64
+        assert_array_equal(row, filtered(logits.astype(np.float64), SEEN, **HAND, order=order))
+
+
 @given(logits_nv(), st.integers(1, 8))
 def test_exactly_k_stay_the_lowest_ids_among_equals(logits, k):
     expected = np.argsort(-logits, axis=1, kind="stable")[:, :k]
@@ -157,6 +165,11 @@ def test_a_bad_knob_is_named(wrong, error, message):
         checked(**wrong)
     with pytest.raises(error, match=message):
         filtered(BY_HAND, SEEN, **wrong)
+
+
+def test_a_distribution_of_complex_logits_is_refused():
+    with pytest.raises(TypeError, match=r"(?s)^logits is array.*; expected an array of real numbers$"):
+        filtered(BY_HAND + 0j, SEEN)
 
 
 def test_logits_that_are_not_numbers_are_refused():

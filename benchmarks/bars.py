@@ -23,8 +23,8 @@ from rlscratch import check, kernels
 from rlscratch.files import write_atomic
 from rlscratch.formulas import td
 from rlscratch.formulas.distribution import softmax
+from rlscratch.mdp import best_stationary
 from rlscratch.report.table import table
-from rlscratch.search import best_stationary
 from rlscratch.train import dqn
 from rlscratch.train.tabular import ppo, reinforce, worlds
 from rlscratch.train.tabular.lake import Lake

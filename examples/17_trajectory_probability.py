@@ -15,9 +15,9 @@ import numpy as np
 
 from rlscratch.formulas.distribution import log_softmax, softmax
 from rlscratch.mdp import MDP
+from rlscratch.mdp.trajectories import count, edges
 from rlscratch.report import figures
 from rlscratch.report.table import table
-from rlscratch.trajectories import count, edges
 
 BUDGET = 5  # seconds on two cores
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rlscratch.estimators import expectation_and_variance, policy_gradient_estimate, total_return
+from rlscratch.expectations.estimators import expectation_and_variance, policy_gradient_estimate, total_return
 from rlscratch.formulas.distribution import log_softmax, softmax
 from rlscratch.formulas.policy_gradient import score
 from rlscratch.formulas.returns import total_return as summed

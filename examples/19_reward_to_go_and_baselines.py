@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from rlscratch.estimators import (
+from rlscratch.expectations.estimators import (
     best_constant,
     expectation_and_variance,
     generalised,

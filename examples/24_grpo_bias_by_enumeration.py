@@ -12,11 +12,11 @@ from functools import partial
 
 import numpy as np
 
-from rlscratch import sequences
+from rlscratch.expectations import sequences
+from rlscratch.expectations.sequences import all_answers, effective_reward, expectation_and_variance, objective_grad
 from rlscratch.formulas import kl, weights
 from rlscratch.report import figures
 from rlscratch.report.table import table
-from rlscratch.sequences import all_answers, effective_reward, expectation_and_variance, logp, objective_grad
 
 BUDGET = 15  # seconds on two cores
 
@@ -32,7 +32,7 @@ WORDS, PAY = ("cream", "hockey", "donkey"), np.array([10.0, 5.0, -10.0])
 answers = all_answers(len(WORDS), 3)
 R = PAY[answers.tokens].sum(axis=1)
 z, ref = np.random.default_rng(0).normal(size=(2, 13, 3)).round(2)
-p = np.exp(logp(z, answers).sum(axis=1))
+p = np.exp(sequences.logp(z, answers).sum(axis=1))
 exact = objective_grad(z, answers, R)
 print(f"{len(p)} answers, J = {sequences.objective(z, answers, R):.4f}, |grad J| = {np.linalg.norm(exact):.4f}\n")
 
@@ -86,7 +86,7 @@ print(table(("weight", "|E[u]| / |grad J|", "cosine with grad J", "update if all
 
 # %% The KL penalty, beta = 1: in the reward it is exact, in the loss each token's k sees its own prefix only.
 BETA = 1.0
-d = (logp(z, answers) - logp(ref, answers)).sum(axis=1)
+d = (sequences.logp(z, answers) - sequences.logp(ref, answers)).sum(axis=1)
 penalty = objective_grad(z, answers, np.zeros(27), ref, BETA)
 rows = [("k1 in the reward", *compared(expectation_and_variance(z, answers, -BETA * d, 2, sequences.rloo)[0], penalty))]
 for name, k in {"k1": kl.kl_k1_grad, "k2": kl.kl_k2_grad, "k3": kl.kl_k3_grad}.items():

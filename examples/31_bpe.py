@@ -11,9 +11,9 @@ belongs to the word behind it; and each doubling of the vocabulary buys less, on
 import pydoc_data.topics
 
 from rlscratch.bpe import Tokenizer
+from rlscratch.bpe.vocabulary import ALPHABET, hidden
 from rlscratch.report import figures
 from rlscratch.report.table import table
-from rlscratch.vocabulary import ALPHABET, hidden
 
 BUDGET = 6  # seconds on two cores
 

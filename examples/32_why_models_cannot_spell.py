@@ -8,11 +8,10 @@ Look for three things: the four letters asked for lie in three tokens, at places
 know by heart; none of the answer's tokens occurs in the question; and with one token a character
 the same question is indexing, which a small network can learn.
 """
-from rlscratch.bpe import Tokenizer
-from rlscratch.characters import CharacterTokenizer
+from rlscratch.bpe import CharacterTokenizer, Tokenizer
+from rlscratch.bpe.vocabulary import ALPHABET, hidden
 from rlscratch.report import figures
 from rlscratch.report.table import table
-from rlscratch.vocabulary import ALPHABET, hidden
 
 BUDGET = 4  # seconds on two cores
 

@@ -12,12 +12,11 @@ depends on which of the two comes first.
 import numpy as np
 
 from rlscratch import documents
-from rlscratch.characters import CharacterTokenizer
+from rlscratch.bpe import CharacterTokenizer
 from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_loss
 from rlscratch.formulas.distribution import entropy, top_k
-from rlscratch.generate import beam_search, generate
+from rlscratch.generate import beam_search, filtered, generate
 from rlscratch.optim import AdamW, warmup_cosine
-from rlscratch.processors import filtered
 from rlscratch.report import figures
 from rlscratch.report.table import table
 from rlscratch.transformer import Config, Transformer

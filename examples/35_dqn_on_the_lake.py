@@ -14,9 +14,9 @@ import numpy as np
 
 from rlscratch.documents.q_learning import PRINTED, greedy_path
 from rlscratch.formulas import td
+from rlscratch.mdp import best_stationary
 from rlscratch.report import figures
 from rlscratch.report.table import table
-from rlscratch.search import best_stationary
 from rlscratch.train import dqn
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition

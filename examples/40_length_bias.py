@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rlscratch import sequences
+from rlscratch.expectations import sequences
 from rlscratch.formulas.grpo import group_advantage
 from rlscratch.generate import generate
 from rlscratch.report import figures

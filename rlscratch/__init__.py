@@ -24,6 +24,27 @@ Symbols and the names that stand for them in the code:
 
 logp[t], mask[t] and weight[t] belong to token t itself.  A loss is to be minimised, an
 objective to be maximised; x_grad is the derivative of x_loss in its first argument.
+
+A room opens when it is asked for:
+
+    import rlscratch as rl
+    rl.formulas.grpo.group_advantage([10, 5, -10])
 """
+import importlib
 
 __version__ = "0.1.0"
+
+ROOMS = (
+    "check", "files", "memory", "kernels", "formulas", "autograd", "mdp", "expectations", "transformer", "optim",
+    "bpe", "generate", "tasks", "checkpoint", "train", "documents", "report", "cli",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in ROOMS:
+        return importlib.import_module(f"rlscratch.{name}")
+    raise AttributeError(f"rlscratch has no {name!r}; its rooms are {', '.join(ROOMS)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ROOMS})

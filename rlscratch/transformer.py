@@ -158,6 +158,11 @@ class Transformer:
         self._blocks = [{name.removeprefix(f"h.{layer}."): p for name, p in self._parameters.items()
                          if name.startswith(f"h.{layer}.")} for layer in range(config.layers)]
 
+    def __repr__(self) -> str:
+        c = self.config
+        return (f"Transformer({c.layers} layers, {c.heads} heads, width {c.width}, context {c.context}, "
+                f"{c.vocab_size} tokens, {self.num_params:,} parameters, {self.dtype})")
+
     def parameters(self) -> dict[str, Tensor]:
         """All parameters by name; the embedding once, also when it is the output matrix."""
         return dict(self._parameters)

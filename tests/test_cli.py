@@ -11,8 +11,7 @@ import pytest
 
 from rlscratch import checkpoint
 from rlscratch.__main__ import main
-from rlscratch.bpe import Tokenizer
-from rlscratch.characters import CharacterTokenizer
+from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.generate import beam_search, generate
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.language.policy import Policy

@@ -21,13 +21,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from rlscratch.bpe import Tokenizer
+from rlscratch.bpe.vocabulary import hidden
 from rlscratch.documents import DOCUMENTS, entries, fundamentals, ledger, policies, q_learning, rollouts, rows, tokens
 from rlscratch.documents.entry import KINDS, PINNED, VERDICTS, Entry, close, plain
 from rlscratch.documents.errata import AFTER, CLAIMS, errata
 from rlscratch.documents.proofs import PROOFS
 from rlscratch.formulas import distribution, ppo, td
 from rlscratch.mdp import MDP
-from rlscratch.vocabulary import hidden
 
 HERE = Path(__file__).parent
 ENTRIES = entries()

@@ -180,6 +180,12 @@ def test_baselines_spread_over_tokens_from_a_scalar_and_from_a_column():
     assert_allclose(reinforce_grad(logp, [[1.], [2.]], .25), [[-.25, -.25], [-.5, -.5]])
 
 
+def test_where_no_baseline_is_given_it_is_0():
+    logp, returns, weight = np.log([[.5, .25]]), np.array([[1., 3.]]), np.full((1, 2), .5)
+    assert_allclose(reinforce_loss(logp, returns, weight), 3.5 * np.log(2))            # (1 log 2 + 3 log 4) / 2
+    assert_allclose(reinforce_grad(logp, returns, weight), [[-.5, -1.5]])
+
+
 def test_micro_batches_add_up_to_the_whole_batch():
     rng = np.random.default_rng(0)
     logp, returns, weight = rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), rng.random((6, 3))

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from rlscratch import trajectories
-from rlscratch.mdp import MDP
+from rlscratch.mdp import MDP, trajectories
 from strategies import mdps, policies_of
 
 COIN = MDP([[[0, 1], [.75, .25]], [[0, 1], [0, 1]]], [[1, 0], [0, 0]], .5, start=0, terminal=[0, 1])

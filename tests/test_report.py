@@ -166,7 +166,7 @@ def test_every_wrong_claim_is_among_the_findings(built):
 def test_every_formula_is_on_the_shelf_with_its_derivation(built, rows):
     text = "".join(Tags(built.split('id="shelf"')[1]).text)
     shelf = library.derivations([row.entry for row in rows], [])
-    assert {d.module.split(".")[-1] for d in shelf} >= {"distribution", "ppo", "grpo", "kl", "td", "mdp"}
+    assert {d.module.split(".")[-1] for d in shelf} >= {"distribution", "ppo", "grpo", "kl", "td", "process"}
     for derivation in shelf:
         assert derivation.text in text, derivation.module
         assert (ladder.ROOT / derivation.file).is_file() and (ladder.ROOT / derivation.tests).is_file()

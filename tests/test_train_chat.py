@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import tiny_policy as tiny
-from rlscratch.bpe import Tokenizer
-from rlscratch.characters import CharacterTokenizer
+from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.train.language.chat import END, PAD, SPECIAL, USER, Chat
 
 LETTERS = tiny.chat("ab")

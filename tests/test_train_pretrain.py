@@ -23,8 +23,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rlscratch import checkpoint
 from rlscratch.__main__ import main
 from rlscratch.autograd import Tensor
-from rlscratch.bpe import Tokenizer
-from rlscratch.characters import CharacterTokenizer
+from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.optim import AdamW
 from rlscratch.train.language import held_out, ngram, pretrain, text
 from rlscratch.train.language.corpus import Corpus

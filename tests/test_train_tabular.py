@@ -21,18 +21,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from derivatives import central_difference, complex_step
 from rlscratch.__main__ import main
-from rlscratch.estimators import policy_gradient_estimate
+from rlscratch.expectations.estimators import policy_gradient_estimate
 from rlscratch.formulas import distribution, policy_gradient, returns
 from rlscratch.formulas import grpo as grpo_formulas
 from rlscratch.formulas import ppo as ppo_formulas
 from rlscratch.formulas.distribution import softmax
+from rlscratch.mdp import Episodes
 from rlscratch.tasks import bandits
 from rlscratch.tasks.task import RewardError, Task
 from rlscratch.train.on_policy import deviation
 from rlscratch.train.tabular import clone, grpo, ppo, reinforce, table, worlds
 from rlscratch.train.tabular.worlds import World
 from rlscratch.train.variants import REDRAWS
-from rlscratch.trajectories import Episodes
 from strategies import arrays, eighths
 
 METHODS = {m.name: m for m in (reinforce.METHOD, ppo.METHOD, grpo.METHOD, clone.METHOD)}

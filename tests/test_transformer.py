@@ -308,6 +308,13 @@ def test_parameters_have_gpt_2_s_names_and_as_many_numbers_as_gpt_2():
         "wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias", "score.weight", "score.bias"]
 
 
+def test_a_model_says_in_one_line_what_it_is():
+    """By pencil: 16 (64 + 32) + 2 (12 16^2 + 9 16 + 4 16) + 2 16 numbers."""
+    model = Transformer(Config(vocab_size=64, context=32, width=16, layers=2, heads=4), None)
+    assert 16 * (64 + 32) + 2 * (12 * 16**2 + 9 * 16 + 4 * 16) + 2 * 16 == 8128
+    assert repr(model) == "Transformer(2 layers, 4 heads, width 16, context 32, 64 tokens, 8,128 parameters, float32)"
+
+
 def test_first_parameters_are_gpt_2_s():
     model = Transformer(Config(200, 100, 120, 8, 4), np.random.default_rng(0))
     for name, p in model.parameters().items():

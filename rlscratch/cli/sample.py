@@ -25,7 +25,7 @@ from rlscratch import check, checkpoint
 from rlscratch.bpe import Tokenizer
 from rlscratch.cli.tokenize import tokenizer_of
 from rlscratch.generate import beam_search, generate
-from rlscratch.processors import ORDERS
+from rlscratch.generate.filters import ORDERS
 from rlscratch.train.language import chat
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.language.run import command_of

@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from rlscratch import characters, check
+from rlscratch import bpe, check
 from rlscratch.bpe import Tokenizer
 from rlscratch.report.table import table
 from rlscratch.train.language import text as texts
@@ -70,7 +70,7 @@ def tokenizer_of(folder: Path | None) -> Tokenizer:
     if folder is None:
         return Tokenizer.train(texts.reference(), VOCABULARY)
     if (folder / "tokenizer.json").exists():
-        return characters.load(folder)
+        return bpe.load(folder)
     if all((folder / name).exists() for name in GPT2_FILES):
         return Tokenizer.from_gpt2(*(folder / name for name in GPT2_FILES))
     check.fail("the folder of the tokenizer", str(folder),

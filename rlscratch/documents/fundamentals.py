@@ -20,7 +20,7 @@ from rlscratch.documents.entry import PINNED, Entry
 from rlscratch.formulas import policy_gradient, returns
 from rlscratch.mdp import MDP
 
-F, ENCODE = "rlscratch.formulas.", "rlscratch.bpe.Tokenizer.encode"
+F, ENCODE = "rlscratch.formulas.", "rlscratch.bpe.tokenizer.Tokenizer.encode"
 GRADIENT, TOKENS = "1.5.3 On-policy algorithm, steps (c) and (d)", "2.3.2 and Figure 1"
 SIX_MOVES, GAMMA = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0), 0.99
 entry = partial(Entry, document="004")

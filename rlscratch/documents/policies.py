@@ -70,7 +70,7 @@ ROWS = (
         id="S3.tokens.hello", section=PART_2, claim='"Hello world" becomes the two tokens "Hello" and " world".',
         formula='GPT-2\'s 15496 and 995', printed=("Hello", " world"), exact=("Hello", " world"), tolerance=0,
         verdict="exact", kind="computed", compute=lambda: tokens.pieces("Hello world"),
-        source="rlscratch.bpe.Tokenizer.encode"),
+        source="rlscratch.bpe.tokenizer.Tokenizer.encode"),
     entry(
         id="S3.softmax.T1", section=PART_2,
         claim='After "Hello" the scores 8.5, 6.2, 4.1 and 2.8 become 67%, 23%, 8% and 2%.',

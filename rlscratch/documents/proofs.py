@@ -42,10 +42,11 @@ PROOFS = {
         TD + "test_an_update_moves_one_entry_a_share_alpha_of_the_way_and_leaves_the_argument",
     FORMULAS + "td.epsilon_greedy":
         TD + "test_epsilon_greedy_is_a_distribution_that_explores_evenly_and_favours_the_best",
-    "rlscratch.bpe.Tokenizer.encode": "tests/test_bpe.py::test_encoding_is_what_the_definition_says",
-    "rlscratch.mdp.MDP.solve":
-        "tests/test_mdp.py::test_the_best_values_solve_the_bellman_equation_and_some_policy_has_them",
-    "rlscratch.mdp.MDP.from_gymnasium": DOCUMENTS + "test_the_lake_is_the_map_of_the_document",
+    "rlscratch.bpe.tokenizer.Tokenizer.encode":
+        "tests/test_bpe_tokenizer.py::test_encoding_is_what_the_definition_says",
+    "rlscratch.mdp.process.MDP.solve":
+        "tests/test_mdp_process.py::test_the_best_values_solve_the_bellman_equation_and_some_policy_has_them",
+    "rlscratch.mdp.process.MDP.from_gymnasium": DOCUMENTS + "test_the_lake_is_the_map_of_the_document",
     "rlscratch.documents.rows.share": DOCUMENTS + "test_bars_are_counted_by_hand",
     "rlscratch.documents.rows.blocks": DOCUMENTS + "test_bars_are_counted_by_hand",
     "numpy.mean": DOCUMENTS + "test_bars_are_counted_by_hand",

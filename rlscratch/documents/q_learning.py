@@ -27,7 +27,7 @@ from rlscratch.mdp import MDP
 ACTIONS = ("Left", "Down", "Right", "Up")
 LEFT, DOWN, RIGHT, UP = range(4)
 GAMMA, ALPHA = 0.99, 0.1
-SOLVE, BUILD = "rlscratch.mdp.MDP.solve", "rlscratch.mdp.MDP.from_gymnasium"
+SOLVE, BUILD = "rlscratch.mdp.process.MDP.solve", "rlscratch.mdp.process.MDP.from_gymnasium"
 GREEDY = "rlscratch.formulas.td.epsilon_greedy"
 TABLE = "Q-Table with Highlights"
 entry = partial(Entry, document="000")

@@ -6,7 +6,7 @@ within these words, so the ids are those of the whole list: a test compares them
 from functools import cache
 
 from rlscratch.bpe import Tokenizer
-from rlscratch.vocabulary import ALPHABET, hidden
+from rlscratch.bpe.vocabulary import ALPHABET, hidden
 
 MERGES = """2 h e, 10 Ġ w, 11 Ġ o, 13 Ġ c, 14 i t, 15 i s, 17 o r, 24 o u, 26 a l, 30 Ġo f, 41 l l, 53 Ġ T, 62 Ġ is,
     79 l d, 90 i l, 146 Ġ G, 165 q u, 208 T he, 220 Ġw or, 243 a p, 260 ou s, 288 i a, 293 u b, 439 e ll, 739 Ġwor ld,

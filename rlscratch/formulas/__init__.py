@@ -3,6 +3,7 @@
 In reading order:
 
     distribution      a row of logits as probabilities; entropy; filters; expected reward
+    best_of_n         the best of n draws: its worth, its distance, its estimates; pass@k
     cross_entropy     next-token prediction and supervised fine-tuning
     weights           how per-token terms become one number
     returns           rewards summed over time; discounting; advantages
@@ -16,3 +17,21 @@ In reading order:
 x_loss and x_grad take the same arguments; x_grad is the derivative of x_loss in the first one.
 Training feeds x_grad to the network: rlscratch has no other definition of its objectives.
 """
+from rlscratch.formulas import (
+    best_of_n,
+    cross_entropy,
+    distribution,
+    grpo,
+    kl,
+    policy_gradient,
+    ppo,
+    preference,
+    returns,
+    td,
+    weights,
+)
+
+__all__ = [
+    "best_of_n", "cross_entropy", "distribution", "grpo", "kl", "policy_gradient", "ppo", "preference", "returns", "td",
+    "weights",
+]

@@ -60,14 +60,14 @@ def derivations(entries: Iterable[Entry], rungs: Iterable[Rung]) -> list[Derivat
     """Every module of formulas, and the finite MDP, in the order of their names."""
     entries, rungs = list(entries), list(rungs)
     names = [f"{formulas.__name__}.{module.name}" for module in pkgutil.iter_modules(formulas.__path__)]
-    return [_derivation(importlib.import_module(name), entries, rungs) for name in [*names, "rlscratch.mdp"]]
+    return [_derivation(importlib.import_module(name), entries, rungs) for name in [*names, "rlscratch.mdp.process"]]
 
 
 def location(source: str) -> tuple[str, str]:
     """A dotted name as a module and what it holds; ("", "") for none.
 
-    >>> location("rlscratch.mdp.MDP.solve")
-    ('rlscratch.mdp', 'MDP.solve')
+    >>> location("rlscratch.mdp.process.MDP.solve")
+    ('rlscratch.mdp.process', 'MDP.solve')
     """
     parts = source.split(".")
     cut = next((i for i, part in enumerate(parts) if i and (part[:1].isupper() or i == len(parts) - 1)), len(parts))

@@ -1,7 +1,7 @@
 """Every third character of a word: "Ubiquitous" -> "Uqts", a task that is easier to check than to do.
 
 The document's model answers "Uiis".  Its tokens hide the letters; here every letter is a token
-(rlscratch.characters), so the task is indexing, which a small network can learn if somebody shows how
+(rlscratch.bpe.characters), so the task is indexing, which a small network can learn if somebody shows how
 it is done, or says of each answer whether it is right.  Here are both:
 
     the teacher   right on words of up to 8 letters; on longer ones right 3 times in 10, and else it makes

@@ -60,8 +60,8 @@ from rlscratch import autograd, check, kernels
 from rlscratch.autograd import Tensor
 from rlscratch.check import Array
 from rlscratch.formulas import td
+from rlscratch.mdp import best_stationary
 from rlscratch.optim import AdamW
-from rlscratch.search import best_stationary
 from rlscratch.train import run as runs
 from rlscratch.train.replay import Replay
 from rlscratch.train.tabular.lake import Lake

@@ -1,4 +1,4 @@
-"""The pieces one at a time: kernels, optimiser, schedule and clipping against PyTorch, processors against
+"""The pieces one at a time: kernels, optimiser, schedule and clipping against PyTorch, filters against
 transformers, ids against tiktoken.
 
 In float64 two right answers differ by rounding alone, so the tolerance is 1e-10 of the largest entry there, and 1e-5
@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from rlscratch import bpe, kernels, optim, processors
+from rlscratch import bpe, kernels, optim
 from rlscratch.autograd import Tensor
 from rlscratch.formulas import cross_entropy, distribution
+from rlscratch.generate import filters
 
 pytestmark = pytest.mark.filterwarnings("ignore")                  # theirs; ours are errors everywhere else
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[peers]'")
@@ -250,7 +251,7 @@ def test_of_equal_logits_ours_keeps_k_and_theirs_all(transformers):
     logits, none = np.array([[1.0, 2.0, 1.0, 1.0]]), np.zeros((1, 0), int)
     theirs = transformers.TopKLogitsWarper(2)(None, torch.tensor(logits))
     assert_array_equal(theirs.isfinite(), [[True, True, True, True]])
-    assert_array_equal(processors.filtered(logits, none, top_k=2) > 0, [[True, True, False, False]])
+    assert_array_equal(filters.filtered(logits, none, top_k=2) > 0, [[True, True, False, False]])
 
 
 @pytest.mark.parametrize("rule", ["hf", "mass_before"])
@@ -317,16 +318,16 @@ def test_all_knobs_together_agree_in_the_order_of_huggingface_and_in_no_other(tr
     theirs = their_list(transformers)
     assert len(theirs) == len(KNOBS)
     expected = probabilities(theirs(torch.tensor(previous), torch.tensor(logits)))
-    assert_allclose(processors.filtered(logits, previous, **KNOBS, order="huggingface"), expected, rtol=1e-12)
+    assert_allclose(filters.filtered(logits, previous, **KNOBS, order="huggingface"), expected, rtol=1e-12)
     with pytest.raises(AssertionError):
-        assert_allclose(processors.filtered(logits, previous, **KNOBS, order="document"), expected, rtol=1e-12)
+        assert_allclose(filters.filtered(logits, previous, **KNOBS, order="document"), expected, rtol=1e-12)
 
 
 def test_samples_have_the_probability_that_theirs_gives_them(transformers, rows):
     """The compiled sampler, all knobs: it reports the log-probability under the filtered distribution."""
     logits, previous = rows
     expected = probabilities(their_list(transformers)(torch.tensor(previous), torch.tensor(logits)))
-    ids, logp = processors.sample(logits, np.random.default_rng(1).random(200), previous, **KNOBS, order="huggingface")
+    ids, logp = filters.sample(logits, np.random.default_rng(1).random(200), previous, **KNOBS, order="huggingface")
     assert_allclose(logp, np.log(expected[np.arange(200), ids]), atol=1e-12)
 
 
@@ -375,7 +376,7 @@ def test_ids_agree(tokenizers, text):
 
 def test_ids_of_this_repository_agree(tokenizers):
     ours, theirs = tokenizers
-    text = "\n".join(path.read_text("utf-8") for path in sorted(Path(bpe.__file__).parent.rglob("*.py")))
+    text = "\n".join(path.read_text("utf-8") for path in sorted(Path(kernels.__file__).parents[1].rglob("*.py")))
     assert ours.encode(text) == theirs.encode(text, allowed_special="all")             # it names <|endoftext|>
 
 

@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlscratch import characters, check, pretokens
-from rlscratch.bpe import Tokenizer
-from rlscratch.characters import CharacterTokenizer
+from rlscratch import bpe, check
+from rlscratch.bpe import CharacterTokenizer, Tokenizer, splitter
 from rlscratch.check import Array
 
 USER, ASSISTANT, END, PAD = SPECIAL = ("<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
@@ -78,7 +77,7 @@ class Chat:
     @classmethod
     def load(cls, folder: str | Path) -> "Chat":
         """The template of FOLDER/tokenizer.json."""
-        return cls(characters.load(folder))
+        return cls(bpe.load(folder))
 
     def prompt(self, text: str) -> list[int]:
         """The ids that a model goes on from.
@@ -129,7 +128,7 @@ class Chat:
         return Rows(tokens, mask, lengths)
 
     def _encoded(self, name: str, text: str) -> list[int]:
-        pretokens.text(**{name: text})
+        splitter.text(**{name: text})
         for mark in SPECIAL:
             if mark in text:
                 check.fail(name, text, f"a text without {mark}, a mark of the chat template")

@@ -24,8 +24,8 @@ import numpy as np
 from rlscratch import check, generate
 from rlscratch.autograd import Tensor, backward, no_grad
 from rlscratch.check import Array
+from rlscratch.generate.rollout import streams
 from rlscratch.optim import AdamW, clip_grad_norm
-from rlscratch.rollout import streams
 from rlscratch.tasks.task import RewardError, Task
 from rlscratch.train.language.chat import Chat, Rows, texts
 from rlscratch.transformer import Transformer, delayed

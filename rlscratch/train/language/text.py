@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from rlscratch import check
-from rlscratch.bpe import Tokenizer
-from rlscratch.characters import CharacterTokenizer
+from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.check import Array
 
 TOKENIZERS = ("bpe", "bytes", "characters")

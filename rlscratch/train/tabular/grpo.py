@@ -22,13 +22,13 @@ import numpy as np
 from rlscratch.check import Array
 from rlscratch.formulas import kl, returns
 from rlscratch.formulas.distribution import softmax
+from rlscratch.mdp import Episodes
 from rlscratch.train import settings, variants
 from rlscratch.train.on_policy import deviation
 from rlscratch.train.tabular import table
 from rlscratch.train.tabular.method import Figures, Method, Tables, report, shared_steps
 from rlscratch.train.tabular.worlds import World
 from rlscratch.train.variants import REDRAWS
-from rlscratch.trajectories import Episodes
 
 
 def initial(world: World, rng: np.random.Generator, **options: object) -> Tables:

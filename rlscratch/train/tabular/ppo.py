@@ -31,12 +31,12 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import kl, ppo, returns, weights
 from rlscratch.formulas.distribution import softmax
+from rlscratch.mdp import Episodes
 from rlscratch.train import settings
 from rlscratch.train.on_policy import deviation
 from rlscratch.train.tabular import table
 from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
-from rlscratch.trajectories import Episodes
 
 
 def initial(world: World, rng: np.random.Generator, **settings: object) -> Tables:

@@ -9,8 +9,8 @@
 The baseline, by name:
 
     batch_mean     the mean of G over all steps of all episodes: the document's.  It contains each
-                   episode's own rewards, and E[g] is not grad J (estimators, equation (5)); with N in
-                   the hundreds the difference is small beside the noise
+                   episode's own rewards, and E[g] is not grad J (expectations.estimators, equation
+                   (5)); with N in the hundreds the difference is small beside the noise
     leave_one_out  at each t the mean of the other episodes' G_t: no bias
     value          a table V(s) that follows the mean of G from each state: no bias, since V was
                    made from earlier batches
@@ -31,7 +31,7 @@ noisy enough to lead elsewhere: sometimes to the best, and about once in twenty 
 With 1024 episodes all runs tried end at .72 or above.
 
 Source: document 004, 1.5.3; Williams 1992.
-Leaves out: what the estimate is on average, exactly (rlscratch.estimators).
+Leaves out: what the estimate is on average, exactly (rlscratch.expectations.estimators).
 """
 import numpy as np
 
@@ -39,11 +39,11 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import policy_gradient, ppo, returns, weights
 from rlscratch.formulas.distribution import softmax
+from rlscratch.mdp import Episodes
 from rlscratch.train.settings import at_least_2, unit_interval
 from rlscratch.train.tabular import table
 from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
 from rlscratch.train.tabular.worlds import World
-from rlscratch.trajectories import Episodes
 
 BASELINES = ("batch_mean", "leave_one_out", "value", "none")
 

@@ -6,7 +6,7 @@ with no discount, over the limit of steps.  On a lake, where the goal pays 1, it
 reaching the goal in time; on a bandit the expected reward.
 
 The best possible beside it is what a policy without a clock can reach, which is what is trained:
-rlscratch.search finds it among the deterministic ones.
+rlscratch.mdp.best_stationary finds it among the deterministic ones.
 
 The rewards of a bandit come from its task's own function, one call for each answer, so that a
 function that fails does so in the run, with the prompt and the answer in its message.
@@ -18,12 +18,10 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.mdp import MDP
-from rlscratch.search import best_stationary
+from rlscratch.mdp import MDP, Episodes, best_stationary
 from rlscratch.tasks import bandits
 from rlscratch.tasks.task import Task
 from rlscratch.train.tabular.lake import Lake
-from rlscratch.trajectories import Episodes
 
 LAKES = {"frozen-lake": ("4x4", False), "frozen-lake-slippery": ("4x4", True),
          "frozen-lake-8x8": ("8x8", False), "frozen-lake-8x8-slippery": ("8x8", True)}

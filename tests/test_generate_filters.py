@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from rlscratch import processors
 from rlscratch.formulas.distribution import repetition_penalty, softmax, top_k, top_p
-from rlscratch.processors import ORDERS, checked, filtered, sample
+from rlscratch.generate import filters
+from rlscratch.generate.filters import ORDERS, checked, filtered, sample
 from strategies import eighths, logits_nv
 
 BY_HAND = np.array([[4.0, 3.0, 2.0, 1.0]])
@@ -86,7 +86,7 @@ def test_a_penalty_cannot_help_the_document_s_order_with_one_choice():
 
 
 def test_a_swapped_order_would_be_noticed(monkeypatch):
-    monkeypatch.setitem(processors.ORDERS, "document", ORDERS["huggingface"])
+    monkeypatch.setitem(filters.ORDERS, "document", ORDERS["huggingface"])
     assert abs(filtered(BY_HAND, SEEN, **HAND) - [[0.119, 0.881, 0, 0]]).max() > 0.1
     with pytest.raises(AssertionError):
         every_token(BY_HAND, SEEN, **HAND)
@@ -129,10 +129,18 @@ def test_float32_logits_give_float32_log_probabilities():
         assert_allclose(logp, np.log(filtered(BY_HAND, SEEN, **HAND, order=order)[0, 1]), rtol=1e-6)
 
 
+def test_filters_of_float32_logits_answer_in_float64_as_if_they_had_been_given_so():
+    logits = (BY_HAND / 3).astype(np.float32)
+    for order in ORDERS:
+        row = filtered(logits, SEEN, **HAND, order=order)
+        assert row.dtype == np.float64
+        assert_array_equal(row, filtered(logits.astype(np.float64), SEEN, **HAND, order=order))
+
+
 @given(logits_nv(), st.integers(1, 8))
 def test_exactly_k_stay_the_lowest_ids_among_equals(logits, k):
     expected = np.argsort(-logits, axis=1, kind="stable")[:, :k]
-    kept = processors._kept(logits, k)
+    kept = filters._kept(logits, k)
     assert_array_equal(kept.sum(axis=1), min(k, logits.shape[1]))
     assert np.take_along_axis(kept, expected, axis=1).all()
 
@@ -157,6 +165,11 @@ def test_a_bad_knob_is_named(wrong, error, message):
         checked(**wrong)
     with pytest.raises(error, match=message):
         filtered(BY_HAND, SEEN, **wrong)
+
+
+def test_a_distribution_of_complex_logits_is_refused():
+    with pytest.raises(TypeError, match=r"(?s)^logits is array.*; expected an array of real numbers$"):
+        filtered(BY_HAND + 0j, SEEN)
 
 
 def test_logits_that_are_not_numbers_are_refused():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from rlscratch.chains import reaching
 from rlscratch.mdp import MDP
+from rlscratch.mdp.chains import reaching
 
 
 def table_values(env, gamma, sweeps):

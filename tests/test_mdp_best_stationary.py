@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from derivatives import complex_step
-from rlscratch.mdp import MDP
-from rlscratch.search import best_stationary
+from rlscratch.mdp import MDP, best_stationary
 from strategies import mdps
 
 

@@ -10,7 +10,7 @@ known before a_t is drawn, given all that went before,
 
     E[S_t b] = b sum_a pi(a|s_t) grad log pi(a|s_t) = b grad sum_a pi(a|s_t) = 0         (2)
 
-No bias.  R = G_0 for every t is the derivative of J (trajectories, equation (3)).  R is past
+No bias.  R = G_0 for every t is the derivative of J (mdp.trajectories, equation (3)).  R is past
 rewards plus gamma^t G_t; the past is known before a_t, and (2) drops it; (2) lets b_t in:
 
     c_t = R     ->     c_t = gamma^t G_t     ->     c_t = gamma^t (G_t - b_t)            (3)
@@ -54,20 +54,19 @@ variances are 2.75 and 2.
 Source: document 004, 1.5.1 to 1.5.3; Williams 1992; Greensmith, Bartlett, Baxter 2004 (6);
         Schulman et al. 2016, arXiv:1506.02438 (4); Kool et al. 2019 (leave-one-out).
 Leaves out: the best baseline for each state; learning V (train.tabular); answers of a language
-        model in groups (rlscratch.sequences).
+        model in groups (rlscratch.expectations.sequences).
 """
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, product, zip_longest
 
 import numpy as np
 
-from rlscratch import check, trajectories
+from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas.distribution import softmax
 from rlscratch.formulas.policy_gradient import batch_mean_baseline, leave_one_out_baseline, score
 from rlscratch.formulas.returns import discounted_return, gae, rewards_to_go
-from rlscratch.mdp import MDP
-from rlscratch.trajectories import Episodes
+from rlscratch.mdp import MDP, Episodes, trajectories
 
 Estimator = Callable[[Episodes, float], Array]
 

@@ -5,7 +5,7 @@ words; BPE gives frequent strings of bytes an id of their own and still can writ
 
 Learning, from a text:
     1. The first 256 tokens are the bytes.
-    2. Cut the text into pieces (rlscratch.pretokens: words, mostly); no token crosses a cut.  Keep
+    2. Cut the text into pieces (rlscratch.bpe.splitter: words, mostly); no token crosses a cut.  Keep
        each different piece once, with the number of its occurrences, as a row of bytes.
     3. Count each pair of neighbouring tokens (a, b) over all pieces.
     4. The most frequent pair becomes the next token, ab; among equals the lexicographically
@@ -53,7 +53,9 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Self
 
-from rlscratch import check, pretokens, vocabulary
+from rlscratch import check
+from rlscratch.bpe import splitter, vocabulary
+from rlscratch.bpe.splitter import Splitter
 
 Merge = tuple[bytes, bytes]
 
@@ -154,13 +156,14 @@ class Tokenizer:
     Attributes: vocab, merges, special_tokens (string to id), vocab_size (the largest id plus 1: the
     rows that a model's embedding needs).  Raises ValueError or TypeError if the parts do not fit.
 
-    >>> Tokenizer.train("to be or not to be", 256 + 2, ["<|end|>"]).encode("to<|end|>")
-    [256, 257]
+    >>> tokenizer = Tokenizer.train("to be or not to be", 256 + 2, ["<|end|>"])
+    >>> tokenizer, tokenizer.encode("to<|end|>")
+    (Tokenizer(258 tokens, 1 merges, 1 special), [256, 257])
     """
 
     def __init__(self, vocab: Mapping[int, bytes], merges: Iterable[Merge], special_tokens: Iterable[str] = ()) -> None:
-        special_tokens = pretokens.special(special_tokens)
-        self._set_vocab(vocabulary.checked_vocab(vocab), special_tokens, pretokens.Splitter(special_tokens))
+        special_tokens = splitter.special(special_tokens)
+        self._set_vocab(vocabulary.checked_vocab(vocab), special_tokens, Splitter(special_tokens))
         if missing := [byte for byte in BYTES if byte not in self._ids]:
             check.fail("a byte that vocab lacks", missing[0], "all 256 bytes: any text can be met")
         self.merges = vocabulary.checked_merges(merges, self._ids)
@@ -168,7 +171,11 @@ class Tokenizer:
         self._made = [self._ids[a + b] for a, b in self.merges]
         self._rank = {(self._ids[a], self._ids[b]): rank for rank, (a, b) in enumerate(self.merges)}
 
-    def _set_vocab(self, vocab: dict[int, bytes], special_tokens: Sequence[str], splitter: pretokens.Splitter) -> None:
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}({len(self.vocab)} tokens, {len(self.merges)} merges, "
+                f"{len(self.special_tokens)} special)")
+
+    def _set_vocab(self, vocab: dict[int, bytes], special_tokens: Sequence[str], splitter: Splitter) -> None:
         """What every kind of tokenizer has."""
         self._ids = {token: i for i, token in vocab.items()}
         for token in special_tokens:
@@ -187,11 +194,11 @@ class Tokenizer:
         vocab_size      at least 256 and the special tokens; a text that runs out of pairs gives fewer
         special_tokens  cut out of the text: nothing is learned from them or across them
         """
-        text, special_tokens = pretokens.text(text=text), pretokens.special(special_tokens)
+        text, special_tokens = splitter.text(text=text), splitter.special(special_tokens)
         least = 256 + len(special_tokens)
         check.integer(least, MOST_TOKENS, vocab_size=vocab_size)
         blocks = (text[start:start + BLOCK] for start in range(0, len(text), BLOCK))
-        pieces = pretokens.Splitter(special_tokens).stream(blocks)
+        pieces = Splitter(special_tokens).stream(blocks)
         counts = Counter(chain.from_iterable(pieces))
         for token in special_tokens:
             del counts[token]
@@ -207,7 +214,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
-        return self._encoded(self._splitter.split(pretokens.text(text=text)))
+        return self._encoded(self._splitter.split(splitter.text(text=text)))
 
     def encode_iterable(self, texts: Iterable[str]) -> Iterator[int]:
         """encode("".join(texts)), lazily: lines of a file, say, with memory for the longest of them.
@@ -230,7 +237,7 @@ class Tokenizer:
         return b"".join(map(self.vocab.__getitem__, ids)).decode(errors="replace")
 
     def save(self, folder: str | Path) -> None:
-        """Write FOLDER/tokenizer.json (rlscratch.vocabulary), atomically."""
+        """Write FOLDER/tokenizer.json (rlscratch.bpe.vocabulary), atomically."""
         # A special token that reads otherwise in GPT-2's alphabet stands in the list of special tokens alone.
         apart = {i for token, i in self.special_tokens.items() if vocabulary.visible(token.encode()) != token}
         apart -= {*self._bytes, *self._made}

@@ -29,12 +29,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlscratch import check, processors
-from rlscratch.beam import Beams, beam_search
+from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.rollout import Rollout, assemble, checked_prompt, checked_prompts, checked_stop, streams
-
-__all__ = ["Beams", "BestOf", "Rollout", "beam_search", "best_of_n", "generate"]
+from rlscratch.generate import filters
+from rlscratch.generate.rollout import Rollout, assemble, checked_prompt, checked_prompts, checked_stop, streams
 
 
 def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, temperature: float = 1.0,
@@ -48,7 +46,7 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
     prompts         B lists of token ids, of any lengths
     max_new_tokens  >= 1    of an answer; the longest prompt and as many must fit into the context
     temperature, top_k, top_p, min_p, repetition_penalty, order
-                    as in processors.checked; the penalty counts what is in the prompt, too
+                    as in filters.checked; the penalty counts what is in the prompt, too
     stop            token ids that end an answer and belong to it
     rng             one Generator, from which each prompt's stream is spawned by its place, or one a
                     prompt; temperature 0 needs none
@@ -57,8 +55,8 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
     Raises ValueError or TypeError, before anything is drawn, for what does not fit.
     """
     prompts = checked_prompts(model, prompts, max_new_tokens)
-    knobs = processors.checked(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-                               repetition_penalty=repetition_penalty, order=order)
+    knobs = filters.checked(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+                            repetition_penalty=repetition_penalty, order=order)
     stops, pad = checked_stop(model, stop, pad)
     B, N = len(prompts), max_new_tokens
     if temperature == 0 and rng is None:
@@ -76,7 +74,7 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
     rows = np.arange(B)                                     # whose answers the rows of the cache are
     for n in range(N):
         previous = text[rows, :T + n] if repetition_penalty != 1 else text      # read by the penalty alone
-        ids, logp[rows, n] = processors.sample(logits, uniforms[rows, n], previous, **knobs)
+        ids, logp[rows, n] = filters.sample(logits, uniforms[rows, n], previous, **knobs)
         text[rows, T + n] = ids
         ended = stops[ids]
         if ended.any():

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from rlscratch import check
-from rlscratch.chains import reaching
 from rlscratch.check import Array
+from rlscratch.mdp.chains import reaching
 
 
 def read(env: Any) -> dict[str, Array]:

@@ -18,8 +18,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-from rlscratch import check, pretokens, vocabulary
-from rlscratch.bpe import Tokenizer
+from rlscratch import check
+from rlscratch.bpe import splitter, vocabulary
+from rlscratch.bpe.splitter import Splitter
+from rlscratch.bpe.tokenizer import Tokenizer
 
 ANY_CHARACTER = r"[\s\S]"
 
@@ -32,17 +34,17 @@ class CharacterTokenizer(Tokenizer):
     """
 
     def __init__(self, characters: Iterable[str], special_tokens: Iterable[str] = ()) -> None:
-        special_tokens, known = pretokens.special(special_tokens), {}
+        special_tokens, known = splitter.special(special_tokens), {}
         for i, character in enumerate(characters):
             name = f"characters[{i}]"
-            pretokens.text(character=character, called=name)
+            splitter.text(character=character, called=name)
             if len(character) != 1 or character in known or character in special_tokens:
                 check.fail(name, character, "one character, not among those before it nor a special token")
             known[character] = i
         if not known:
             check.fail("characters", characters, "at least one character")
         vocab = {i: character.encode() for character, i in known.items()}
-        self._set_vocab(vocab, special_tokens, pretokens.Splitter(special_tokens, ANY_CHARACTER))
+        self._set_vocab(vocab, special_tokens, Splitter(special_tokens, ANY_CHARACTER))
         self.merges = []
 
     @classmethod
@@ -51,8 +53,8 @@ class CharacterTokenizer(Tokenizer):
 
         vocab_size  how many tokens there may be; None: as many as it takes
         """
-        special_tokens = pretokens.special(special_tokens)
-        pieces = pretokens.Splitter(special_tokens, ANY_CHARACTER).split(pretokens.text(text=text))
+        special_tokens = splitter.special(special_tokens)
+        pieces = Splitter(special_tokens, ANY_CHARACTER).split(splitter.text(text=text))
         characters = sorted(set(pieces) - set(special_tokens))
         if not characters:
             check.fail("text", text, "a character besides special tokens")
@@ -61,7 +63,7 @@ class CharacterTokenizer(Tokenizer):
         return cls(characters, special_tokens)
 
     def save(self, folder: str | Path) -> None:
-        """Write FOLDER/tokenizer.json (rlscratch.vocabulary), atomically."""
+        """Write FOLDER/tokenizer.json (rlscratch.bpe.vocabulary), atomically."""
         words = {token.decode(): i for i, token in self.vocab.items()}
         vocabulary.write(folder, {"type": "WordLevel", "vocab": words, "unk_token": ""}, self.special_tokens)
 

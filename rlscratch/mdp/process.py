@@ -9,7 +9,7 @@ visits, mu the stationary distribution, q and v the values, where v(s) = sum_a p
 
     q(s,a) = r(s,a) + gamma sum_s' P(s'|s,a) v(s')                                       (0)
 
-How they are computed, and the best values, is derived in rlscratch.chains.  The mean of a sum is
+How they are computed, and the best values, is derived in rlscratch.mdp.chains.  The mean of a sum is
 the sum of the means, so the two forms of the objective in document 004, 1.4.1, are one:
 
     J_T   = E[ sum_{t<T} r_t ] = sum_{t<T} sum_sa p_t(s,a) r(s,a)                        (1)
@@ -39,7 +39,7 @@ Source: document 004, 1.1, 1.4 and 1.5.1; document 001, "Core Concepts"; documen
         Document 004 puts the next state first, T[s', s, a]; ours is T.transpose(1, 2, 0).  It
         wants gamma < 1, document 001 allows 1, and so do we where episodes end.
 Leaves out: learning from samples (train.tabular), continuous states, the best average reward,
-        the best policy that may not look at the clock (rlscratch.search).
+        the best policy that may not look at the clock (rlscratch.mdp.best_stationary).
 """
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,10 +48,11 @@ from typing import Any
 
 import numpy as np
 
-from rlscratch import chains, check, toy_text, trajectories
+from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas.distribution import softmax
-from rlscratch.trajectories import Episodes
+from rlscratch.mdp import chains, gymnasium_table, trajectories
+from rlscratch.mdp.trajectories import Episodes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,6 +74,8 @@ class MDP:
     Two doors, gamma 1/2: one ends the episode and pays 1, the other pays 1/4 and you are back.
 
     >>> doors = MDP([[[0, 1], [1, 0]], [[0, 1], [0, 1]]], [[1, 1/4], [0, 0]], 1/2, start=0, terminal=[0, 1])
+    >>> doors
+    MDP(2 states, 2 actions, gamma 0.5, 1 terminal)
     >>> doors.solve()[0].tolist()
     [[1.0, 0.75], [0.0, 0.0]]
     >>> doors.evaluate([[1/2, 1/2], [1, 0]]).round(6).tolist()                  # v = 5/8 + v/4
@@ -109,16 +112,20 @@ class MDP:
                                 terminal=terminal, observation=observation).items():
             object.__setattr__(self, name, value)       # the one way into a frozen dataclass
 
+    def __repr__(self) -> str:
+        states, actions, _ = self.transition.shape
+        return f"MDP({states} states, {actions} actions, gamma {self.gamma:g}, {self.terminal.sum()} terminal)"
+
     @classmethod
     def from_gymnasium(cls, env: Any, gamma: float = 0.99) -> "MDP":
-        """The tensors of FrozenLake, CliffWalking or Taxi, read from the environment's own table (toy_text).
+        """The tensors of FrozenLake, CliffWalking or Taxi, read from the environment's own table (gymnasium_table).
 
         env    a Gymnasium environment with env.unwrapped.P; its rewards and order of actions are kept
         gamma  in [0, 1]; the environments have none, and .99 is what made document 000's table
 
         A time limit is no part of the table: it is the `horizon` of the methods below.
         """
-        return cls(**toy_text.read(env), gamma=gamma)
+        return cls(**gymnasium_table.read(env), gamma=gamma)
 
     def solve(self, horizon: int | None = None) -> tuple[Array, Array]:
         """The best that can be done: q (S, A) and v (S,), by value iteration to rounding (chains, equation (5)).
@@ -171,7 +178,7 @@ class MDP:
     def occupancy(self, policy: Array, horizon: int | None = None) -> Array:
         """d(s) pi(a|s) = sum_t gamma^t p_t(s,a), (S, A); at gamma = 1 the expected visits.  See evaluate."""
         if horizon is not None:
-            return np.einsum("tsa,t->sa", self.marginals(policy, horizon), self._powers(horizon))
+            return np.einsum("tsa,t->sa", self.marginals(policy, horizon), self.gamma ** np.arange(horizon))
         pi = self._by_state(policy, None)
         return chains.occupancy(self._chain(pi), self.start, self.gamma, self.terminal)[:, None] * pi
 
@@ -212,11 +219,12 @@ class MDP:
         pi = self._by_state(policy, horizon)
         if horizon is None:
             v = self.evaluate(policy)
-            grad = self.occupancy(policy) * (self._look_ahead(v) - v[:, None])
+            q = self._mean_reward + self.gamma * (self.transition @ v)
+            grad = self.occupancy(policy) * (q - v[:, None])
         else:
             q = chains.backward(self.transition, self._mean_reward, self.gamma, horizon, pi)
             advantage = q - (pi * q).sum(axis=2, keepdims=True)
-            grad = self._powers(horizon)[:, None, None] * self.marginals(policy, horizon) * advantage
+            grad = self.gamma ** np.arange(horizon)[:, None, None] * self.marginals(policy, horizon) * advantage
             grad = grad if policy.ndim == 3 else grad.sum(axis=0)
         return np.eye(self._observations)[:, self.observation] @ grad
 
@@ -259,12 +267,6 @@ class MDP:
     @property
     def _observations(self) -> int:
         return int(self.observation.max()) + 1
-
-    def _powers(self, horizon: int) -> Array:
-        return self.gamma ** np.arange(horizon)
-
-    def _look_ahead(self, v: Array) -> Array:
-        return self._mean_reward + self.gamma * (self.transition @ v)
 
     def _by_state(self, policy: Array, horizon: int | None) -> Array:
         """A checked policy, for states instead of observations: (S, A), or (T, S, A) with a horizon."""

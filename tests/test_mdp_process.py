@@ -113,6 +113,7 @@ def test_bad_tensors_are_named_with_what_was_expected(change, message):
     (dict(transition="P"), r"transition is 'P'; expected an array of real or complex numbers"),
     (dict(transition=np.ones((1, 1, 1), complex)), "transition is array.*; expected an array of real numbers"),
     (dict(reward=np.array([1j, 0])), "reward is array.*; expected an array of real numbers"),
+    (dict(start=[.5, .5 + 0j]), "start is array.*; expected an array of real numbers"),
     (dict(start=True), r"start is True; expected an integer in \[0, 1\]"),
     (dict(observation=[0.0, 1.0]), r"observation is \[0.0, 1.0\]; expected integers in \[0, 2\)"),
 ])
@@ -262,7 +263,7 @@ def test_a_long_list_of_states_is_cut():
 
 
 def test_a_reward_for_going_on_for_ever_has_no_best_total(monkeypatch):
-    monkeypatch.setattr("rlscratch.chains.SWEEPS", 1000)
+    monkeypatch.setattr("rlscratch.mdp.chains.SWEEPS", 1000)
     idle = MDP([[[1, 0], [0, 1]], [[0, 1], [0, 1]]], [[1, 0], [0, 0]], 1.0, start=0, terminal=[0, 1])
     with pytest.raises(ValueError, match=r"gamma is 1.0; .*still changes after 1000 sweeps in states \[0\]"):
         idle.solve()

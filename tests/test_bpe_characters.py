@@ -3,9 +3,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rlscratch import characters
-from rlscratch.bpe import Tokenizer
-from rlscratch.characters import CharacterTokenizer
+from rlscratch.bpe import CharacterTokenizer, Tokenizer, characters
 from texts import SPECIAL, cuts, parts_of, texts
 
 

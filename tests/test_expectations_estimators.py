@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from derivatives import complex_step
-from rlscratch import estimators
-from rlscratch.estimators import (
+from rlscratch.expectations import estimators
+from rlscratch.expectations.estimators import (
     BASELINES,
     batch_mean,
     best_constant,
@@ -463,6 +463,7 @@ def test_episodes_that_start_at_their_end_have_no_score_and_count_all_the_same()
     (lambda: policy_gradient_estimate([[0]], [[0]], [1.], EVEN), ValueError, r"the shape of rewards is \(1,\)"),
     (lambda: policy_gradient_estimate([[0, 0]], [[0]], [[1.]], EVEN), ValueError, r"the shape of states is \(1, 2\)"),
     (lambda: policy_gradient_estimate([[0]], [[0]], [[np.inf]], EVEN), ValueError, r"rewards\[0, 0\] is inf"),
+    (lambda: policy_gradient_estimate([[0]], [[0]], [[1j]], EVEN), TypeError, "rewards is .*of real numbers"),
     (lambda: policy_gradient_estimate([[0]], [[0]], [[1.]], EVEN, [[0]]), ValueError,
      r"rewards\[0, 0\] is 1.0; expected a number in \[0, 0\], since its mask is 0"),
     (lambda: policy_gradient_estimate([[0]], [[0]], [[0.]], EVEN, [[0]]), ValueError, "the sum of mask is 0.0"),

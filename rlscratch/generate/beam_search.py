@@ -34,7 +34,7 @@ import numpy as np
 
 from rlscratch import check, kernels
 from rlscratch.check import Array
-from rlscratch.rollout import Rollout, assemble, checked_prompt, checked_stop
+from rlscratch.generate.rollout import Rollout, assemble, checked_prompt, checked_stop
 
 
 class Beams(NamedTuple):

@@ -49,7 +49,7 @@ leaves mu (1 - P_pi) = 0.  A periodic chain has mu too, as its average over time
 
 Source: document 004, 1.4.1 and 1.4.2; Puterman 1994, chapters 4 to 7 and appendix A;
         Paige, Styan, Wachter 1975 (7).
-Leaves out: checks, which rlscratch.mdp makes before it calls these functions.
+Leaves out: checks, which rlscratch.mdp.process makes before it calls these functions.
 """
 import math
 

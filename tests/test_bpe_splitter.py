@@ -6,8 +6,7 @@ the number.  Three line ends before a word are cut into two and one.
 import pytest
 from hypothesis import example, given
 
-from rlscratch import pretokens
-from rlscratch.pretokens import Splitter
+from rlscratch.bpe import Splitter, splitter
 from texts import SPECIAL, cuts, parts_of, texts
 
 
@@ -111,16 +110,16 @@ def test_another_pattern_may_be_given():
 ])
 def test_a_special_token_that_is_none_is_named(token, error, message):
     with pytest.raises(error, match=message):
-        pretokens.special(["<s>", token])
+        splitter.special(["<s>", token])
 
 
 def test_one_string_is_not_a_list_of_special_tokens():
     with pytest.raises(TypeError, match=r"special_tokens is '<s>'; expected a sequence of strings"):
-        pretokens.special("<s>")
+        splitter.special("<s>")
 
 
 def test_a_special_token_named_twice_counts_once():
-    assert pretokens.special(["<a>", "<b>", "<a>"]) == ("<a>", "<b>")
+    assert splitter.special(["<a>", "<b>", "<a>"]) == ("<a>", "<b>")
 
 
 def test_a_part_that_is_no_text_is_named():

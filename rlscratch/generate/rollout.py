@@ -30,6 +30,10 @@ class Rollout:
     logp      (B, T)  log-probability of each chosen token, natural log; 0 elsewhere
     lengths   (B,)    tokens of prompt and answer together
     finished  (B,)    True where the answer ended with a stop token, False where it was cut off
+
+    >>> prompts, answers, logp = [np.array([0])] * 2, np.array([[3, 2, 1], [2, 1, 0]]), np.log([[.5] * 3] * 2)
+    >>> assemble(prompts, answers, logp, counts=np.array([3, 2]), finished=np.array([True, True]), pad=0)
+    Rollout(2 answers, 2-3 tokens, 2 finished)
     """
 
     tokens: Array
@@ -37,6 +41,11 @@ class Rollout:
     logp: Array
     lengths: Array
     finished: Array
+
+    def __repr__(self) -> str:
+        count = self.mask.sum(axis=1).astype(int)
+        tokens = f"{count.min()}-{count.max()}" if np.ptp(count) else f"{count[0]}"
+        return f"Rollout({len(count)} answers, {tokens} tokens, {self.finished.sum()} finished)"
 
     @property
     def reasons(self) -> list[str]:

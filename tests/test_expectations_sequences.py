@@ -19,12 +19,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from derivatives import central_difference, complex_step
-from rlscratch import estimators
-from rlscratch.formulas import kl, weights
-from rlscratch.formulas.distribution import softmax
-from rlscratch.formulas.grpo import group_advantage, grpo_clip_grad, grpo_grad
-from rlscratch.formulas.policy_gradient import leave_one_out_baseline, score
-from rlscratch.sequences import (
+from rlscratch.expectations import estimators
+from rlscratch.expectations.sequences import (
     all_answers,
     effective_reward,
     expectation_and_variance,
@@ -36,6 +32,10 @@ from rlscratch.sequences import (
     reinforce,
     rloo,
 )
+from rlscratch.formulas import kl, weights
+from rlscratch.formulas.distribution import softmax
+from rlscratch.formulas.grpo import group_advantage, grpo_clip_grad, grpo_grad
+from rlscratch.formulas.policy_gradient import leave_one_out_baseline, score
 from strategies import arrays, eighths
 
 ALL, ENDING, WORDS = all_answers(), all_answers(end=2), all_answers(3, 1)
@@ -383,6 +383,9 @@ def test_the_size_of_a_block_changes_nothing(size, monkeypatch):
     (lambda: effective_reward([.5, .5], [1.], 2), ValueError, r"the shape of rewards is \(1,\); expected \(2,\)"),
     (lambda: effective_reward([1., 0.], [1., 0.], 2), ValueError, r"probs\[1\] is 0.0; expected a finite number > 0"),
     (lambda: effective_reward([.5, .5], [1., 0.], 1), ValueError, "size is 1; expected an integer >= 2"),
+    (lambda: effective_reward([.5, .5 + 0j], [1., 0.], 2), TypeError, "probs is .*; expected an array of real numbers"),
+    (lambda: effective_reward([.5, .5], [1j, 0.], 2), TypeError, "rewards is .*; expected an array of real numbers"),
+    (lambda: mean_of(grpo, rewards=R + 0j), TypeError, "rewards is .*; expected an array of real numbers"),
 ])
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=f"(?s){message}"):

@@ -59,8 +59,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlscratch import check, estimators
+from rlscratch import check
 from rlscratch.check import Array
+from rlscratch.expectations import estimators
 from rlscratch.formulas.distribution import expected_reward, log_softmax
 from rlscratch.formulas.grpo import group_advantage, grpo_grad
 from rlscratch.formulas.kl import kl_objective

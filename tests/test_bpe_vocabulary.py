@@ -5,8 +5,9 @@ import os
 import pytest
 from hypothesis import given
 
-from rlscratch.bpe import BYTES, Tokenizer
-from rlscratch.vocabulary import ALPHABET
+from rlscratch.bpe import Tokenizer
+from rlscratch.bpe.tokenizer import BYTES
+from rlscratch.bpe.vocabulary import ALPHABET
 from texts import SPECIAL, texts
 
 TEXT = "she sells sea shells, it's 漢字" + "".join(SPECIAL)

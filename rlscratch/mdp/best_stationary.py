@@ -32,7 +32,7 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.mdp import MDP
+from rlscratch.mdp.process import MDP
 
 SAME = 1e-12  # two values this close, in units of the largest, are rounding apart
 

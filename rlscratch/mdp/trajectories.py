@@ -24,7 +24,7 @@ Simulation inverts cumulative sums: for a uniform u in [0, 1), the least j with
 p_0 + ... + p_j > u; if rounding leaves the last sum below u, the last j with p_j > 0.
 
 Source: document 004, 1.4.1 (the probability of a trajectory) and 1.5.1 (its gradient).
-Leaves out: estimates from samples (formulas.policy_gradient); checks, which rlscratch.mdp
+Leaves out: estimates from samples (formulas.policy_gradient); checks, which rlscratch.mdp.process
         makes before it calls these functions.
 """
 from collections.abc import Iterable, Iterator

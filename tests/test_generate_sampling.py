@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from markov import Markov, cycle
-from rlscratch import kernels, processors
+from rlscratch import kernels
 from rlscratch.formulas import distribution
-from rlscratch.generate import best_of_n, generate
+from rlscratch.generate import best_of_n, filters, generate, sampling
 from rlscratch.transformer import Config, Transformer
 from strategies import arrays
 
@@ -43,11 +43,11 @@ def seeded(seed=7):
 
 
 def documents_loop(model, prompt, stream, steps, stop, knobs):
-    """The document's pseudo code: logits of the whole text, processors, softmax, a random token, until the end."""
+    """The document's pseudo code: logits of the whole text, filters, softmax, a random token, until the end."""
     tokens, logps, u = list(prompt), [], stream.random(steps)
     for n in range(steps):
         logits = model(np.array([tokens])).data[:, -1]
-        probs = processors.filtered(logits, np.array([tokens]), **knobs)
+        probs = filters.filtered(logits, np.array([tokens]), **knobs)
         token = kernels.draw(probs, u[n:n + 1])[0]
         tokens.append(int(token))
         logps.append(np.log(probs[0, token]))
@@ -213,15 +213,14 @@ def test_a_stream_gives_as_many_uniforms_whenever_the_answer_ends():
 def test_a_row_that_stayed_in_a_wrong_place_would_be_noticed(monkeypatch):
     """Planted: rows leave, but whose row is whose is not written down."""
     right = generate(MODEL, PROMPTS, max_new_tokens=12, stop=[2, 9], rng=seeded())
-    from rlscratch import generate as module
-    whole = module._leave
+    whole = sampling._leave
 
     def careless(cache, rows, ids, ended):
         before = rows.copy()
         cache, rows, ids = whole(cache, rows, ids, ended)
         return cache, before[:len(rows)], ids
 
-    monkeypatch.setattr(module, "_leave", careless)
+    monkeypatch.setattr(sampling, "_leave", careless)
     assert generate(MODEL, PROMPTS, max_new_tokens=12, stop=[2, 9], rng=seeded()).answers != right.answers
 
 

@@ -20,10 +20,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rlscratch import bpe
-from rlscratch.bpe import BYTES, Tokenizer, learn_merges
-from rlscratch.pretokens import Splitter
-from rlscratch.vocabulary import hidden
+from rlscratch.bpe import Splitter, Tokenizer, learn_merges
+from rlscratch.bpe.tokenizer import BYTES
+from rlscratch.bpe.vocabulary import hidden
 from texts import SPECIAL, cuts, few_letters, parts_of, texts
 
 SEA = "she sells sea shells"
@@ -196,7 +195,7 @@ def test_an_endless_text_is_encoded_lazily():
 
 
 def test_the_memory_of_a_long_text_is_constant(monkeypatch):
-    monkeypatch.setattr(bpe, "KEPT", 256)
+    monkeypatch.setattr("rlscratch.bpe.tokenizer.KEPT", 256)
 
     def encoding(lines):
         tokenizer = Tokenizer(trained.vocab, trained.merges)

@@ -10,7 +10,7 @@ target, and how it walks back from the goal, one state for each time the path is
 """
 import numpy as np
 
-from rlscratch.documents.q_learning import ACTIONS, ALPHA, DOWN, GAMMA, LEARNING, RIGHT
+from rlscratch.documents.d000_q_learning import ACTIONS, ALPHA, DOWN, GAMMA, LEARNING, RIGHT
 from rlscratch.formulas import td
 from rlscratch.report import figures
 from rlscratch.report.table import table

@@ -21,7 +21,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from rlscratch.bpe import Tokenizer
-from rlscratch.documents import DOCUMENTS, entries, fundamentals, ledger, policies, q_learning, rollouts, rows, tokens
+from rlscratch.documents import DOCUMENTS, entries, gpt2_tokens, ledger, rows_and_bars
+from rlscratch.documents import d000_q_learning as q_learning
+from rlscratch.documents import d004_fundamentals as fundamentals
+from rlscratch.documents.d003_distributions_to_policies import distributions, rollouts
 from rlscratch.documents.entry import KINDS, PINNED, VERDICTS, Entry, close, plain
 from rlscratch.documents.errata import AFTER, CLAIMS, errata
 from rlscratch.documents.proofs import PROOFS
@@ -59,10 +62,10 @@ def test_the_ledger_has_all_219_numbers_once_with_their_verdicts():
 def test_the_merges_quoted_for_the_documents_words_are_gpt2_s():
     folder = Path(os.environ["RLSCRATCH_GPT2"])
     whole = Tokenizer.from_gpt2(folder / "vocab.json", folder / "merges.txt")
-    quoted = [line.split() for line in tokens.MERGES.split(",")]
+    quoted = [line.split() for line in gpt2_tokens.MERGES.split(",")]
     assert [whole.merges[int(place)] for place, _, _ in quoted] == [(hidden(a), hidden(b)) for _, a, b in quoted]
     for text in ("The capital of Georgia is", " Tbilisi", "Ubiquitous", "Hello world"):
-        assert tokens.gpt2().encode(text) == whole.encode(text)
+        assert gpt2_tokens.gpt2().encode(text) == whole.encode(text)
 
 
 def test_entries_come_in_reading_order_of_the_documents():
@@ -312,12 +315,13 @@ def test_only_three_quarters_of_the_direction_rounds_to_the_printed_update():
 
 
 def test_nine_words_fit_a_smaller_top_p():
-    assert [policies.kept(distribution.top_p(policies.I_FEEL, p)) for p in (0.9, 0.86, 0.79)] == [10, 9, 8]
+    assert [distributions.kept(distribution.top_p(distributions.I_FEEL, p)) for p in (0.9, 0.86, 0.79)] == [10, 9, 8]
 
 
 def test_bars_are_counted_by_hand():
-    assert_allclose([rows.share(44, 50), rows.share(84, 19), rows.share(1, 3)], [0.468085, 0.815534, 0.25], atol=5e-7)
-    assert_allclose(rows.blocks(0.40, 0.04, size=0.02), [20, 2])
+    shares = [rows_and_bars.share(44, 50), rows_and_bars.share(84, 19), rows_and_bars.share(1, 3)]
+    assert_allclose(shares, [0.468085, 0.815534, 0.25], atol=5e-7)
+    assert_allclose(rows_and_bars.blocks(0.40, 0.04, size=0.02), [20, 2])
     assert_allclose([np.mean((40, 60, 70)), np.mean((95, 98, 92))], [170 / 3, 95])
 
 

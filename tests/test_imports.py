@@ -86,7 +86,7 @@ def test_formulas_and_autograd_never_import_each_other():
 
 
 def test_of_the_training_loops_the_documents_know_those_of_tables_alone():
-    imported = {name for path in (PACKAGE / "documents").glob("*.py") for name in imports_of(path)}
+    imported = {name for path in (PACKAGE / "documents").rglob("*.py") for name in imports_of(path)}
     train = {name for name in imported if name.startswith("rlscratch.train")}
     assert "rlscratch.formulas" in imported and all(name.startswith("rlscratch.train.tabular") for name in train)
 

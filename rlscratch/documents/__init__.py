@@ -7,7 +7,13 @@
 """
 from dataclasses import replace
 
-from rlscratch.documents import derivation, fundamentals, introduction, policies, ppo_grpo, q_learning, rlhf, rollouts
+from rlscratch.documents import (
+    d000_q_learning,
+    d001_introduction,
+    d002_ppo_and_grpo,
+    d003_distributions_to_policies,
+    d004_fundamentals,
+)
 from rlscratch.documents.entry import Entry
 from rlscratch.documents.proofs import PROOFS
 
@@ -20,9 +26,8 @@ DOCUMENTS = {
 }
 
 READING_ORDER = (
-    *q_learning.ENTRIES, *introduction.ENTRIES, *ppo_grpo.ENTRIES,
-    *policies.ENTRIES, *rollouts.ENTRIES, *rlhf.ENTRIES, *derivation.ENTRIES, *policies.QUESTIONS,
-    *fundamentals.ENTRIES,
+    *d000_q_learning.ENTRIES, *d001_introduction.ENTRIES, *d002_ppo_and_grpo.ENTRIES,
+    *d003_distributions_to_policies.ENTRIES, *d004_fundamentals.ENTRIES,
 )
 
 

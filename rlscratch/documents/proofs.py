@@ -1,6 +1,6 @@
 """Which test proves the formula behind an entry, by the formula's dotted name."""
 
-FORMULAS = "rlscratch.formulas."
+FORMULAS, ROLLOUTS = "rlscratch.formulas.", "rlscratch.documents.d003_distributions_to_policies.rollouts."
 DISTRIBUTION, GRADIENT = "tests/test_formulas_distribution.py::", "tests/test_formulas_policy_gradient.py::"
 DOCUMENTS, KL, PPO = "tests/test_documents.py::", "tests/test_formulas_kl.py::", "tests/test_formulas_ppo.py::"
 GRPO, RETURNS, TD = "tests/test_formulas_grpo.py::", "tests/test_formulas_returns.py::", "tests/test_formulas_td.py::"
@@ -46,10 +46,10 @@ PROOFS = {
     "rlscratch.mdp.MDP.solve":
         "tests/test_mdp.py::test_the_best_values_solve_the_bellman_equation_and_some_policy_has_them",
     "rlscratch.mdp.MDP.from_gymnasium": DOCUMENTS + "test_the_lake_is_the_map_of_the_document",
-    "rlscratch.documents.rows.share": DOCUMENTS + "test_bars_are_counted_by_hand",
-    "rlscratch.documents.rows.blocks": DOCUMENTS + "test_bars_are_counted_by_hand",
+    "rlscratch.documents.rows_and_bars.share": DOCUMENTS + "test_bars_are_counted_by_hand",
+    "rlscratch.documents.rows_and_bars.blocks": DOCUMENTS + "test_bars_are_counted_by_hand",
     "numpy.mean": DOCUMENTS + "test_bars_are_counted_by_hand",
-    "rlscratch.documents.rollouts.sorts": DOCUMENTS + "test_code_answers_are_judged_by_running_them",
-    "rlscratch.documents.rollouts.agree": DOCUMENTS + "test_code_answers_are_judged_by_running_them",
-    "rlscratch.documents.fundamentals.every_third": DOCUMENTS + "test_every_third_character_is_counted_by_hand",
+    ROLLOUTS + "sorts": DOCUMENTS + "test_code_answers_are_judged_by_running_them",
+    ROLLOUTS + "agree": DOCUMENTS + "test_code_answers_are_judged_by_running_them",
+    "rlscratch.documents.d004_fundamentals.every_third": DOCUMENTS + "test_every_third_character_is_counted_by_hand",
 }

@@ -3,10 +3,10 @@ from functools import partial
 
 import numpy as np
 
-from rlscratch.documents import rows
+from rlscratch.documents import rows_and_bars
+from rlscratch.documents.d003_distributions_to_policies.distributions import row
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.policies import row
-from rlscratch.documents.rows import pairs
+from rlscratch.documents.rows_and_bars import pairs
 from rlscratch.formulas import distribution, grpo, kl
 
 F = "rlscratch.formulas."
@@ -101,12 +101,12 @@ FRANCE = (
     entry(
         id="S3.france.bar43", section="Part 6: Visual Breakdown", claim="A bar shows 43%.",
         formula="44 filled of 44 + 50 blocks", printed=0.43, exact=0.468085, tolerance=0.005, verdict="WRONG",
-        kind="drawing", compute=lambda: rows.share(44, 50), source="rlscratch.documents.rows.share",
+        kind="drawing", compute=lambda: rows_and_bars.share(44, 50), source="rlscratch.documents.rows_and_bars.share",
         note="44 of 94 blocks are 46.8%; 43% of 94 would be 40 blocks."),
     entry(
         id="S3.france.bar815", section="Part 6: Visual Breakdown", claim="A bar shows 81.5%.",
         formula="84 filled of 84 + 19 blocks", printed=0.815, exact=0.815534, tolerance=0.005, verdict="rounds",
-        kind="drawing", compute=lambda: rows.share(84, 19), source="rlscratch.documents.rows.share",
+        kind="drawing", compute=lambda: rows_and_bars.share(84, 19), source="rlscratch.documents.rows_and_bars.share",
         note="Within half a block; this bar has 103 blocks, the one above it 94."),
 )
 
@@ -165,12 +165,12 @@ PREFERENCES = (
 
 def bar(name: str, label: float, filled: int, verdict: str, note: str = "", other: int | None = None) -> Entry:
     """A bar of ten blocks against its label."""
-    rule = None if other is None else partial(lambda n: rows.share(n, 10 - n), other)
+    rule = None if other is None else partial(lambda n: rows_and_bars.share(n, 10 - n), other)
     return entry(
         id=f"S3.cap.{name}", section=RESULTS, claim=f"A bar of ten blocks shows {label:.0%}.",
         formula=f"{filled} filled of 10 blocks", printed=label, exact=filled / 10, tolerance=0.05, verdict=verdict,
-        kind="drawing", compute=lambda: rows.share(filled, 10 - filled), otherwise=rule,
-        source="rlscratch.documents.rows.share", note=note)
+        kind="drawing", compute=lambda: rows_and_bars.share(filled, 10 - filled), otherwise=rule,
+        source="rlscratch.documents.rows_and_bars.share", note=note)
 
 
 BARS = (

@@ -15,7 +15,7 @@ from itertools import product
 
 import numpy as np
 
-from rlscratch.documents import tokens
+from rlscratch.documents import gpt2_tokens
 from rlscratch.documents.entry import PINNED, Entry
 from rlscratch.formulas import policy_gradient, returns
 from rlscratch.mdp import MDP
@@ -141,11 +141,11 @@ LANGUAGE_MODELS = (
         claim='GPT-2 reads "The capital of Georgia is" as 464, 3139, 286, 7859, 318.',
         formula="ids of The, _capital, _of, _Georgia, _is", printed=(464, 3139, 286, 7859, 318),
         exact=(464, 3139, 286, 7859, 318), tolerance=0.5, verdict="exact", kind="computed",
-        compute=lambda: tokens.gpt2().encode("The capital of Georgia is"), source=ENCODE),
+        compute=lambda: gpt2_tokens.gpt2().encode("The capital of Georgia is"), source=ENCODE),
     entry(
         id="S4.tokens.tbilisi", section="2.1 Base-Model", claim='The next tokens are those of "Tbilisi".',
         formula="ids of _T, bil, isi", printed=None, exact=(309, 33473, 23267), tolerance=0.5, verdict="derived",
-        kind="computed", compute=lambda: tokens.gpt2().encode(" Tbilisi"), source=ENCODE,
+        kind="computed", compute=lambda: gpt2_tokens.gpt2().encode(" Tbilisi"), source=ENCODE,
         note="The plural is right: three tokens, so three predictions and not one."),
     entry(
         id="S4.verifiable.n", section="2.4.1 RL in Verifiable Domains",
@@ -161,7 +161,7 @@ LANGUAGE_MODELS = (
     entry(
         id="S4.tokens.ubiquitous", section=TOKENS, claim='A model sees "Ubiquitous" as chunks and not as letters.',
         formula="ids of Ub, iqu, itous", printed=None, exact=(36609, 1557, 22109), tolerance=0.5, verdict="derived",
-        kind="computed", compute=lambda: tokens.gpt2().encode("Ubiquitous"), source=ENCODE,
+        kind="computed", compute=lambda: gpt2_tokens.gpt2().encode("Ubiquitous"), source=ENCODE,
         note="Ten letters in three tokens: their third characters lie at places that no id tells."),
     entry(
         id="S4.ubiquitous", section=TOKENS,
@@ -169,7 +169,7 @@ LANGUAGE_MODELS = (
         formula="characters 0, 3, 6, 9", printed="Uiis", exact="Uqts", tolerance=0, verdict="WRONG", kind="computed",
         compute=lambda: every_third("Ubiquitous"),
         otherwise=lambda: "".join("Ubiquitous"[i] for i in (0, 2, 5, 9)),
-        source="rlscratch.documents.fundamentals.every_third",
+        source="rlscratch.documents.d004_fundamentals.every_third",
         note="The model's failure, which the document shows on purpose. Every third character is U, q, t, s; the "
              "letters given stand at 0, 2, 5 and 9."),
 )

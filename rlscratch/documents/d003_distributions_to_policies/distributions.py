@@ -1,15 +1,15 @@
 """Document 003, parts 1 to 3 and "Top-K vs Top-p": a language model as a row of probabilities.
 
 Rows, softmax, temperature, top-k, top-p, beam scores.  Rollouts are in rollouts.py, expected
-reward and human feedback in rlhf.py, the derivation of the gradient in derivation.py.
+reward and human feedback in feedback.py, the derivation of the gradient in derivation.py.
 """
 from functools import partial
 
 import numpy as np
 
-from rlscratch.documents import rows, tokens
+from rlscratch.documents import gpt2_tokens, rows_and_bars
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.rows import row_sum
+from rlscratch.documents.rows_and_bars import row_sum
 from rlscratch.formulas import cross_entropy, distribution
 
 F = "rlscratch.formulas."
@@ -69,7 +69,7 @@ ROWS = (
     entry(
         id="S3.tokens.hello", section=PART_2, claim='"Hello world" becomes the two tokens "Hello" and " world".',
         formula='GPT-2\'s 15496 and 995', printed=("Hello", " world"), exact=("Hello", " world"), tolerance=0,
-        verdict="exact", kind="computed", compute=lambda: tokens.pieces("Hello world"),
+        verdict="exact", kind="computed", compute=lambda: gpt2_tokens.pieces("Hello world"),
         source="rlscratch.bpe.Tokenizer.encode"),
     entry(
         id="S3.softmax.T1", section=PART_2,
@@ -88,8 +88,8 @@ ROWS = (
         id=f"S3.weather.bars{i}.blocks", section=PART_2,
         claim=f"Bars of one block for 2% show the row {', '.join(f'{100 * p:.0f}' for p in row)}%.",
         formula="blocks = percent/2", printed=(*exact[:-1], 1), exact=exact, tolerance=0.5, verdict="WRONG",
-        kind="drawing", compute=partial(lambda row: rows.blocks(*row, size=0.02), row),
-        source="rlscratch.documents.rows.blocks",
+        kind="drawing", compute=partial(lambda row: rows_and_bars.blocks(*row, size=0.02), row),
+        source="rlscratch.documents.rows_and_bars.blocks",
         note="The last bar, 4%, is drawn with 1 block and needs 2. One block would be right for 2%. The other bars "
              "fit their labels.")
       for i, row, exact in ((1, WEATHER_BARS, (20.0, 12.0, 8.0, 5.0, 3.0, 2.0)),

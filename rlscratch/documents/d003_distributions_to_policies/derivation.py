@@ -3,8 +3,8 @@ from functools import partial
 
 import numpy as np
 
+from rlscratch.documents.d003_distributions_to_policies.distributions import row
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.policies import row
 from rlscratch.formulas import distribution, kl, policy_gradient
 
 F = "rlscratch.formulas."

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rlscratch.documents.d003_distributions_to_policies.distributions import row
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.policies import row
 from rlscratch.formulas import cross_entropy
 
 PART_4, ROLLOUTS = "Part 4: From Text Generation to AI Policies", "Part 4: Rollouts"
@@ -116,7 +116,7 @@ CODE = (
         exact=(True, True, False, False, True), tolerance=0, verdict="convention", kind="computed",
         compute=lambda: [sorts(answer, (3, 1, 2)) for answer in SORTS],
         otherwise=lambda: [sorts(answer, (3, 1, 2), keeps_argument=True) for answer in SORTS],
-        source="rlscratch.documents.rollouts.sorts", planted={"keeps_argument": True},
+        source=f"{__name__}.sorts", planted={"keeps_argument": True},
         note="Run, the second is right too: it sorts its argument in place and returns it. The printed choice holds if "
              "an answer must leave its argument alone. The third needs a bubble_sort that the answer does not bring "
              "(NameError), and the fourth returns None, as the document says."),
@@ -124,7 +124,7 @@ CODE = (
         id="S3.fib", section="Part 5: Code Generation Example",
         claim="Three functions compute Fibonacci numbers: by recursion, by a loop, with a memory.",
         formula="all three equal for n = 0 ... 19", printed=None, exact=True, tolerance=0, verdict="derived",
-        kind="computed", compute=lambda: agree(FIBONACCI, range(20)), source="rlscratch.documents.rollouts.agree",
+        kind="computed", compute=lambda: agree(FIBONACCI, range(20)), source=f"{__name__}.agree",
         planted={"arguments": (-1,)},
         note="They agree for n >= 0. Below 0 the first and the third return n, the second 0."),
 )

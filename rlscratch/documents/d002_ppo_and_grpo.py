@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.rows import pairs, row_sum, row_total
+from rlscratch.documents.rows_and_bars import pairs, row_sum, row_total
 from rlscratch.formulas import distribution, grpo, ppo, returns
 
 WORDS = ("cream", "hockey", "donkey")

@@ -22,7 +22,7 @@ except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what 
 
 # command -> what has add_arguments(parser) and run(args), a module or module:name; what it does; an example
 COMMANDS = {
-    "tour": ("rlscratch.report.tour", "run the worked examples and write one page about them",
+    "tour": ("rlscratch.report.tour.command", "run the worked examples and write one page about them",
              "rlscratch tour --out out/tour"),
     "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
                "rlscratch ledger --document 002 --verdict WRONG"),

@@ -19,7 +19,8 @@ import pytest
 from rlscratch.documents import entries, ledger
 from rlscratch.documents.entry import VERDICTS
 from rlscratch.documents.errata import errata
-from rlscratch.report import ladder, library, page, tour
+from rlscratch.report.tour import command as tour
+from rlscratch.report.tour import ladder, library, page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

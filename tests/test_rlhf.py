@@ -23,7 +23,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rlscratch.__main__ import main
 from rlscratch.cli import rlhf
 from rlscratch.formulas.distribution import best_of_n
-from rlscratch.report import pipeline
+from rlscratch.report.rlhf import pipeline
 from rlscratch.tasks import preferences
 from rlscratch.tasks.task import Task
 from rlscratch.train.language import dpo, expert, frontier, measure, reward_model, worlds

@@ -14,7 +14,7 @@ from types import ModuleType
 from rlscratch import formulas
 from rlscratch.documents.entry import Entry
 from rlscratch.documents.proofs import PROOFS
-from rlscratch.report.ladder import Rung
+from rlscratch.report.tour.ladder import Rung
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from rlscratch.documents import ledger
 from rlscratch.documents.ledger import Row
-from rlscratch.report import ladder, page
-from rlscratch.report.ladder import Result
+from rlscratch.report.tour import ladder, page
+from rlscratch.report.tour.ladder import Result
 
 NO_LADDER = ("The examples are not installed with the package: they stand in examples/ of the source distribution and "
              "of the repository. Unpack it and run python -m rlscratch tour there.")

@@ -26,9 +26,9 @@ from rlscratch.documents.errata import Finding, errata
 from rlscratch.documents.ledger import Row, decimals_of, shown
 from rlscratch.files import write_atomic
 from rlscratch.formulas import distribution, policy_gradient
-from rlscratch.report import library
-from rlscratch.report.ladder import Figure, Result
-from rlscratch.report.library import Derivation
+from rlscratch.report.tour import library
+from rlscratch.report.tour.ladder import Figure, Result
+from rlscratch.report.tour.library import Derivation
 
 # A verdict is told by sign and word, never by colour alone.
 SIGNS = {"exact": "=", "rounds": "≈", "convention": "±", "WRONG": "≠", "derived": "→"}
@@ -197,9 +197,9 @@ def about() -> str:
 
 # ---------------------------------------------------------------- how it is put
 
-def template(name: str = "page.html") -> jinja2.Template:
-    """A template of this folder, with the page's style and filters."""
-    folder = files("rlscratch.report")
+def template(package: str = __package__) -> jinja2.Template:
+    """The page.html of a package, with this page's style, script and filters."""
+    folder = files(__package__)
     # The page's own style and script are marked as safe; everything else is escaped.
     own = {name: jinja2.utils.markupsafe.Markup((folder / f"page.{name}").read_text("utf-8")) for name in ("css", "js")}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -211,7 +211,7 @@ def template(name: str = "page.html") -> jinja2.Template:
         "brief": _brief, "data": _data, "size": _size, "paragraphs": _paragraphs, "place": _place, "slug": _slug,
         "short": lambda rung: rung.title.split(":")[0]}
     environment.filters.update(filters)
-    return environment.from_string((folder / name).read_text("utf-8"))
+    return environment.from_string((files(package) / "page.html").read_text("utf-8"))
 
 
 def _decimals(row: Row) -> int:

@@ -25,7 +25,7 @@ COMMANDS = {
     "tour": ("rlscratch.report.tour.command", "run the worked examples and write one page about them",
              "rlscratch tour --out out/tour"),
     "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
-               "rlscratch ledger --document 002 --verdict WRONG"),
+               "rlscratch ledger --document 002 --verdict differs"),
     "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",

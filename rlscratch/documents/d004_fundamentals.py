@@ -112,18 +112,18 @@ OBJECTIVES = (
 BASELINES = (
     entry(
         id="S4.baseline.bias.T1", section=GRADIENT,
-        claim="With the mean of the batch as baseline the estimate stays unbiased; episodes of one step.",
-        formula="E[g]/∇J = 1 - 1/N, N = 2, 3, 4", printed=(1.0, 1.0, 1.0), exact=(0.5, 0.666667, 0.75),
-        tolerance=0.005, verdict="convention", kind="computed", compute=lambda: shrinking(batch_mean),
+        claim="How much of the gradient the estimate has on average, with the mean of the batch as baseline; one step.",
+        formula="E[g]/∇J = 1 - 1/N, N = 2, 3, 4", printed=None, exact=(0.5, 0.666667, 0.75),
+        tolerance=PINNED, verdict="derived", kind="computed", compute=lambda: shrinking(batch_mean),
         otherwise=lambda: shrinking(leave_one_out), source=F + "policy_gradient.batch_mean_baseline",
-        note="1.5.2 promises no bias for baselines that do not depend on the action; the batch mean of 1.5.3 contains "
-             "the action's own reward, and E[g] is (1 - 1/N) ∇J. Unbiased are the mean of the other answers "
+        note="1.5.2 is about baselines that do not depend on the action; the batch mean of 1.5.3 contains the "
+             "action's own reward, and E[g] is (1 - 1/N) ∇J. Unbiased are the mean of the other answers "
              "(leave_one_out_baseline), a constant, or V(s). Enumerated on \"I like ice ___\"."),
     entry(
         id="S4.baseline.bias.T2", section=GRADIENT,
-        claim="With the mean of the batch as baseline the estimate stays unbiased; episodes of two steps.",
-        formula="|E[g] - ∇J|/|∇J| = (√10/4)/N, N = 1, 2, 3", printed=(0.0, 0.0, 0.0),
-        exact=(0.790569, 0.395285, 0.263523), tolerance=0.005, verdict="convention", kind="computed",
+        claim="How far the estimate's mean is from the gradient, with the mean of the batch as baseline; two steps.",
+        formula="|E[g] - ∇J|/|∇J| = (√10/4)/N, N = 1, 2, 3", printed=None,
+        exact=(0.790569, 0.395285, 0.263523), tolerance=PINNED, verdict="derived", kind="computed",
         compute=lambda: bias(batch_mean), otherwise=lambda: bias(lambda to_go: 0.5),
         source=F + "policy_gradient.batch_mean_baseline",
         note="Unbiased with a constant. With the batch mean the error falls as 1/N and changes the direction too: on "
@@ -166,12 +166,12 @@ LANGUAGE_MODELS = (
     entry(
         id="S4.ubiquitous", section=TOKENS,
         claim='A model is asked for every third character of "Ubiquitous" and answers "Uiis".',
-        formula="characters 0, 3, 6, 9", printed="Uiis", exact="Uqts", tolerance=0, verdict="WRONG", kind="computed",
+        formula="characters 0, 3, 6, 9", printed="Uiis", exact="Uqts", tolerance=0, verdict="differs", kind="quoted",
         compute=lambda: every_third("Ubiquitous"),
         otherwise=lambda: "".join("Ubiquitous"[i] for i in (0, 2, 5, 9)),
         source="rlscratch.documents.d004_fundamentals.every_third",
-        note="The model's failure, which the document shows on purpose. Every third character is U, q, t, s; the "
-             "letters given stand at 0, 2, 5 and 9."),
+        note="A model's failure, which the document quotes to explain it. Every third character is U, q, t, s; the "
+             "model's letters stand at 0, 2, 5 and 9."),
 )
 
 ENTRIES = (*OBJECTIVES, *BASELINES, *LANGUAGE_MODELS)

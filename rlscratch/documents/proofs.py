@@ -48,7 +48,6 @@ PROOFS = {
     "rlscratch.mdp.MDP.from_gymnasium": DOCUMENTS + "test_the_lake_is_the_map_of_the_document",
     "rlscratch.documents.rows_and_bars.share": DOCUMENTS + "test_bars_are_counted_by_hand",
     "rlscratch.documents.rows_and_bars.blocks": DOCUMENTS + "test_bars_are_counted_by_hand",
-    "numpy.mean": DOCUMENTS + "test_bars_are_counted_by_hand",
     ROLLOUTS + "sorts": DOCUMENTS + "test_code_answers_are_judged_by_running_them",
     ROLLOUTS + "agree": DOCUMENTS + "test_code_answers_are_judged_by_running_them",
     "rlscratch.documents.d004_fundamentals.every_third": DOCUMENTS + "test_every_third_character_is_counted_by_hand",

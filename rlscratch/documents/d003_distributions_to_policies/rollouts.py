@@ -66,6 +66,11 @@ def memoised(n: int, known: dict[int, int] | None = None) -> int:
 FIBONACCI = (recursive, iterative, memoised)
 
 
+def sorted_by(answers: Sequence[Callable[[list], Any]], **choice: bool) -> list[int]:
+    """Which answers sort (3, 1, 2), counted from 1.  choice: keeps_argument of `sorts`."""
+    return [i for i, answer in enumerate(answers, 1) if sorts(answer, (3, 1, 2), **choice)]
+
+
 def agree(answers: Sequence[Callable[[int], int]], arguments: Iterable[int]) -> bool:
     """Whether all answers return the same for every argument."""
     return all(len({answer(n) for answer in answers}) == 1 for n in arguments)
@@ -112,12 +117,11 @@ CODE = (
     entry(
         id="S3.rollout.sort", section="Part 4: Why Rollouts Matter",
         claim="Of five functions that sort a list, the first and the fifth are the correct ones to choose.",
-        formula="answer([3, 1, 2]) = [1, 2, 3], for answers 1 to 5", printed=(True, False, False, False, True),
-        exact=(True, True, False, False, True), tolerance=0, verdict="convention", kind="computed",
-        compute=lambda: [sorts(answer, (3, 1, 2)) for answer in SORTS],
-        otherwise=lambda: [sorts(answer, (3, 1, 2), keeps_argument=True) for answer in SORTS],
+        formula="answers with answer([3, 1, 2]) = [1, 2, 3]", printed=(1, 5), exact=(1, 2, 5), tolerance=0,
+        verdict="convention", kind="computed", compute=lambda: sorted_by(SORTS),
+        otherwise=lambda: sorted_by(SORTS, keeps_argument=True),
         source=f"{__name__}.sorts", planted={"keeps_argument": True},
-        note="Run, the second is right too: it sorts its argument in place and returns it. The printed choice holds if "
+        note="Run, the second sorts too: in place, and it returns its argument. The printed choice holds if "
              "an answer must leave its argument alone. The third needs a bubble_sort that the answer does not bring "
              "(NameError), and the fourth returns None, as the document says."),
     entry(

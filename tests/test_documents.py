@@ -9,6 +9,8 @@ import importlib
 import inspect
 import json
 import os
+import pkgutil
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from rlscratch import formulas
 from rlscratch.bpe import Tokenizer
 from rlscratch.documents import DOCUMENTS, entries, gpt2_tokens, ledger, rows_and_bars
 from rlscratch.documents import d000_q_learning as q_learning
@@ -27,7 +30,7 @@ from rlscratch.documents import d004_fundamentals as fundamentals
 from rlscratch.documents.d003_distributions_to_policies import distributions, rollouts
 from rlscratch.documents.entry import KINDS, PINNED, VERDICTS, Entry, close, plain
 from rlscratch.documents.errata import AFTER, CLAIMS, errata
-from rlscratch.documents.proofs import PROOFS
+from rlscratch.documents.proofs import ELSEWHERE, proof
 from rlscratch.formulas import distribution, ppo, td
 from rlscratch.mdp import MDP
 from rlscratch.vocabulary import hidden
@@ -102,8 +105,22 @@ def assert_test_exists(name: str) -> None:
     assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, name
 
 
-def test_no_proof_is_kept_for_a_formula_that_no_entry_uses():
-    assert set(PROOFS) == {entry.source for entry in ENTRIES if entry.source}
+def public_formulas() -> Iterator[Callable]:
+    for module in pkgutil.iter_modules(formulas.__path__, "rlscratch.formulas."):
+        for name, thing in vars(importlib.import_module(module.name)).items():
+            if inspect.isfunction(thing) and thing.__module__ == module.name and not name.startswith("_"):
+                yield thing
+
+
+@pytest.mark.parametrize("formula", list(public_formulas()), ids=lambda f: f.__name__)
+def test_every_public_formula_names_the_test_that_proves_it(formula):
+    assert_test_exists(proof(formula))
+    assert re.search(rf"\b{formula.__name__}\b", (HERE.parent / proof(formula).split("::")[0]).read_text("utf-8"))
+
+
+def test_no_proof_is_listed_for_what_no_entry_calls_or_what_names_its_own():
+    sources = {entry.source for entry in ENTRIES}
+    assert set(ELSEWHERE) <= sources and not any(proof(resolve(source)[2]) for source in ELSEWHERE)
 
 
 # ---------------------------------------------------------------- a broken formula is seen

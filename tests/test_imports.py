@@ -108,4 +108,9 @@ def test_the_law_would_notice(source, room, tmp_path):
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_file_that_outgrows_its_room_is_noticed(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 320
+    """Docstrings aside: a derivation may be as long as it is."""
+    lines = path.read_text("utf-8").splitlines()
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    said = [node.body[0] for node in ast.walk(ast.parse("\n".join(lines)))
+            if isinstance(node, kinds) and ast.get_docstring(node) is not None]
+    assert len(lines) - sum(text.end_lineno - text.lineno + 1 for text in said) <= 300

@@ -1,7 +1,7 @@
 """The worked numbers of five teaching documents, each beside what our formulas give.
 
     entries()    every number, in reading order          (entry.Entry says what a line holds)
-    errata()     what is wrong or hangs on a convention, in reading order   (errata.py)
+    errata()     where document and formula part, or agree under one convention, in reading order   (errata.py)
 
 `python -m rlscratch ledger` prints the table (ledger.py).
 """
@@ -15,7 +15,7 @@ from rlscratch.documents import (
     d004_fundamentals,
 )
 from rlscratch.documents.entry import Entry
-from rlscratch.documents.proofs import PROOFS
+from rlscratch.documents.proofs import proof_of
 
 DOCUMENTS = {
     "000": "How does LLM work ? - Part 1",
@@ -33,4 +33,4 @@ READING_ORDER = (
 
 def entries() -> list[Entry]:
     """Every entry, in reading order, with the test that proves its formula."""
-    return [replace(entry, proof=PROOFS.get(entry.source, "")) for entry in READING_ORDER]
+    return [replace(entry, proof=proof_of(entry.source)) for entry in READING_ORDER]

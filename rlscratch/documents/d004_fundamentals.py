@@ -77,7 +77,10 @@ def bias(baseline: Callable) -> list[float]:
 
 
 def every_third(word: str) -> str:
-    """Every third character, the first one included."""
+    """Every third character, the first one included.
+
+    Proof: tests/test_documents.py, test_every_third_character_is_counted_by_hand
+    """
     return word[::3]
 
 

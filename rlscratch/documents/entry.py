@@ -55,7 +55,7 @@ class Entry:
     otherwise  the value under the other choice or assumption that the note names
     bound      run-dependent entries: the most that any run from zeros can have reached
     source     dotted name of the formula
-    proof      the test that proves the formula, "tests/file.py::name"
+    proof      the test that proves the formula, "tests/file.py::name" (proofs.py finds it)
     note       the finding; required of convention, differs, and of entries without compute
     planted    arguments of the formula and values for them; forcing any one must make the entry fail
     """

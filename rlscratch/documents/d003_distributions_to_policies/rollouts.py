@@ -36,7 +36,10 @@ SORTS: tuple[Callable[[list], Any], ...] = (sorted, in_place, undefined_helper, 
 
 
 def sorts(answer: Callable[[list], Any], argument: Sequence, keeps_argument: bool = False) -> bool:
-    """Whether an answer returns the sorted list (and, if asked, leaves its argument alone)."""
+    """Whether an answer returns the sorted list (and, if asked, leaves its argument alone).
+
+    Proof: tests/test_documents.py, test_code_answers_are_judged_by_running_them
+    """
     given = list(argument)
     try:
         right = answer(given) == sorted(argument)
@@ -72,7 +75,10 @@ def sorted_by(answers: Sequence[Callable[[list], Any]], **choice: bool) -> list[
 
 
 def agree(answers: Sequence[Callable[[int], int]], arguments: Iterable[int]) -> bool:
-    """Whether all answers return the same for every argument."""
+    """Whether all answers return the same for every argument.
+
+    Proof: tests/test_documents.py, test_code_answers_are_judged_by_running_them
+    """
     return all(len({answer(n) for answer in answers}) == 1 for n in arguments)
 
 

@@ -10,7 +10,7 @@ target, and how it walks back from the goal, one state for each time the path is
 """
 import numpy as np
 
-from rlscratch.documents.q_learning import ACTIONS, ALPHA, DOWN, GAMMA, LEARNING, RIGHT
+from rlscratch.documents.d000_q_learning import ACTIONS, ALPHA, DOWN, GAMMA, LEARNING, RIGHT
 from rlscratch.formulas import td
 from rlscratch.report import figures
 from rlscratch.report.table import table
@@ -18,7 +18,7 @@ from rlscratch.report.table import table
 BUDGET = 5  # seconds on two cores
 
 # %% The document's two updates of Q(0, Down), which leads to state 4.
-printed = {entry.id: entry.printed for entry in LEARNING}
+printed = {entry.id: "-" if entry.printed is None else entry.printed for entry in LEARNING}
 zeros = np.zeros((16, len(ACTIONS)))
 knows = zeros.copy()
 knows[4, DOWN] = 0.5

@@ -11,7 +11,7 @@ last printed digit, 14 (marked *) are still on their way, all of them too small,
 import gymnasium
 import numpy as np
 
-from rlscratch.documents.q_learning import ACTIONS, GAMMA, PRINTED
+from rlscratch.documents.d000_q_learning import ACTIONS, GAMMA, PRINTED
 from rlscratch.mdp import MDP
 from rlscratch.report import figures
 from rlscratch.report.table import table

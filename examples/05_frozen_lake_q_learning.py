@@ -12,7 +12,7 @@ from itertools import islice
 
 import numpy as np
 
-from rlscratch.documents.q_learning import ACTIONS, ALPHA, GAMMA, PRINTED, greedy_path
+from rlscratch.documents.d000_q_learning import ACTIONS, ALPHA, GAMMA, PRINTED, greedy_path
 from rlscratch.formulas import td
 from rlscratch.report import figures
 from rlscratch.report.table import table

@@ -69,13 +69,13 @@ grad = expected_reward_grad(z, REWARDS)
 scores = score(np.tile(z, (4, 1)), np.arange(4))
 print("\nMean of the estimate over grad J, all batches of N draws\n")
 rows = []
-for n, printed in zip((2, 3, 4), LEDGER["S4.baseline.bias.T1"].printed, strict=True):
+for n in (2, 3, 4):
     ratios = []
     for baseline in (lambda r: batch_mean_baseline(r, np.ones_like(r)), leave_one_out_baseline):
         estimates = [log_derivative_estimate(scores[list(batch)], REWARDS[list(batch)] - baseline(REWARDS[list(batch)]))
                      for batch in product(range(4), repeat=n)]
         ratios.append(np.mean(estimates, axis=0) @ grad / (grad @ grad))
-    rows.append((n, printed, f"{ratios[0]:.4f}", f"{1 - 1 / n:.4f}", f"{ratios[1]:.4f}"))
+    rows.append((n, 1.0, f"{ratios[0]:.4f}", f"{1 - 1 / n:.4f}", f"{ratios[1]:.4f}"))
 print(table(("N", "document", "batch mean", "1 - 1/N", "mean of the others"), rows))
 
 # %% The same as a picture.

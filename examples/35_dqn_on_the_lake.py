@@ -12,7 +12,7 @@ from itertools import islice
 
 import numpy as np
 
-from rlscratch.documents.q_learning import PRINTED, greedy_path
+from rlscratch.documents.d000_q_learning import PRINTED, greedy_path
 from rlscratch.formulas import td
 from rlscratch.mdp import best_stationary
 from rlscratch.report import figures

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from rlscratch import memory
-from rlscratch.documents import fundamentals
+from rlscratch.documents import d004_fundamentals
 from rlscratch.report import figures
 from rlscratch.report.table import table, within
 from rlscratch.tasks import spelling
@@ -73,7 +73,7 @@ print("on long words SFT's likeliest answer is right less often than its samples
 
 # %% The document's word, 100 answers of each.
 WORD = "Ubiquitous"
-document = next(entry for entry in fundamentals.ENTRIES if entry.id == "S4.ubiquitous").printed
+document = next(entry for entry in d004_fundamentals.ENTRIES if entry.id == "S4.ubiquitous").printed
 best, slip = spelling.every_third(WORD), spelling.wrong_step(WORD)
 said = {"teacher": Counter(task.demonstrations([WORD] * 100, rng)),
         "SFT": Counter(imitator.answer([WORD] * 100, np.random.default_rng(1)).texts),

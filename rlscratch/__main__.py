@@ -22,10 +22,10 @@ except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what 
 
 # command -> what has add_arguments(parser) and run(args), a module or module:name; what it does; an example
 COMMANDS = {
-    "tour": ("rlscratch.report.tour", "run the worked examples and write one page about them",
+    "tour": ("rlscratch.report.tour.command", "run the worked examples and write one page about them",
              "rlscratch tour --out out/tour"),
     "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
-               "rlscratch ledger --document 002 --verdict WRONG"),
+               "rlscratch ledger --document 002 --verdict differs"),
     "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",

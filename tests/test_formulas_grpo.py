@@ -92,6 +92,17 @@ def test_the_document_s_numbers_catch_a_planted_error(planted):
 
 # ---------------------------------------------------------------- group advantages
 
+@given(rewards_g(), st.sampled_from([0, 1]), st.sampled_from([0.0, 1e-4, 0.5]))
+@example(ICE_CREAM, 1, 0.0)
+@example(np.array([0.5, 0.5]), 1, 0.0)
+def test_the_advantage_is_the_distance_from_the_mean_in_standard_deviations(rewards, ddof, eps):
+    mean = sum(rewards) / len(rewards)
+    std = math.sqrt(sum((r - mean) ** 2 for r in rewards) / (len(rewards) - ddof))
+    by_hand = [0 if std == 0 else (r - mean) / (std + eps) for r in rewards]
+    assert_allclose(group_advantage(rewards, ddof=ddof, eps=eps), by_hand, rtol=1e-9, atol=1e-12)
+    assert_allclose(group_advantage(rewards, center_only=True), rewards - mean, atol=1e-12)
+
+
 @given(rewards_g(), scales, shifts)
 @example(ICE_CREAM, 1.0, 0.0)
 @example(np.array([0.5, 0.5]), 1.0, 0.0)

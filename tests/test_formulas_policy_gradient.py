@@ -150,6 +150,14 @@ def test_the_mean_over_samples_has_the_gradient_as_its_expectation(bandit):
 # ---------------------------------------------------------------- REINFORCE: loss and gradient
 
 @given(batches_bt("logp", "returns", "baseline", "size"))
+def test_reinforce_loss_is_the_sum_over_tokens_that_it_says(batch):
+    logp, returns, baseline = batch["logp"], batch["returns"], batch["baseline"]
+    weight = batch["mask"] * abs(batch["size"])
+    tokens = [-weight[i] * (returns[i] - baseline[i]) * logp[i] for i in np.ndindex(logp.shape)]
+    assert_allclose(reinforce_loss(logp, returns, weight, baseline), sum(tokens), rtol=1e-12, atol=1e-11)
+
+
+@given(batches_bt("logp", "returns", "baseline", "size"))
 def test_reinforce_grad_is_the_gradient_of_reinforce_loss(batch):
     weight = batch["mask"] * (1 + abs(batch["size"]))
     arguments = batch["returns"], weight, batch["baseline"]

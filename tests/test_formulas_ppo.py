@@ -289,6 +289,19 @@ def test_the_clip_fraction_is_where_the_gradient_is_zero_though_the_advantage_is
 # ---------------------------------------------------------------- ratio and clip
 
 @given(batches_bt("logp", "logp_old"))
+def test_the_ratio_is_the_quotient_of_the_probabilities(batch):
+    logp, old = batch["logp"], batch["logp_old"]
+    assert_allclose(ratio(logp, old), np.exp(logp) / np.exp(old), rtol=1e-12)
+
+
+@given(arrays((2, 3), eighths(0, 4)), ranges)
+def test_the_clip_leaves_what_is_inside_and_cuts_the_rest_to_the_bounds(rho, eps):
+    low, high = 1 - eps[0], 1 + eps[1]
+    by_cases = [[low if r < low else high if r > high else r for r in row] for row in rho]
+    assert_array_equal(clip_ratio(rho, *eps), by_cases)
+
+
+@given(batches_bt("logp", "logp_old"))
 def test_the_ratio_undoes_itself_and_is_one_for_the_policy_that_sampled(batch):
     logp, old = batch["logp"], batch["logp_old"]
     assert_allclose(ratio(logp, old) * ratio(old, logp), 1, rtol=1e-12)

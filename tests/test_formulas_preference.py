@@ -141,6 +141,11 @@ def test_a_batch_of_rankings_is_their_mean(name, scores):
 
 # ---------------------------------------------------------------- Bradley-Terry and rankings
 
+@given(a=eighths(-20, 20), b=eighths(-20, 20))
+def test_the_chance_to_win_is_a_share_of_the_exponentials(a, b):
+    assert_allclose(pref.bradley_terry(a - b), np.exp(a) / (np.exp(a) + np.exp(b)), rtol=1e-12)
+
+
 @given(margin=eighths(-40, 40))
 @example(margin=0.0)
 def test_one_of_the_two_answers_wins(margin):
@@ -264,6 +269,12 @@ def test_ipo_is_least_at_the_chance_to_win_in_place_of_the_reward(case, beta, aw
     assert_allclose(gradient, 0, atol=1e-13)
     above, gradient = expected(ipo, optimum + away * np.eye(len(R))[0], ref, wins, mu, beta)
     assert above > least and np.abs(gradient).max() > 1e-3
+
+
+@given(x=four_rows, beta=betas)
+def test_ipo_is_the_squared_distance_of_the_margin_from_its_target(x, beta):
+    squares = [((lc - rc) - (lr - rr) - 1 / (2 * beta)) ** 2 for lc, lr, rc, rr in x.T]
+    assert_allclose(pref.ipo_loss(*x, beta), sum(squares) / len(squares), rtol=1e-12)
 
 
 @given(p=st.integers(1, 7).map(lambda k: k / 8), beta=betas)

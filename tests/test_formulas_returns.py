@@ -91,6 +91,14 @@ def test_document_001_names_each_reward_one_step_later():
         assert_allclose(rewards_to_go(rewards, GAMMA)[t], g_t, rtol=1e-14)
 
 
+@given(rows, unit, st.sampled_from([0, 1]))
+@example(np.array(PATH), GAMMA, 0)
+@example(np.array(PATH), GAMMA, 1)
+def test_the_discounted_return_is_the_sum_that_the_documents_write(rewards, gamma, first_power):
+    written = sum(gamma ** (t + first_power) * r for t, r in enumerate(rewards))
+    assert_allclose(discounted_return(rewards, gamma, first_power), written, rtol=1e-12, atol=1e-13)
+
+
 @given(rows, unit)
 @example(np.array(PATH), GAMMA)
 def test_starting_at_the_first_power_multiplies_the_return_by_gamma(rewards, gamma):
@@ -170,6 +178,14 @@ def agrees_with_the_definition(f, segment, lam):
 @example(WORKED, 0.5)
 def test_gae_is_the_weighted_sum_of_n_step_advantages(segment, lam):
     agrees_with_the_definition(gae, segment, lam)
+
+
+@given(segments())
+@example(WORKED)
+def test_the_td_error_is_what_one_step_brought_less_what_was_expected(segment):
+    steps = zip(*(segment[name] for name in ("rewards", "discount", "next_values", "values")), strict=True)
+    by_hand = [reward + (discount * later if discount else 0) - value for reward, discount, later, value in steps]
+    assert_allclose(td_errors(**unmarked(segment)), by_hand, rtol=1e-12, atol=1e-13)
 
 
 @given(segments())

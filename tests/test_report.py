@@ -19,7 +19,8 @@ import pytest
 from rlscratch.documents import entries, ledger
 from rlscratch.documents.entry import VERDICTS
 from rlscratch.documents.errata import errata
-from rlscratch.report import ladder, library, page, tour
+from rlscratch.report.tour import command as tour
+from rlscratch.report.tour import ladder, library, page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -145,22 +146,22 @@ def test_the_project_s_own_rungs_are_well_made():
 
 # ---------------------------------------------------------------- the page
 
-def test_every_entry_is_on_the_page_with_its_verdict(built, rows):
+def test_every_entry_is_on_the_page_with_its_verdict_or_kind(built, rows):
     shown = Tags(built)
-    verdicts = {attributes["id"]: attributes["data-verdict"] for tag, attributes in shown.tags
-                if tag == "tr" and "data-verdict" in attributes}
-    assert verdicts == {page._slug(entry.id): entry.verdict for entry in entries()}
+    counted = {attributes["id"]: attributes["data-counted"] for tag, attributes in shown.tags
+                if tag == "tr" and "data-counted" in attributes}
+    assert counted == {page._slug(entry.id): entry.counted for entry in entries()}
     text = re.sub(r"\s+", " ", "".join(shown.text))
     for entry in entries():
         for part in (entry.claim, entry.note, entry.formula, entry.proof):
             assert re.sub(r"\s+", " ", part) in text, entry.id
-    assert len(verdicts) == len(rows)
+    assert len(counted) == len(rows)
 
 
-def test_every_wrong_claim_is_among_the_findings(built):
+def test_every_claim_that_differs_is_among_the_findings(built):
     text = re.sub(r"\s+", " ", "".join(Tags(built.split('id="findings"')[1].split('id="idea"')[0]).text))
-    wrong = [finding for finding in errata() if finding.verdict == "WRONG"]
-    assert len(wrong) >= 10 and all(finding.printed in text and finding.right in text for finding in wrong)
+    parting = [finding for finding in errata() if finding.verdict == "differs"]
+    assert len(parting) >= 9 and all(finding.printed in text and finding.holds in text for finding in parting)
 
 
 def test_every_formula_is_on_the_shelf_with_its_derivation(built, rows):
@@ -291,7 +292,7 @@ def test_the_tour_writes_the_page_and_tells_of_an_example_that_failed(tmp_path, 
     assert command("--out", str(tmp_path / "tour"), "--json") == 1
     out, err = capsys.readouterr()
     said = json.loads(out.splitlines()[-1])
-    assert said["entries"] == len(entries()) == sum(said["verdicts"].values())
+    assert said["entries"] == len(entries()) == sum(map(sum, (of.values() for of in said["counts"].values())))
     assert said["failed_rungs"] == ["02_bad"] and said["failed_entries"] == []
     assert [*said["rungs"]] == ["01_line", "02_bad"]
     assert "02_bad failed" in err
@@ -362,9 +363,9 @@ const look = (name, width) => new Promise((done) => {
       seen.copies = count("[data-copy] img") === count("[data-copy]") && count("[data-copy]") > 0;
       seen.found = [finds("xyzzy"), finds("Clip PPO"), finds("clip"), finds("")];
       seen.formulas = count("#shelf [data-item]");
-      click('#choices [data-verdict="WRONG"]');
-      seen.wrong = count("#documents tr[data-item]:not([hidden])");
-      click('#choices [data-verdict=""]');
+      click('#choices [data-counted="differs"]');
+      seen.parting = count("#documents tr[data-item]:not([hidden])");
+      click('#choices [data-counted=""]');
       seen.all = count("#documents tr[data-item]:not([hidden])");
     }
     report[`${name} ${width}`] = seen;
@@ -413,7 +414,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is inst
 def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(built, tmp_path):
     report, console, asked = opened({"index.html": built}, tmp_path)
     assert console == [] and asked == ["/frame.html", "/index.html"]
-    wrong = sum(entry.verdict == "WRONG" for entry in entries())
+    parting = sum(entry.counted == "differs" for entry in entries())
     for width in (390, 1280):
         seen = report[f"index.html {width}"]
         assert seen["width"] <= width and seen["scroll"] <= seen["width"] and seen["wide"] == [] and seen["images"]
@@ -421,7 +422,7 @@ def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(built, tmp_path)
         none, both, one, every = seen["found"]
         assert none == 0 < both < one < every == seen["formulas"]
         assert seen["copies"]
-        assert seen["wrong"] == wrong and seen["all"] == len(entries())
+        assert seen["parting"] == parting and seen["all"] == len(entries())
 
 
 @needs_browser

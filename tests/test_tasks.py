@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from rlscratch.documents import rlhf
+from rlscratch.documents.d003_distributions_to_policies import feedback
 from rlscratch.formulas.distribution import expected_reward, expected_reward_grad
 from rlscratch.tasks import bandits
 from rlscratch.tasks.task import RewardError, Task, split
@@ -148,9 +148,9 @@ def test_a_split_of_nothing_or_of_one_text_is_named():
 
 @pytest.mark.parametrize(("name", "rewards", "before", "expected"), [
     ("ice-cream", (10, 5, -10), (1 / 3,) * 3, 5 / 3),
-    ("capital-of-france", rlhf.FRANCE_REWARDS, rlhf.FRANCE_BEFORE, 0.43),
-    ("pasta", rlhf.PASTA_REWARDS, rlhf.PASTA_BEFORE, 0.42),
-    ("programming", rlhf.PROGRAMMING, (0.25,) * 4, 0.45)])
+    ("capital-of-france", feedback.FRANCE_REWARDS, feedback.FRANCE_BEFORE, 0.43),
+    ("pasta", feedback.PASTA_REWARDS, feedback.PASTA_BEFORE, 0.42),
+    ("programming", feedback.PROGRAMMING, (0.25,) * 4, 0.45)])
 def test_the_documents_answers_rewards_and_expected_rewards(name, rewards, before, expected):
     bandit = bandits.TASKS[name]
     mdp, policy = bandits.one_step(bandit), np.array([bandits.before(bandit)] * 2)
@@ -187,7 +187,7 @@ def test_a_reward_that_breaks_is_noticed_when_the_mdp_is_made():
 
 # ---------------------------------------------------------------- the same as texts
 
-TABLES = {"ice-cream-text": (10, 5, -10), "capital-of-france-text": rlhf.FRANCE_REWARDS}
+TABLES = {"ice-cream-text": (10, 5, -10), "capital-of-france-text": feedback.FRANCE_REWARDS}
 OTHER = ["", "Cream", " cream", "cream ", "creamcream", "paris", "Paris.", "Paris, of course", "I don't know."]
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from rlscratch.__main__ import main
-from rlscratch.documents.q_learning import PRINTED
+from rlscratch.documents.d000_q_learning import PRINTED
 from rlscratch.formulas import td
 from rlscratch.mdp import MDP
 from rlscratch.train.tabular import lake

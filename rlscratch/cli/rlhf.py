@@ -29,8 +29,7 @@ import numpy as np
 
 from rlscratch import check, memory
 from rlscratch.files import write_atomic
-from rlscratch.report import pipeline
-from rlscratch.report import rlhf as page
+from rlscratch.report.rlhf import page, pipeline
 from rlscratch.tasks import preferences
 from rlscratch.train import run as runs
 from rlscratch.train.language import command, dpo, frontier, measure, ppo, reward_model, sft, worlds

@@ -4,15 +4,20 @@
     exact        are equal
     rounds       differ by less than half a unit of the last printed digit
     convention   agree under one choice and not under the other; the note names both choices
-    WRONG        differ; where some other assumption gives the printed number, the note names it
+    differs      differ; where some other assumption gives the printed number, the note names it
     derived      the document prints nothing here: its own inputs, carried one step further
 
     kind            how the entry is held
     computed        by the formula that the document is talking about
+    restated        by a formula too, but it could hardly be otherwise: a row adds to 1, a zero stays
     input           a parameter: the note says where it is used
     statement       a formula or a range, as the document writes it, with where we differ
     drawing         the length of a bar against its label
+    quoted          what somebody else said, which the document shows and does not claim
     run-dependent   the outcome of one training run, against what must hold of every run
+
+The verdict compares two values; the kind says what that is worth.  Only `computed` entries are
+counted by their verdict: 29 zeros of a table are no 29 successes, and a short bar is no error.
 
 `compute` looks its formula up when it is called (`ppo.ratio(...)`, never a name imported from
 the module), so that a test can break the formula and see the entry fail.
@@ -23,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-VERDICTS = ("exact", "rounds", "convention", "WRONG", "derived")
-KINDS = ("computed", "input", "statement", "drawing", "run-dependent")
+VERDICTS = ("exact", "rounds", "convention", "differs", "derived")
+KINDS = ("computed", "restated", "input", "statement", "drawing", "quoted", "run-dependent")
 
 PINNED = 5e-7        # half a unit of the sixth decimal, to which exact values are written
 ROUNDING = 1e-9      # what floating point may add to either side of a comparison
@@ -50,8 +55,8 @@ class Entry:
     otherwise  the value under the other choice or assumption that the note names
     bound      run-dependent entries: the most that any run from zeros can have reached
     source     dotted name of the formula
-    proof      the test that proves the formula, "tests/file.py::name"
-    note       the finding; required of convention, WRONG, and of entries without compute
+    proof      the test that proves the formula, "tests/file.py::name" (proofs.py finds it)
+    note       the finding; required of convention, differs, and of entries without compute
     planted    arguments of the formula and values for them; forcing any one must make the entry fail
     """
 
@@ -72,6 +77,11 @@ class Entry:
     proof: str = ""
     note: str = ""
     planted: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> str:
+        """What the totals count it as: its verdict if a formula computed it, else its kind."""
+        return self.verdict if self.kind == "computed" else self.kind
 
     def computed(self) -> Value:
         """The value of our formula, in plain Python; the exact value where there is nothing to call."""
@@ -97,11 +107,11 @@ class Entry:
         return self._choice_complaints(value, near)
 
     def _choice_complaints(self, value: Value, near: bool) -> list[str]:
-        """WRONG and convention: the printed value must belong to the assumption that the note names."""
-        if self.verdict == "WRONG" and near:
-            return [f"{value} agrees with the printed {self.printed}: not WRONG"]
+        """differs and convention: the printed value must belong to the assumption that the note names."""
+        if self.verdict == "differs" and near:
+            return [f"{value} agrees with the printed {self.printed}: it does not differ"]
         if self.otherwise is None:
-            return [] if self.verdict == "WRONG" else ["names no other choice"]
+            return [] if self.verdict == "differs" else ["names no other choice"]
         other = plain(self.otherwise())
         if self.kind == "drawing" and self.verdict == "convention":
             tied = close(abs(value - self.printed), abs(other - self.printed), 0)

@@ -1,14 +1,16 @@
-"""Where a document is wrong, or right under one convention only: every finding, in reading order.
+"""Where a document and a formula part, or agree under one convention only: every finding, in reading order.
 
-Most findings are entries of the ledger and carry its note.  The 14 unfinished values of
-document 000's table are one finding.  CLAIMS adds what the documents say without a number, as
-far as it can be settled by calculation; each names the test that settles it.
+Each says what the document says, when that holds and when it does not.  Most findings are entries
+of the ledger and carry its note; bars and quotations are none, since nobody claims them.  The 14
+unfinished values of document 000's table are one finding.  CLAIMS adds what the documents say
+without a number, as far as it can be settled by calculation; each names the test that settles it.
 """
 from dataclasses import dataclass, replace
 
 from rlscratch.documents import entries
 from rlscratch.documents.entry import Entry
 
+NO_CLAIM = ("drawing", "quoted", "run-dependent")        # kinds that are no finding, or are one together
 LEDGER_TEST = "tests/test_documents.py::test_every_entry_holds"
 GRADIENT, RETURNS = "tests/test_formulas_policy_gradient.py::", "tests/test_formulas_returns.py::"
 
@@ -19,9 +21,9 @@ class Finding:
 
     document  "000" to "004"
     section   where the document has it
-    verdict   "WRONG" or "convention"
+    verdict   "differs" or "convention"
     printed   what the document says
-    right     what holds, and under which other assumption the printed one would
+    holds     what holds, and when the document's statement does
     tested    the tests that settle it
     ids       entries of the ledger with the numbers, if any
     """
@@ -30,7 +32,7 @@ class Finding:
     section: str
     verdict: str
     printed: str
-    right: str
+    holds: str
     tested: tuple[str, ...]
     ids: tuple[str, ...] = ()
 
@@ -38,7 +40,7 @@ class Finding:
 UNFINISHED = Finding(
     document="000", section="Q-Table with Highlights", verdict="convention",
     printed="The table after training; 14 of its 64 values are not those of the optimum.",
-    right="They are values on the way: moves off the path that the run had seldom tried. None is above the optimum, "
+    holds="They are values on the way: moves off the path that the run had seldom tried. None is above the optimum, "
           "nor above the target that the table sets for it. Holds for a run of that length and seed; with enough "
           "exploration every entry is a power of 0.99 or 0.",
     tested=(LEDGER_TEST, "tests/test_formulas_td.py::test_the_fixed_point_on_the_lake_is_the_table_of_document_000"))
@@ -47,27 +49,27 @@ CLAIMS = (
     Finding(
         document="000", section="Q-learning Update Rule", verdict="convention",
         printed="Every update adds γ times the best value of the next state.",
-        right="Nothing follows a hole or the goal, so nothing is to be added there: the discount is then 0. Holds for "
+        holds="Nothing follows a hole or the goal, so nothing is to be added there: the discount is then 0. Holds for "
               "a table whose rows of these states start at 0 and are never updated, as this one; a network's do not.",
         tested=("tests/test_formulas_td.py::test_nothing_follows_a_terminal_state_whatever_the_table_holds_there",)),
     Finding(
-        document="002", section="Key Insights", verdict="WRONG",
+        document="002", section="Key Insights", verdict="differs",
         printed="FrozenLake uses value iteration with Q-learning.",
-        right="Value iteration sweeps over all states with known probabilities; Q-learning moves one entry towards one "
+        holds="Value iteration sweeps over all states with known probabilities; Q-learning moves one entry towards one "
               "sampled target and needs no probabilities. They have the same fixed point. Holds where a move always "
               "leads to one state and α = 1: there an update of every entry is one sweep.",
         tested=("tests/test_documents.py::test_q_learning_is_value_iteration_only_without_chance_and_at_full_step",)),
     Finding(
-        document="002", section="Step 8: Update the Policy", verdict="WRONG",
-        printed="The sampled word had a positive advantage, so this update makes hockey more likely.",
-        right="The ratio, 1.21, is already above 1.2 and the advantage positive: the clipped objective is flat there "
-              "and the gradient is 0. Holds for any ratio up to 1.2, and so for the first updates on the sample.",
+        document="002", section="Step 8: Update the Policy", verdict="differs",
+        printed="The weights are updated so that cream and hockey become likelier if they had a positive advantage.",
+        holds="Holds while the ratio is at most 1.2, and so for the first updates on a sample. The ratio of hockey is "
+              "1.21 and its advantage positive: there the clipped objective is flat and the gradient 0.",
         tested=("tests/test_documents.py::test_the_clipped_sample_of_document_002_teaches_nothing_more",),
         ids=("S2.clip.objective",)),
     Finding(
         document="002", section="GRPO Step 4", verdict="convention",
         printed="GRPO's loss is minus the advantage times the log-probability, in place of PPO's ratio.",
-        right="The paper keeps the ratio, its clip and a KL term. At the policy that sampled, without the KL term, "
+        holds="The paper keeps the ratio, its clip and a KL term. At the policy that sampled, without the KL term, "
               "both have the same gradient; after the first update they part.",
         tested=("tests/test_formulas_grpo.py::test_on_the_first_step_all_losses_have_one_gradient",
                 "tests/test_formulas_grpo.py::test_on_the_second_step_the_documents_loss_and_the_paper_s_part"),
@@ -75,23 +77,23 @@ CLAIMS = (
     Finding(
         document="004", section="1.4.3 Infinite Horizon", verdict="convention",
         printed="This discounted return goes by the same name as that of documents 000 and 001.",
-        right="Two documents, two numbers: 000 and 001 do not discount the first reward, this one does, and its return "
+        holds="Two numbers: 000 and 001 do not discount the first reward, this one does, and its return "
               "is γ times theirs. The best policies are the same. Holds with first_power=1.",
         tested=(RETURNS + "test_the_documents_disagree_on_the_power_of_the_first_reward",
                 RETURNS + "test_starting_at_the_first_power_multiplies_the_return_by_gamma"),
         ids=("S1.return", "S4.return.discounted", "S0.path.length")),
     Finding(
-        document="004", section="1.5.2 Adding a Baseline", verdict="WRONG",
+        document="004", section="1.5.2 Adding a Baseline", verdict="differs",
         printed="A baseline that does not depend on the action significantly reduces the variance.",
-        right="It leaves the mean as it is; the variance is a parabola in b and grows on the far side. Two answers "
+        holds="It leaves the mean as it is; the variance is a parabola in b and grows on the far side. Two answers "
               "with probabilities 0.9 and 0.1 and rewards 1 and 0: the expected reward 0.9 as baseline raises it from "
               "0.0018 to 0.1152. Holds for b nearer than 0 to the best baseline, E[|score|² R]/E[|score|²].",
         tested=(GRADIENT + "test_the_variance_is_a_parabola_around_the_best_baseline",
                 GRADIENT + "test_the_expected_reward_as_baseline_can_raise_the_variance")),
     Finding(
-        document="004", section="1.5.3 On-policy algorithm", verdict="WRONG",
-        printed="The algorithm's baseline, the mean over the batch, comes under 1.5.2: it keeps the mean gradient.",
-        right="1.5.2 asks for a baseline that does not depend on the action. The batch mean contains the sample's own "
+        document="004", section="1.5.3 On-policy algorithm", verdict="differs",
+        printed="The algorithm takes the mean of the batch for the baseline of 1.5.2, which keeps the mean gradient.",
+        holds="1.5.2 asks for a baseline that does not depend on the action. The batch mean contains the sample's own "
               "return, and shrinks the gradient by 1 - 1/N; with several steps it also turns it. Holds for the mean "
               "of the other samples, and for the batch mean as N grows.",
         tested=(GRADIENT + "test_the_batch_mean_shrinks_the_gradient_by_one_in_n",
@@ -112,7 +114,7 @@ def errata() -> list[Finding]:
     for entry in entries():
         if entry.id == unfinished.ids[0]:
             findings.append(unfinished)
-        elif entry.verdict in ("WRONG", "convention") and entry.id not in unfinished.ids:
+        elif entry.verdict in ("differs", "convention") and entry.kind not in NO_CLAIM:
             findings.append(_finding(entry))
         findings += [claim for claim, after in zip(CLAIMS, AFTER, strict=True) if after == entry.id]
     return findings
@@ -121,4 +123,4 @@ def errata() -> list[Finding]:
 def _finding(entry: Entry) -> Finding:
     tested = (LEDGER_TEST, entry.proof) if entry.proof else (LEDGER_TEST,)
     return Finding(document=entry.document, section=entry.section, verdict=entry.verdict, printed=entry.claim,
-                   right=entry.note, tested=tested, ids=(entry.id,))
+                   holds=entry.note, tested=tested, ids=(entry.id,))

@@ -1,10 +1,11 @@
 """The ledger: every worked number of the documents, printed beside computed.
 
-    python -m rlscratch ledger --document 002 --verdict WRONG --kind computed --json
+    python -m rlscratch ledger --document 002 --verdict differs --kind computed --json
 
 The rows come from documents.entries(), computed when the table is built.  As text each document
-is a block, and a number that is WRONG or hangs on a convention has its note under it.  As JSON
-the last line on standard output is one object: `entries`, `counts`, `failed`.
+is a block, and a number that differs or hangs on a convention has its note under it; below all
+stands how many entries of each kind have which verdict.  As JSON the last line on standard
+output is one object: `entries`, `counts` (kind -> verdict -> how many), `failed`.
 """
 import argparse
 import json
@@ -37,7 +38,7 @@ def table(document: str | None = None, verdict: str | None = None, kind: str | N
           among: Iterable[Entry] | None = None) -> list[Row]:
     """The entries that pass every filter that is given, computed, in reading order.
 
-    >>> [row.entry.id for row in table(document="003", verdict="WRONG", kind="computed")]
+    >>> [row.entry.id for row in table(document="003", verdict="differs", kind="computed")]
     ['S3.softmax.T1', 'S3.update.final', 'S3.ifeel.topp']
     """
     wanted = {"document": document, "verdict": verdict, "kind": kind}
@@ -46,7 +47,7 @@ def table(document: str | None = None, verdict: str | None = None, kind: str | N
 
 
 def as_text(rows: list[Row]) -> str:
-    """The rows as blocks of lines at most WIDTH long, a document each, and a line of totals."""
+    """The rows as blocks of lines at most WIDTH long, a document each, and the totals."""
     lines: list[str] = []
     for document, title in DOCUMENTS.items():
         block = [row for row in rows if row.entry.document == document]
@@ -54,10 +55,8 @@ def as_text(rows: list[Row]) -> str:
             heading = " ".join((f"document {document}", title))
             lines += [heading, "=" * len(heading), _line({name: name for name in COLUMNS}), ""]
             lines += [line for row in block for line in _row_lines(row)] + [""]
-    counts = Counter(row.entry.verdict for row in rows)
-    totals = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
     failed = sum(bool(row.complaints) for row in rows)
-    return "\n".join([*lines, f"{len(rows)} {'entry' if len(rows) == 1 else 'entries'}: {totals}; {failed} failed"])
+    return "\n".join([*lines, *_totals(rows), "", *wrap(f"{headline(rows)} {failed} failed.", WIDTH)])
 
 
 def as_dict(rows: list[Row]) -> dict[str, Any]:
@@ -67,9 +66,33 @@ def as_dict(rows: list[Row]) -> dict[str, Any]:
     return {
         "entries": [{**{name: getattr(row.entry, name) for name in fields},
                      "computed": row.computed, "holds": not row.complaints} for row in rows],
-        "counts": dict(Counter(row.entry.verdict for row in rows)),
+        "counts": {kind: dict(verdicts) for kind, verdicts in counts(rows).items()},
         "failed": {row.entry.id: row.complaints for row in rows if row.complaints},
     }
+
+
+def counts(rows: Iterable[Row]) -> dict[str, Counter]:
+    """How many rows of each kind have which verdict; kinds and verdicts in their order, none that has no row."""
+    found = Counter((row.entry.kind, row.entry.verdict) for row in rows)
+    return {kind: Counter({verdict: found[kind, verdict] for verdict in VERDICTS if found[kind, verdict]})
+            for kind in KINDS if any(kind == one for one, _ in found)}
+
+
+def headline(rows: Iterable[Row]) -> str:
+    """How many numbers a formula computed and how they compare with the printed ones; then everything else.
+
+    >>> headline(table(document="001"))
+    'A formula computed 0 of 3 numbers. The others: 3 statement.'
+    """
+    by_kind = counts(rows)
+    numbers, computed = sum(kind.total() for kind in by_kind.values()), by_kind.pop("computed", Counter())
+    said = f"A formula computed {computed.total()} of {numbers} numbers"
+    if computed:
+        of = {verdict: computed[verdict] for verdict in VERDICTS}
+        said += (f": {of['derived']} that no document prints; of the others {of['exact']} agree exactly, "
+                 f"{of['rounds']} after rounding, {of['convention']} under one convention, {of['differs']} not")
+    others = ", ".join(f"{verdicts.total()} {kind}" for kind, verdicts in by_kind.items())
+    return f"{said}. The others: {others}." if others else f"{said}."
 
 
 def shown(value: Value, decimals: int = 0) -> str:
@@ -96,7 +119,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m rlscratch ledger`."""
     parser.description = "Every worked number of the five documents: printed, computed, verdict."
     parser.add_argument("--document", choices=tuple(DOCUMENTS), help="one document only")
-    parser.add_argument("--verdict", choices=VERDICTS, help="one verdict only")
+    parser.add_argument("--verdict", choices=VERDICTS, help="one verdict only",
+                        type=lambda word: {"WRONG": "differs"}.get(word, word))      # what it was once called
     parser.add_argument("--kind", choices=KINDS, help="one kind of entry only")
     parser.add_argument("--json", action="store_true", help="one JSON object on one line instead of the table")
 
@@ -117,10 +141,17 @@ def _row_lines(row: Row) -> list[str]:
     cells = {"id": entry.id, "verdict": entry.verdict, "printed": shown(entry.printed, decimals_of(entry)),
              "computed": shown(row.computed), "formula": entry.formula}
     lines = [_line(cells)]
-    remarks = [entry.note] if entry.verdict in ("WRONG", "convention") else []
+    remarks = [entry.note] if entry.verdict in ("differs", "convention") else []
     for remark in remarks + [f"FAILED: {complaint}" for complaint in row.complaints]:
         lines += [4 * " " + line for line in wrap(remark, WIDTH - 4)]
     return lines
+
+
+def _totals(rows: list[Row]) -> list[str]:
+    """The kinds by their verdicts, as lines of a table."""
+    lines = [("kind", *VERDICTS, "all")]
+    lines += [(kind, *(of[verdict] or "" for verdict in VERDICTS), of.total()) for kind, of in counts(rows).items()]
+    return [f"{kind:<13}" + "".join(f"{cell:>12}" for cell in cells) for kind, *cells in lines]
 
 
 def _line(cells: dict[str, str]) -> str:

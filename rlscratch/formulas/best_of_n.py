@@ -57,6 +57,8 @@ def best_of_n(probs: Array, rewards: Array, n: int) -> float:
 
     >>> best_of_n([.5, .5], [0.0, 1.0], 2)                  # 0 only if both draws are 0
     0.75
+
+    Proof: tests/test_formulas_distribution.py, test_best_of_n_is_the_mean_over_every_possible_n_draws
     """
     order, rewards, shares = _shares(probs, rewards, n)
     return (rewards[order] * shares).sum().item()
@@ -69,6 +71,8 @@ def best_of_n_policy(probs: Array, scores: Array, n: int) -> Array:
 
     >>> best_of_n_policy([.5, .25, .25], [0.0, 1.0, 1.0], 2).tolist()
     [0.25, 0.375, 0.375]
+
+    Proof: tests/test_formulas_best_of_n.py, test_the_policy_of_the_best_is_that_of_all_draws
     """
     order, scores, shares = _shares(probs, scores, n)
     _, level = np.unique(scores, return_inverse=True)
@@ -82,6 +86,8 @@ def best_of_n_kl(probs: Array, scores: Array, n: int) -> float:
 
     >>> round(best_of_n_kl([.5, .5], [0.0, 1.0], 2), 4)
     0.1308
+
+    Proof: tests/test_formulas_best_of_n.py, test_the_policy_of_the_best_is_that_of_all_draws
     """
     best, probs = best_of_n_policy(probs, scores, n), np.asarray(probs, float)
     some = best > 0
@@ -93,6 +99,8 @@ def best_of_n_kl_bound(n: int) -> float:
 
     >>> round(best_of_n_kl_bound(16), 4)
     1.8351
+
+    Proof: tests/test_formulas_best_of_n.py, test_where_no_answer_comes_twice_the_bound_is_reached
     """
     return math.log(check.integer(1, n=n)) - (n - 1) / n
 
@@ -108,6 +116,8 @@ def best_of_n_from_pool(scores: Array, worth: Array, n: int) -> float:
 
     >>> best_of_n_from_pool([[0.1, 0.9, 0.5]], [[0.0, 6.0, 3.0]], 2)
     5.0
+
+    Proof: tests/test_formulas_best_of_n.py, test_the_worth_of_the_best_is_the_mean_over_all_sets_of_answers
     """
     scores, worth = check.array(ndim=2, scores=scores, worth=worth)
     check.shape(scores.shape, "like scores", worth=worth)
@@ -127,6 +137,8 @@ def pass_at_k(answers: int, right: int, k: int) -> float:
 
     >>> round(pass_at_k(10, 3, 1), 9), round(pass_at_k(10, 3, 5), 9)            # 1 - C(7, 5) / C(10, 5)
     (0.3, 0.916666667)
+
+    Proof: tests/test_formulas_best_of_n.py, test_pass_at_k_is_unbiased_and_the_share_to_the_power_k_is_not
     """
     N = check.integer(1, answers=answers)
     c, k = check.integer(0, N, right=right), check.integer(1, N, k=k)

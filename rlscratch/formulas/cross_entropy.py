@@ -47,6 +47,8 @@ def cross_entropy_loss(logp: Array, weight: Array) -> float:
     >>> loss = cross_entropy_loss(np.log([[.5, .125]]), [[.5, .5]])
     >>> round(loss, 6), round(loss / float(np.log(2)), 6)
     (1.386294, 2.0)
+
+    Proof: tests/test_formulas_cross_entropy.py, test_the_loss_is_the_weighted_sum_and_its_gradient_the_derivative
     """
     logp, weight = check.weighted(weight, logp=logp)
     return -(weight * logp).sum().item()
@@ -57,6 +59,8 @@ def cross_entropy_grad(logp: Array, weight: Array) -> Array:
 
     >>> cross_entropy_grad(np.log([[.5, .125]]), [[.5, .5]]).tolist()
     [[-0.5, -0.5]]
+
+    Proof: tests/test_formulas_cross_entropy.py, test_the_loss_is_the_weighted_sum_and_its_gradient_the_derivative
     """
     logp, weight = check.weighted(weight, logp=logp)
     return np.broadcast_to(-weight, logp.shape).astype(logp.dtype)
@@ -75,6 +79,8 @@ def logits_cross_entropy(logits: Array, target: Array) -> float:
 
     >>> round(logits_cross_entropy([[0.0, 0.0], [5.0, 5.0]], [0, 1]), 6)
     0.693147
+
+    Proof: tests/test_formulas_cross_entropy.py, test_the_loss_on_logits_is_the_mean_and_its_gradient_the_derivative
     """
     logits, target = _rows(logits, target)
     logp = distribution.log_softmax(logits)
@@ -86,6 +92,8 @@ def logits_cross_entropy_grad(logits: Array, target: Array) -> Array:
 
     >>> logits_cross_entropy_grad([[0.0, np.log(3.0)]], [0]).round(6).tolist()
     [[-0.75, 0.75]]
+
+    Proof: tests/test_formulas_cross_entropy.py, test_the_loss_on_logits_is_the_mean_and_its_gradient_the_derivative
     """
     logits, target = _rows(logits, target)
     grad = distribution.softmax(logits)

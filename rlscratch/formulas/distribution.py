@@ -67,6 +67,8 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
 
     Document 003, part 2 prints 67%, 23%, 8%, 2% for the second.  That is wrong, and no one
     temperature gives it: its odds would need T = 2.15, 2.07 and 1.62 at once.
+
+    Proof: tests/test_formulas_distribution.py, test_softmax_is_the_definition
     """
     return _by_rows("softmax", check.logits(logits=logits), check.temperature(temperature=temperature))
 
@@ -78,6 +80,8 @@ def log_softmax(logits: Array, temperature: float = 1.0) -> Array:
 
     >>> float(log_softmax([0.0, -2000.0])[1])
     -2000.0
+
+    Proof: tests/test_formulas_distribution.py, test_softmax_is_the_definition
     """
     return _by_rows("log_softmax", check.logits(logits=logits), check.temperature(temperature=temperature))
 
@@ -98,6 +102,8 @@ def entropy(logits: Array) -> Array:
     0.693147
     >>> float(entropy([3.0, -np.inf]))                      # nothing is left open
     0.0
+
+    Proof: tests/test_formulas_distribution.py, test_entropy_is_the_definition_and_lies_between_0_and_log_v
     """
     p, surprisal = _surprisal(logits)
     return (p * surprisal).sum(axis=-1)
@@ -110,6 +116,8 @@ def entropy_grad(logits: Array) -> Array:
 
     >>> entropy_grad(np.log([1.0, 3.0])).round(4).tolist()
     [0.206, -0.206]
+
+    Proof: tests/test_formulas_distribution.py, test_entropy_s_gradient_is_its_derivative
     """
     p, surprisal = _surprisal(logits)
     return p * (surprisal - (p * surprisal).sum(axis=-1, keepdims=True))
@@ -138,6 +146,8 @@ def top_k(probs: Array, k: int, ties: str = "first") -> Array:
 
     The first row is the document's "The weather is ___"; its part 2 has another for the same
     words, .40 .24 .16 .10 .06 .04.  Both add to 1: they are two examples.
+
+    Proof: tests/test_formulas_distribution.py, test_top_k_keeps_k_and_of_equals_the_first
     """
     probs, k = check.probabilities(probs=probs), check.integer(1, k=k)
     check.one_of(("first", "all"), ties=ties)
@@ -168,6 +178,8 @@ def top_p(probs: Array, p: float, rule: str = "mass_before") -> Array:
 
     The document's "I feel ___" keeps nine words for p = .9, which is wrong: the seven it prints
     hold 72%, two more at most 7% each, and 86% is short of 90%.  Ten words at least are needed.
+
+    Proof: tests/test_formulas_distribution.py, test_top_p_keeps_what_whole_numbers_say_in_both_dtypes
     """
     probs, p = check.probabilities(probs=probs), check.fraction(p=p)
     check.one_of(("mass_before", "hf"), rule=rule)
@@ -198,6 +210,8 @@ def min_p(probs: Array, p: float) -> Array:
 
     >>> min_p([.40, .36, .20, .04], .1).round(6).tolist()
     [0.4, 0.36, 0.2, 0.04]
+
+    Proof: tests/test_formulas_distribution.py, test_min_p_keeps_what_whole_numbers_say_in_both_dtypes
     """
     probs, p = check.probabilities(probs=probs), check.between(0, 1, p=p)
     mass = probs.real.astype(np.float64)
@@ -237,6 +251,8 @@ def repetition_penalty(logits: Array, previous: Array, penalty: float) -> Array:
 
     >>> repetition_penalty([2.0, -2.0, 1.0], [0, 1, 1], 2.0).tolist()
     [1.0, -4.0, 1.0]
+
+    Proof: tests/test_formulas_distribution.py, test_a_penalised_token_is_never_more_likely_against_one_that_is_not
     """
     logits, penalty = check.logits(logits=logits), check.positive(penalty=penalty)
     if logits.ndim > 2:
@@ -265,6 +281,8 @@ def expected_reward(probs: Array, rewards: Array, query_probs: Array | None = No
     0.43
     >>> round(expected_reward([.8, .1, .05, .05], rewards), 12)
     0.815
+
+    Proof: tests/test_formulas_distribution.py, test_the_mean_over_queries_is_the_document_s_double_sum
     """
     probs, rewards = check.probabilities(probs=probs), check.array(rewards=rewards)
     check.shape(probs.shape, "a reward for each answer", rewards=rewards)
@@ -287,6 +305,8 @@ def expected_reward_grad(logits: Array, rewards: Array) -> Array:
 
     >>> expected_reward_grad(np.log([.4, .3, .2, .1]), [1.0, 0.0, 0.0, 0.3]).round(6).tolist()
     [0.228, -0.129, -0.086, -0.013]
+
+    Proof: tests/test_formulas_distribution.py, test_the_gradient_of_expected_reward_is_its_derivative
     """
     logits, rewards = check.logits(logits=logits), check.array(rewards=rewards)
     check.shape(logits.shape, "a reward for each logit", rewards=rewards)

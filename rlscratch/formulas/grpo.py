@@ -99,6 +99,8 @@ def group_advantage(
 
     >>> group_advantage([10, 5, -10]).round(2).tolist()
     [0.8, 0.32, -1.12]
+
+    Proof: tests/test_formulas_grpo.py, test_the_advantage_is_the_distance_from_the_mean_in_standard_deviations
     """
     rewards = check.group(2, rewards=rewards)
     ddof, eps = check.integer(0, 1, ddof=ddof), check.non_negative(eps=eps)
@@ -131,6 +133,8 @@ def grpo_loss(logp: Array, advantage: Array, weight: Array) -> float:
 
     >>> round(grpo_loss([[np.log(1 / 3)]], [[.800641]], [[1]]), 6)
     0.879594
+
+    Proof: tests/test_formulas_grpo.py, test_each_row_of_the_table_is_its_paper_s_loss_and_gradient
     """
     logp, advantage, weight = check.weighted(weight, logp=logp, advantage=advantage)
     return reinforce_loss(logp, advantage, weight)
@@ -141,6 +145,8 @@ def grpo_grad(logp: Array, advantage: Array, weight: Array) -> Array:
 
     >>> grpo_grad(np.log([[1 / 3]] * 3), [[.8], [.32], [-1.12]], [[.5]] * 3).tolist()
     [[-0.4], [-0.16], [0.56]]
+
+    Proof: tests/test_formulas_grpo.py, test_the_document_s_loss_is_reinforce_by_another_name
     """
     logp, advantage, weight = check.weighted(weight, logp=logp, advantage=advantage)
     return reinforce_grad(logp, advantage, weight)
@@ -168,6 +174,8 @@ def grpo_clip_loss(
 
     >>> round(grpo_clip_loss([[np.log(.4)]], [[np.log(.4)]], [[np.log(.8)]], [[1]], [[1]], beta=1), 6)
     -0.693147
+
+    Proof: tests/test_formulas_grpo.py, test_each_row_of_the_table_is_its_paper_s_loss_and_gradient
     """
     logp, logp_old, logp_ref, advantage, weight, beta = _referred(logp, logp_old, logp_ref, advantage, weight, beta)
     value, _ = ESTIMATORS[check.one_of(tuple(ESTIMATORS), estimator=estimator)]
@@ -186,6 +194,8 @@ def grpo_clip_grad(
 
     >>> grpo_clip_grad(np.log([[.4]]), np.log([[.4]]), np.log([[.8]]), [[1]], [[1]], beta=1).round(9).tolist()
     [[-2.0]]
+
+    Proof: tests/test_formulas_grpo.py, test_the_paper_s_gradient_is_the_derivative_of_its_loss
     """
     logp, logp_old, logp_ref, advantage, weight, beta = _referred(logp, logp_old, logp_ref, advantage, weight, beta)
     _, slope = ESTIMATORS[check.one_of(tuple(ESTIMATORS), estimator=estimator)]
@@ -211,6 +221,8 @@ def gspo_loss(
 
     >>> round(gspo_loss(np.log([[.5, .8]]), np.log([[.25, .1]]), [[-1]], [[.5, .5]]), 9)
     4.0
+
+    Proof: tests/test_formulas_grpo.py, test_each_row_of_the_table_is_its_paper_s_loss_and_gradient
     """
     _, log_s, advantage, total, _ = _sequences(logp, logp_old, advantage, weight)
     return ppo_clip_loss(log_s, 0.0, advantage, total, eps_low, eps_high)
@@ -223,6 +235,8 @@ def gspo_grad(
 
     >>> gspo_grad(np.log([[.5, .8]]), np.log([[.25, .1]]), [[-1]], [[.5, .5]]).round(9).tolist()
     [[2.0, 2.0]]
+
+    Proof: tests/test_formulas_grpo.py, test_gspo_s_gradient_is_the_derivative_of_its_loss
     """
     logp, log_s, advantage, total, share = _sequences(logp, logp_old, advantage, weight)
     return (ppo_clip_grad(log_s, 0.0, advantage, total, eps_low, eps_high) * share).astype(logp.dtype)
@@ -237,6 +251,8 @@ def gspo_clipped_tokens(
 
     >>> gspo_clipped_tokens(np.log([[.5, .8, .5]]), np.log([[.25, .1, .5]]), [[1]], [[.5, .5, 0]]).tolist()
     [[True, True, False]]
+
+    Proof: tests/test_formulas_grpo.py, test_gspo_s_clipped_tokens_are_those_without_a_gradient
     """
     _, log_s, advantage, total, share = _sequences(logp, logp_old, advantage, weight)
     return clipped_tokens(log_s, 0.0, advantage, total, eps_low, eps_high) & (share > 0)
@@ -261,6 +277,8 @@ def cispo_loss(
 
     >>> round(cispo_loss([[np.log(.5)]], [[8]], [[1]], [[1]], eps_low=1, eps_high=4), 6)
     3.465736
+
+    Proof: tests/test_formulas_grpo.py, test_each_row_of_the_table_is_its_paper_s_loss_and_gradient
     """
     return reinforce_loss(*_truncated(logp, ratio, advantage, weight, eps_low, eps_high))
 
@@ -272,6 +290,8 @@ def cispo_grad(
 
     >>> cispo_grad([[np.log(.5)]], [[8]], [[1]], [[1]], eps_low=1, eps_high=4).tolist()
     [[-5.0]]
+
+    Proof: tests/test_formulas_grpo.py, test_cispo_s_gradient_is_the_derivative_of_its_loss_with_the_ratio_held
     """
     return reinforce_grad(*_truncated(logp, ratio, advantage, weight, eps_low, eps_high))
 

@@ -97,6 +97,8 @@ def kl(p: Array, q: Array) -> Array:
     0.340684
     >>> kl([.5, .5], [1., 0.]).item(), round(kl([1., 0.], [.5, .5]).item(), 6)         # log 2
     (inf, 0.693147)
+
+    Proof: tests/test_formulas_kl.py, test_kl_is_the_sum_it_says_is_never_negative_and_is_zero_at_home
     """
     p, q = check.probabilities(p=p, q=q)
     check.shape(p.shape, "like p", q=q)
@@ -118,6 +120,8 @@ def kl_k1(logp_policy: Array, logp_ref: Array) -> Array:
 
     >>> kl_k1([-1., -2.], [-3., -1.])
     array([ 2., -1.])
+
+    Proof: tests/test_formulas_kl.py, test_k1_and_k3_are_unbiased
     """
     return _log_ratio(logp_policy, logp_ref)[0]
 
@@ -127,6 +131,8 @@ def kl_k1_grad(logp_policy: Array, logp_ref: Array) -> Array:
 
     >>> kl_k1_grad([-1., -2.], [-3., -1.])
     array([1., 1.])
+
+    Proof: tests/test_formulas_kl.py, test_each_derivative_is_the_derivative
     """
     d, dtype = _log_ratio(logp_policy, logp_ref)
     return np.ones_like(d, dtype=dtype)
@@ -137,6 +143,8 @@ def kl_k2(logp_policy: Array, logp_ref: Array) -> Array:
 
     >>> kl_k2([-1., -2.], [-3., -1.])
     array([2. , 0.5])
+
+    Proof: tests/test_formulas_kl.py, test_k2_is_wrong_in_the_third_order_only
     """
     return _log_ratio(logp_policy, logp_ref)[0] ** 2 / 2
 
@@ -146,6 +154,8 @@ def kl_k2_grad(logp_policy: Array, logp_ref: Array) -> Array:
 
     >>> kl_k2_grad([-1., -2.], [-3., -1.])
     array([ 2., -1.])
+
+    Proof: tests/test_formulas_kl.py, test_each_derivative_is_the_derivative
     """
     d, dtype = _log_ratio(logp_policy, logp_ref)
     return d.astype(dtype)
@@ -158,6 +168,8 @@ def kl_k3(logp_policy: Array, logp_ref: Array) -> Array:
 
     >>> kl_k3(np.log(.4), np.log(.8)).round(6).item()             # 2 - 1 - log 2
     0.306853
+
+    Proof: tests/test_formulas_kl.py, test_k1_and_k3_are_unbiased
     """
     d, _ = _log_ratio(logp_policy, logp_ref)
     with np.errstate(over="ignore"):
@@ -169,6 +181,8 @@ def kl_k3_grad(logp_policy: Array, logp_ref: Array) -> Array:
 
     >>> kl_k3_grad(np.log(.4), np.log(.8)).round(6).item()        # 1 - 2
     -1.0
+
+    Proof: tests/test_formulas_kl.py, test_each_derivative_is_the_derivative
     """
     d, dtype = _log_ratio(logp_policy, logp_ref)
     with np.errstate(over="ignore"):
@@ -195,6 +209,8 @@ def kl_coefficient(reward: Array, logp_policy: Array, logp_ref: Array, beta: flo
 
     >>> kl_coefficient(1.0, np.log(.6), np.log(.5), beta=.01).round(6).item()
     0.988177
+
+    Proof: tests/test_formulas_kl.py, test_the_coefficient_times_the_score_is_the_gradient_and_the_1_is_a_baseline
     """
     logp_policy, logp_ref, reward = check.same_rank(logp_policy=logp_policy, logp_ref=logp_ref, reward=reward)
     return reward - check.non_negative(beta=beta) * (1 + logp_policy - logp_ref)
@@ -214,6 +230,8 @@ def kl_objective(probs: Array, ref: Array, rewards: Array, beta: float, query_pr
     >>> after, before, R = [.8, .1, .05, .05], [.4, .3, .2, .1], [1., 0., 0., .3]
     >>> [round(kl_objective(policy, before, R, beta=1.130078), 6) for policy in (before, after)]
     [0.43, 0.43]
+
+    Proof: tests/test_formulas_kl.py, test_the_optimum_is_worth_beta_log_z_and_every_other_policy_less_by_its_kl
     """
     probs = check.probabilities(probs=probs)
     ref, rewards, beta, share = _penalty(probs.shape, ref, rewards, beta, query_probs)
@@ -234,6 +252,8 @@ def kl_objective_grad(logits: Array, ref: Array, rewards: Array, beta: float,
 
     >>> kl_objective_grad(np.log([.4, .3, .2, .1]), [.4, .3, .2, .1], [1., 0., 0., .3], beta=.5).round(3)
     array([ 0.228, -0.129, -0.086, -0.013])
+
+    Proof: tests/test_formulas_kl.py, test_the_gradient_is_the_gradient_of_the_objective
     """
     logits = check.logits(logits=logits)
     ref, rewards, beta, share = _penalty(logits.shape, ref, rewards, beta, query_probs)
@@ -275,6 +295,8 @@ def kl_optimal_policy(ref: Array, rewards: Array, beta: float) -> Array:
 
     >>> kl_optimal_policy([.5, .2, .3], [.9, .1, .1], beta=.8 / np.log(3)).round(6)
     array([0.75, 0.1 , 0.15])
+
+    Proof: tests/test_formulas_kl.py, test_the_optimum_is_worth_beta_log_z_and_every_other_policy_less_by_its_kl
     """
     ref, rewards = check.probabilities(ref=ref), check.array(rewards=rewards)
     check.shape(ref.shape, "one for each answer", rewards=rewards)
@@ -295,6 +317,8 @@ def adaptive_beta(beta: float, kl: float, target: float, gain: float = 0.1, wide
 
     >>> round(adaptive_beta(0.1, 9.0, 3.0), 6), round(adaptive_beta(0.1, 2.7, 3.0), 6)
     (0.102, 0.099)
+
+    Proof: tests/test_formulas_kl.py, test_beta_follows_its_target_by_at_most_gain_times_widest
     """
     beta, target = check.positive(beta=beta, target=target)
     kl, gain, widest = check.number(kl=kl), *check.non_negative(gain=gain, widest=widest)

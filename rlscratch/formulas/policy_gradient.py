@@ -83,6 +83,8 @@ def score(logits: Array, action: Array) -> Array:
 
     >>> score(np.log([.4, .3, .2, .1]), 0).round(3)
     array([ 0.6, -0.3, -0.2, -0.1])
+
+    Proof: tests/test_formulas_policy_gradient.py, test_score_is_the_gradient_of_log_pi
     """
     logits = check.logits(logits=logits)
     action = check.ids(logits.shape[-1], action=action)
@@ -103,6 +105,8 @@ def log_derivative_estimate(scores: Array, coefficients: Array, weight: Array | 
 
     >>> log_derivative_estimate([[.1, -.2, .3]], [.9]).round(3)
     array([ 0.09, -0.18,  0.27])
+
+    Proof: tests/test_formulas_policy_gradient.py, test_the_log_derivative_trick_gives_the_gradient_of_expected_reward
     """
     scores = check.array(ndim=2, scores=scores)
     samples = scores.shape[:1]
@@ -127,6 +131,8 @@ def reinforce_loss(logp: Array, returns: Array, weight: Array, baseline: Array |
 
     >>> round(reinforce_loss(np.log([[.5, .25]]), [[1., 1.]], [[.5, .5]]), 6)
     1.039721
+
+    Proof: tests/test_formulas_policy_gradient.py, test_reinforce_loss_is_the_sum_over_tokens_that_it_says
     """
     logp, coefficient = _weighted_advantage(logp, returns, weight, baseline)
     return -(coefficient * logp).sum().item()
@@ -137,6 +143,8 @@ def reinforce_grad(logp: Array, returns: Array, weight: Array, baseline: Array |
 
     >>> reinforce_grad(np.log([[.5, .25]]), [[1., .2]], [[.5, .5]], baseline=.6).round(3)
     array([[-0.2,  0.2]])
+
+    Proof: tests/test_formulas_policy_gradient.py, test_reinforce_grad_is_the_gradient_of_reinforce_loss
     """
     logp, coefficient = _weighted_advantage(logp, returns, weight, baseline)
     return np.broadcast_to(-coefficient, logp.shape).astype(logp.dtype)
@@ -159,6 +167,8 @@ def batch_mean_baseline(returns: Array, mask: Array) -> float:
 
     >>> batch_mean_baseline([[3., 2., 1.], [6., 0., 0.]], [[1, 1, 1], [1, 0, 0]])
     3.0
+
+    Proof: tests/test_formulas_policy_gradient.py, test_the_batch_mean_shrinks_the_gradient_by_one_in_n
     """
     returns, mask = check.array(returns=returns), check.mask(mask=mask)
     check.shape(returns.shape, "like returns", mask=mask)
@@ -178,6 +188,8 @@ def leave_one_out_baseline(rewards: Array) -> Array:
 
     >>> leave_one_out_baseline([10., 5., -10.])
     array([-2.5,  0. ,  7.5])
+
+    Proof: tests/test_formulas_policy_gradient.py, test_leave_one_out_is_the_mean_of_the_others
     """
     rewards = check.group(2, rewards=rewards)
     return (rewards.sum(axis=-1, keepdims=True) - rewards) / (rewards.shape[-1] - 1)
@@ -190,6 +202,8 @@ def leave_one_out_advantage(rewards: Array) -> Array:
 
     >>> leave_one_out_advantage([10., 5., -10.])
     array([ 12.5,   5. , -17.5])
+
+    Proof: tests/test_formulas_policy_gradient.py, test_leave_one_out_is_the_mean_of_the_others
     """
     rewards = check.group(2, rewards=rewards)
     return rewards - leave_one_out_baseline(rewards)

@@ -73,6 +73,8 @@ def ratio(logp: Array, logp_old: Array) -> Array:
 
     >>> round(ratio([np.log(.40)], [np.log(.33)])[0].item(), 2)
     1.21
+
+    Proof: tests/test_formulas_ppo.py, test_the_ratio_is_the_quotient_of_the_probabilities
     """
     logp, logp_old = check.same_rank(logp=logp, logp_old=logp_old)
     difference = logp - logp_old
@@ -93,6 +95,8 @@ def clip_ratio(ratio: Array, eps_low: float = 0.2, eps_high: float = 0.2) -> Arr
 
     >>> clip_ratio([1.21]).tolist()
     [1.2]
+
+    Proof: tests/test_formulas_ppo.py, test_the_clip_leaves_what_is_inside_and_cuts_the_rest_to_the_bounds
     """
     ratio = check.entries_between(0, np.inf, ratio=check.array(ratio=ratio))
     check.between(0, 1, eps_low=eps_low)
@@ -119,6 +123,8 @@ def ppo_clip_loss(
 
     >>> ppo_clip_loss([[np.log(.40)]], [[np.log(.33)]], [[5 - 3]], [[1]])
     -2.4
+
+    Proof: tests/test_formulas_ppo.py, test_each_of_the_six_regions_has_the_loss_and_the_gradient_of_the_table
     """
     _, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
     dead = _dead(rho, advantage, eps_low, eps_high)
@@ -135,6 +141,8 @@ def ppo_clip_grad(
 
     >>> ppo_clip_grad([[np.log(.25), np.log(.40)]], [[np.log(.5), np.log(.33)]], [[2, 2]], [[1, 1]]).tolist()
     [[-1.0, 0.0]]
+
+    Proof: tests/test_formulas_ppo.py, test_the_gradient_is_the_derivative_of_the_loss
     """
     logp, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
     dead = _dead(rho, advantage, eps_low, eps_high)
@@ -152,6 +160,8 @@ def clipped_tokens(
 
     >>> clipped_tokens(np.log([1, 1]), np.log([.5, .5]), [1, -1], [1, 1]).tolist()
     [True, False]
+
+    Proof: tests/test_formulas_ppo.py, test_the_clip_fraction_is_where_the_gradient_is_zero_though_the_advantage_is_not
     """
     _, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
     return _dead(rho, advantage, eps_low, eps_high) & (weight > 0)
@@ -169,6 +179,8 @@ def clip_fraction(
 
     >>> clip_fraction(np.log([1, 1]), np.log([.5, .5]), [1, -1], [1, 1])
     0.5
+
+    Proof: tests/test_formulas_ppo.py, test_the_clip_fraction_is_where_the_gradient_is_zero_though_the_advantage_is_not
     """
     logp, mask = check.same_rank(logp=logp, mask=check.mask(mask=mask))
     dead = clipped_tokens(logp, logp_old, advantage, mask, eps_low, eps_high)
@@ -194,6 +206,8 @@ def value_loss(
 
     >>> value_loss([[3]], [[5]], [[1]])
     2.0
+
+    Proof: tests/test_formulas_ppo.py, test_the_clipped_value_loss_region_by_region
     """
     _, error, clipped, weight = _errors(values, returns, weight, values_old, clip)
     larger = np.where(_larger(clipped, error), clipped, error)
@@ -210,6 +224,8 @@ def value_grad(
 
     >>> value_grad([[3]], [[5]], [[1]]).tolist(), value_grad([[3]], [[5]], [[1]], [[2]], 0.5).tolist()
     ([[-2.0]], [[0.0]])
+
+    Proof: tests/test_formulas_ppo.py, test_the_value_gradient_is_the_derivative_of_the_value_loss
     """
     values, error, clipped, weight = _errors(values, returns, weight, values_old, clip)
     return np.where(_larger(clipped, error), 0, weight * error).astype(values.dtype)

@@ -102,6 +102,8 @@ def bradley_terry(margin: Array) -> Array:
 
     >>> bradley_terry(np.log([1.0, 3.0])).round(12).tolist()
     [0.5, 0.75]
+
+    Proof: tests/test_formulas_preference.py, test_the_chance_to_win_is_a_share_of_the_exponentials
     """
     return _sigmoid(check.array(margin=margin))
 
@@ -116,6 +118,8 @@ def bradley_terry_loss(chosen: Array, rejected: Array) -> float:
 
     >>> round(bradley_terry_loss(np.log([3.0]), [0.0]), 4)    # log(4/3)
     0.2877
+
+    Proof: tests/test_formulas_preference.py, test_one_of_the_two_answers_wins
     """
     chosen, rejected = check.same_rank(chosen=chosen, rejected=rejected)
     return _logaddexp(0, rejected - chosen).mean().item()
@@ -126,6 +130,8 @@ def bradley_terry_grad(chosen: Array, rejected: Array) -> Array:
 
     >>> bradley_terry_grad([0.0], [0.0]).tolist()
     [-0.5]
+
+    Proof: tests/test_formulas_preference.py, test_each_gradient_is_the_derivative_of_its_loss
     """
     chosen, rejected = check.same_rank(chosen=chosen, rejected=rejected)
     return _like(chosen, -_sigmoid(rejected - chosen) / chosen.size)
@@ -140,6 +146,8 @@ def ranking_loss(scores: Array) -> float:
 
     >>> round(ranking_loss(np.log([3.0, 2.0, 1.0])), 4)       # -log(3/5 3/4 2/3) / 3
     0.4013
+
+    Proof: tests/test_formulas_preference.py, test_document_002_ranking_of_four_answers_is_six_pairs
     """
     scores = check.group(2, scores=scores)
     better, worse = np.triu_indices(scores.shape[-1], k=1)
@@ -151,6 +159,8 @@ def ranking_grad(scores: Array) -> Array:
 
     >>> (12 * ranking_grad([0.0, 0.0, 0.0, 0.0])).round(9).tolist()
     [-3.0, -1.0, 1.0, 3.0]
+
+    Proof: tests/test_formulas_preference.py, test_each_gradient_is_the_derivative_of_its_loss
     """
     scores = check.group(2, scores=scores)
     k = scores.shape[-1]
@@ -168,6 +178,8 @@ def plackett_luce_loss(scores: Array) -> float:
 
     >>> round(plackett_luce_loss(np.log([3.0, 2.0, 1.0])), 4)  # -log(3/6 2/3) = log 3
     1.0986
+
+    Proof: tests/test_formulas_preference.py, test_plackett_luce_is_a_distribution_whose_pairs_are_bradley_terry
     """
     scores = check.group(2, scores=scores)
     duels = _logaddexp(0, _tails(scores)[..., 1:] - scores[..., :-1])
@@ -179,6 +191,8 @@ def plackett_luce_grad(scores: Array) -> Array:
 
     >>> (12 * plackett_luce_grad([0.0, 0.0, 0.0, 0.0])).round(9).tolist()   # 1/4 - 1, 1/4 + 1/3 - 1, ...
     [-9.0, -5.0, 1.0, 13.0]
+
+    Proof: tests/test_formulas_preference.py, test_each_gradient_is_the_derivative_of_its_loss
     """
     scores = check.group(2, scores=scores)
     tails = _tails(scores)
@@ -199,6 +213,8 @@ def rating_loss(scores: Array, ratings: Array) -> float:
 
     >>> rating_loss([0.5, 0.5], [0.0, 1.0])
     0.125
+
+    Proof: tests/test_formulas_preference.py, test_document_003_regression_starts_at_309375_and_ends_at_the_ratings
     """
     scores, ratings = check.same_rank(scores=scores, ratings=ratings)
     return ((scores - ratings) ** 2).mean().item() / 2
@@ -209,6 +225,8 @@ def rating_grad(scores: Array, ratings: Array) -> Array:
 
     >>> rating_grad([0.5, 0.5], [0.0, 1.0]).tolist()
     [0.25, -0.25]
+
+    Proof: tests/test_formulas_preference.py, test_each_gradient_is_the_derivative_of_its_loss
     """
     scores, ratings = check.same_rank(scores=scores, ratings=ratings)
     return _like(scores, (scores - ratings) / scores.size)
@@ -226,6 +244,8 @@ def implicit_reward(logp_policy: Array, logp_ref: Array, beta: float) -> Array:
 
     >>> implicit_reward(np.log([0.5]), np.log([0.25]), beta=0.1).round(4).tolist()    # .1 log 2
     [0.0693]
+
+    Proof: tests/test_formulas_preference.py, test_the_implicit_reward_is_the_reward_less_beta_log_z
     """
     logp_policy, logp_ref = check.same_rank(logp_policy=logp_policy, logp_ref=logp_ref)
     return _like(logp_policy, check.positive(beta=beta) * (logp_policy - logp_ref))
@@ -243,6 +263,8 @@ def dpo_loss(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
 
     >>> round(dpo_loss([-2.0], [-5.0], [-2.0], [-5.0], beta=0.1), 4)
     0.6931
+
+    Proof: tests/test_formulas_preference.py, test_dpo_is_least_at_the_kl_regularised_optimum
     """
     _, h, beta = _log_ratio_gap(logp_chosen, logp_rejected, ref_chosen, ref_rejected, beta)
     return _logaddexp(0, -beta * h).mean().item()
@@ -253,6 +275,8 @@ def dpo_grad(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
 
     >>> dpo_grad([-2.0], [-5.0], [-2.0], [-5.0], beta=0.1).tolist()
     [-0.05]
+
+    Proof: tests/test_formulas_preference.py, test_each_gradient_is_the_derivative_of_its_loss
     """
     first, h, beta = _log_ratio_gap(logp_chosen, logp_rejected, ref_chosen, ref_rejected, beta)
     return _like(first, -beta * _sigmoid(-beta * h) / first.size)
@@ -267,6 +291,8 @@ def ipo_loss(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
 
     >>> ipo_loss([-2.0], [-5.0], [-2.0], [-5.0], beta=0.25)    # h = 0, target 2
     4.0
+
+    Proof: tests/test_formulas_preference.py, test_ipo_is_the_squared_distance_of_the_margin_from_its_target
     """
     _, h, beta = _log_ratio_gap(logp_chosen, logp_rejected, ref_chosen, ref_rejected, beta)
     return ((h - 1 / (2 * beta)) ** 2).mean().item()
@@ -277,6 +303,8 @@ def ipo_grad(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
 
     >>> ipo_grad([-2.0], [-5.0], [-2.0], [-5.0], beta=0.25).tolist()
     [-4.0]
+
+    Proof: tests/test_formulas_preference.py, test_each_gradient_is_the_derivative_of_its_loss
     """
     first, h, beta = _log_ratio_gap(logp_chosen, logp_rejected, ref_chosen, ref_rejected, beta)
     return _like(first, 2 * (h - 1 / (2 * beta)) / first.size)

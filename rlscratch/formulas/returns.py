@@ -83,6 +83,8 @@ def total_return(rewards: Array) -> float | Array:
 
     >>> total_return([0, 0, 0, 0, 0, 1])
     1.0
+
+    Proof: tests/test_formulas_returns.py, test_without_discount_every_return_is_a_sum
     """
     dtype, rewards, _ = _prepared(rewards)
     return _reduced(rewards.sum(axis=-1), dtype)
@@ -97,6 +99,8 @@ def average_reward(rewards: Array) -> float | Array:
 
     >>> average_reward([1, 0, 0, 2])
     0.75
+
+    Proof: tests/test_formulas_returns.py, test_without_discount_every_return_is_a_sum
     """
     dtype, rewards, _ = _prepared(rewards)
     return _reduced(rewards.mean(axis=-1), dtype)
@@ -116,6 +120,8 @@ def discounted_return(rewards: Array, gamma: float, first_power: int = 0) -> flo
     0.95099
     >>> round(discounted_return([0, 0, 0, 0, 0, 1], .99, first_power=1), 5)
     0.94148
+
+    Proof: tests/test_formulas_returns.py, test_the_discounted_return_is_the_sum_that_the_documents_write
     """
     dtype, rewards, _ = _prepared(rewards)
     gamma = check.between(0, 1, gamma=gamma)
@@ -139,6 +145,8 @@ def rewards_to_go(rewards: Array, discount: float | Array = 1.0) -> Array:
     array([7., 6., 4.])
     >>> rewards_to_go([1, 2, 4], discount=[.5, 0, .5])    # two episodes: 1, 2 and 4
     array([2., 2., 4.])
+
+    Proof: tests/test_formulas_returns.py, test_each_reward_to_go_is_the_discounted_return_of_the_rest
     """
     dtype, rewards, discount = _prepared(rewards, discount)
     return _backwards(rewards, discount).astype(dtype)
@@ -158,6 +166,8 @@ def td_errors(rewards: Array, values: Array, next_values: Array, discount: float
 
     >>> td_errors([5], [3], [0], 0)
     array([2.])
+
+    Proof: tests/test_formulas_returns.py, test_the_td_error_is_what_one_step_brought_less_what_was_expected
     """
     dtype, rewards, discount, values, next_values = _prepared(
         rewards, discount, values=values, next_values=next_values)
@@ -180,6 +190,8 @@ def gae(rewards: Array, values: Array, next_values: Array, discount: float | Arr
 
     >>> gae([1, 1, 1], [0, 0, 0], [0, 8, 0], .5, 1, boundary=[0, 1, 1])
     array([3.5, 5. , 1. ])
+
+    Proof: tests/test_formulas_returns.py, test_gae_is_the_weighted_sum_of_n_step_advantages
     """
     lam = check.between(0, 1, lam=lam)
     boundary = 0.0 if boundary is None else check.mask(boundary=boundary)
@@ -199,6 +211,8 @@ def whitened(advantage: Array, mask: Array, ddof: int = 1) -> Array:
 
     >>> whitened([[0, 3], [5, 0]], [[0, 1], [1, 0]], ddof=0).tolist()
     [[0.0, -1.0], [1.0, 0.0]]
+
+    Proof: tests/test_formulas_returns.py, test_white_advantages_have_mean_0_and_deviation_1_over_the_chosen_tokens
     """
     advantage, mask = check.array(advantage=advantage), check.mask(mask=mask)
     chosen = check.shape(advantage.shape, "like advantage", mask=mask) == 1

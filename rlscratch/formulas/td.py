@@ -76,6 +76,8 @@ def q_target(reward: float | Array, q_next: Array, discount: float | Array) -> f
 
     >>> q_target(0, [0, .5, 0, 0], .99)
     0.495
+
+    Proof: tests/test_formulas_td.py, test_the_target_takes_the_largest_of_each_row
     """
     q_next = check.array(min_ndim=1, q_next=q_next)
     # Chosen by the real part, so that a complex step follows the branch that the number took.
@@ -107,6 +109,8 @@ def q_learning_update(q: Array, s: int, a: int, reward: float, s_next: int, alph
     >>> q[4, 1] = .5
     >>> round(float(q_learning_update(q, 0, 1, 0, 4, alpha=.1, discount=.99)[0, 1]), 6)
     0.0495
+
+    Proof: tests/test_formulas_td.py, test_an_update_moves_one_entry_a_share_alpha_of_the_way_and_leaves_the_argument
     """
     q = check.array(ndim=2, q=q)
     s, s_next = check.integer(0, q.shape[0] - 1, s=s, s_next=s_next)
@@ -132,6 +136,8 @@ def epsilon_greedy(q: Array, epsilon: float, ties: str = "first") -> Array:
     array([0.125, 0.625, 0.125, 0.125])
     >>> epsilon_greedy([0, 2, 2, 1], .5, ties="share")
     array([0.125, 0.375, 0.375, 0.125])
+
+    Proof: tests/test_formulas_td.py, test_epsilon_greedy_is_a_distribution_that_explores_evenly_and_favours_the_best
     """
     q = check.array(min_ndim=1, q=q).real
     epsilon = check.between(0, 1, epsilon=epsilon)
@@ -156,6 +162,8 @@ def huber_loss(error: Array, delta: float = 1.0) -> Array:
 
     >>> huber_loss([.5, -1, 3])
     array([0.125, 0.5  , 2.5  ])
+
+    Proof: tests/test_formulas_td.py, test_huber_is_a_parabola_inside_and_a_line_outside
     """
     error = check.array(error=error)
     slope = huber_grad(error, delta)
@@ -167,6 +175,8 @@ def huber_grad(error: Array, delta: float = 1.0) -> Array:
 
     >>> huber_grad([.5, -1, 3])
     array([ 0.5, -1. ,  1. ])
+
+    Proof: tests/test_formulas_td.py, test_the_huber_gradient_agrees_with_both_numerical_derivatives
     """
     error = check.array(error=error)
     delta = check.positive(delta=delta)

@@ -44,6 +44,8 @@ def token_mean(mask: Array) -> Array:
 
     >>> token_mean([[1, 0, 0], [1, 1, 1]]).tolist()
     [[0.25, 0.0, 0.0], [0.25, 0.25, 0.25]]
+
+    Proof: tests/test_formulas_weights.py, test_they_are_the_means_that_their_names_say
     """
     mask = _some(mask)
     return mask / mask.sum()
@@ -56,6 +58,8 @@ def sequence_mean(mask: Array) -> Array:
 
     >>> sequence_mean([[1, 0], [1, 1], [0, 0]]).tolist()
     [[0.5, 0.0], [0.25, 0.25], [0.0, 0.0]]
+
+    Proof: tests/test_formulas_weights.py, test_they_are_the_means_that_their_names_say
     """
     mask = _some(mask)
     lengths = mask.sum(axis=1, keepdims=True)
@@ -69,6 +73,8 @@ def sequence_sum(mask: Array) -> Array:
 
     >>> sequence_sum([[1, 0], [1, 1]]).tolist()
     [[0.5, 0.0], [0.5, 0.5]]
+
+    Proof: tests/test_formulas_weights.py, test_they_are_the_means_that_their_names_say
     """
     mask = _some(mask)
     return mask / len(mask)
@@ -82,6 +88,8 @@ def constant_length(mask: Array, length: float) -> Array:
 
     >>> constant_length([[1, 0], [1, 1]], 4).tolist()
     [[0.125, 0.0], [0.125, 0.125]]
+
+    Proof: tests/test_formulas_weights.py, test_they_are_the_means_that_their_names_say
     """
     mask, length = _some(mask), check.positive(length=length)
     return mask / (len(mask) * length)

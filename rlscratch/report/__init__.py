@@ -1,1 +1,1 @@
-"""The tour: runs the ladder of examples, draws their figures, and writes one page."""
+"""What readers see: the tour's page, the page of `rlscratch rlhf`, tables, figures, curves."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parents[2]      # where the package stands; a checkout has examples/ beside it
+ROOT = Path(__file__).resolve().parents[3]      # where the package stands; a checkout has examples/ beside it
 LONG = 30                                       # seconds: a rung with a larger budget belongs to `tour --all`
 PATIENCE = 20                                   # budgets after which a rung is stopped; slow machines are no error
 

@@ -15,7 +15,7 @@ from itertools import product
 
 import numpy as np
 
-from rlscratch.documents import tokens
+from rlscratch.documents import gpt2_tokens
 from rlscratch.documents.entry import PINNED, Entry
 from rlscratch.formulas import policy_gradient, returns
 from rlscratch.mdp import MDP
@@ -77,7 +77,10 @@ def bias(baseline: Callable) -> list[float]:
 
 
 def every_third(word: str) -> str:
-    """Every third character, the first one included."""
+    """Every third character, the first one included.
+
+    Proof: tests/test_documents.py, test_every_third_character_is_counted_by_hand
+    """
     return word[::3]
 
 
@@ -112,18 +115,18 @@ OBJECTIVES = (
 BASELINES = (
     entry(
         id="S4.baseline.bias.T1", section=GRADIENT,
-        claim="With the mean of the batch as baseline the estimate stays unbiased; episodes of one step.",
-        formula="E[g]/∇J = 1 - 1/N, N = 2, 3, 4", printed=(1.0, 1.0, 1.0), exact=(0.5, 0.666667, 0.75),
-        tolerance=0.005, verdict="convention", kind="computed", compute=lambda: shrinking(batch_mean),
+        claim="How much of the gradient the estimate has on average, with the mean of the batch as baseline; one step.",
+        formula="E[g]/∇J = 1 - 1/N, N = 2, 3, 4", printed=None, exact=(0.5, 0.666667, 0.75),
+        tolerance=PINNED, verdict="derived", kind="computed", compute=lambda: shrinking(batch_mean),
         otherwise=lambda: shrinking(leave_one_out), source=F + "policy_gradient.batch_mean_baseline",
-        note="1.5.2 promises no bias for baselines that do not depend on the action; the batch mean of 1.5.3 contains "
-             "the action's own reward, and E[g] is (1 - 1/N) ∇J. Unbiased are the mean of the other answers "
+        note="1.5.2 is about baselines that do not depend on the action; the batch mean of 1.5.3 contains the "
+             "action's own reward, and E[g] is (1 - 1/N) ∇J. Unbiased are the mean of the other answers "
              "(leave_one_out_baseline), a constant, or V(s). Enumerated on \"I like ice ___\"."),
     entry(
         id="S4.baseline.bias.T2", section=GRADIENT,
-        claim="With the mean of the batch as baseline the estimate stays unbiased; episodes of two steps.",
-        formula="|E[g] - ∇J|/|∇J| = (√10/4)/N, N = 1, 2, 3", printed=(0.0, 0.0, 0.0),
-        exact=(0.790569, 0.395285, 0.263523), tolerance=0.005, verdict="convention", kind="computed",
+        claim="How far the estimate's mean is from the gradient, with the mean of the batch as baseline; two steps.",
+        formula="|E[g] - ∇J|/|∇J| = (√10/4)/N, N = 1, 2, 3", printed=None,
+        exact=(0.790569, 0.395285, 0.263523), tolerance=PINNED, verdict="derived", kind="computed",
         compute=lambda: bias(batch_mean), otherwise=lambda: bias(lambda to_go: 0.5),
         source=F + "policy_gradient.batch_mean_baseline",
         note="Unbiased with a constant. With the batch mean the error falls as 1/N and changes the direction too: on "
@@ -141,11 +144,11 @@ LANGUAGE_MODELS = (
         claim='GPT-2 reads "The capital of Georgia is" as 464, 3139, 286, 7859, 318.',
         formula="ids of The, _capital, _of, _Georgia, _is", printed=(464, 3139, 286, 7859, 318),
         exact=(464, 3139, 286, 7859, 318), tolerance=0.5, verdict="exact", kind="computed",
-        compute=lambda: tokens.gpt2().encode("The capital of Georgia is"), source=ENCODE),
+        compute=lambda: gpt2_tokens.gpt2().encode("The capital of Georgia is"), source=ENCODE),
     entry(
         id="S4.tokens.tbilisi", section="2.1 Base-Model", claim='The next tokens are those of "Tbilisi".',
         formula="ids of _T, bil, isi", printed=None, exact=(309, 33473, 23267), tolerance=0.5, verdict="derived",
-        kind="computed", compute=lambda: tokens.gpt2().encode(" Tbilisi"), source=ENCODE,
+        kind="computed", compute=lambda: gpt2_tokens.gpt2().encode(" Tbilisi"), source=ENCODE,
         note="The plural is right: three tokens, so three predictions and not one."),
     entry(
         id="S4.verifiable.n", section="2.4.1 RL in Verifiable Domains",
@@ -161,17 +164,17 @@ LANGUAGE_MODELS = (
     entry(
         id="S4.tokens.ubiquitous", section=TOKENS, claim='A model sees "Ubiquitous" as chunks and not as letters.',
         formula="ids of Ub, iqu, itous", printed=None, exact=(36609, 1557, 22109), tolerance=0.5, verdict="derived",
-        kind="computed", compute=lambda: tokens.gpt2().encode("Ubiquitous"), source=ENCODE,
+        kind="computed", compute=lambda: gpt2_tokens.gpt2().encode("Ubiquitous"), source=ENCODE,
         note="Ten letters in three tokens: their third characters lie at places that no id tells."),
     entry(
         id="S4.ubiquitous", section=TOKENS,
         claim='A model is asked for every third character of "Ubiquitous" and answers "Uiis".',
-        formula="characters 0, 3, 6, 9", printed="Uiis", exact="Uqts", tolerance=0, verdict="WRONG", kind="computed",
+        formula="characters 0, 3, 6, 9", printed="Uiis", exact="Uqts", tolerance=0, verdict="differs", kind="quoted",
         compute=lambda: every_third("Ubiquitous"),
         otherwise=lambda: "".join("Ubiquitous"[i] for i in (0, 2, 5, 9)),
-        source="rlscratch.documents.fundamentals.every_third",
-        note="The model's failure, which the document shows on purpose. Every third character is U, q, t, s; the "
-             "letters given stand at 0, 2, 5 and 9."),
+        source="rlscratch.documents.d004_fundamentals.every_third",
+        note="A model's failure, which the document quotes to explain it. Every third character is U, q, t, s; the "
+             "model's letters stand at 0, 2, 5 and 9."),
 )
 
 ENTRIES = (*OBJECTIVES, *BASELINES, *LANGUAGE_MODELS)

@@ -26,18 +26,27 @@ from rlscratch.documents.errata import Finding, errata
 from rlscratch.documents.ledger import Row, decimals_of, shown
 from rlscratch.files import write_atomic
 from rlscratch.formulas import distribution, policy_gradient
-from rlscratch.report import library
-from rlscratch.report.ladder import Figure, Result
-from rlscratch.report.library import Derivation
+from rlscratch.report.tour import library
+from rlscratch.report.tour.ladder import Figure, Result
+from rlscratch.report.tour.library import Derivation
 
 # A verdict is told by sign and word, never by colour alone.
-SIGNS = {"exact": "=", "rounds": "≈", "convention": "±", "WRONG": "≠", "derived": "→"}
+SIGNS = {"exact": "=", "rounds": "≈", "convention": "±", "differs": "≠", "derived": "→"}
 MEANINGS = {
     "exact": "the formula gives the printed number",
     "rounds": "it gives it to the last printed digit",
     "convention": "it does under one choice and not under another; the note names both",
-    "WRONG": "it does not; where another assumption would, the note names it",
+    "differs": "it gives another; where some assumption gives the printed one, the note names it",
     "derived": "the document prints none: its own numbers, carried one step further",
+}
+# What is no number that a formula computed, and is counted by its kind instead.
+APART = {
+    "restated": "it could hardly be otherwise: a row adds to 1, a zero stays zero",
+    "input": "a parameter that the examples run with",
+    "statement": "a formula or a range, as the document writes it",
+    "drawing": "how long a bar is, beside its label",
+    "quoted": "what a model said, which the document shows and does not claim",
+    "run-dependent": "where one training run had come to, beside what holds of every run",
 }
 
 # The findings that teach most come first: a teacher's choice.  The rest follow by what they are about.
@@ -69,6 +78,7 @@ class Chapter:
     number: str
     title: str
     counts: Counter
+    apart: Counter
     sections: list[tuple[str, list[Block]]]
     derivations: list[Derivation]
     results: list[Result]
@@ -87,10 +97,11 @@ def build(rows: Sequence[Row], results: Sequence[Result], hint: str = "") -> str
     found = [finding for finding in errata() if finding.document in {entry.document for entry in entries}]
     names = {result.rung.name: result.rung for result in results}
     return template().render(
-        rows=rows, results=results, hint=hint, shelf=shelf, signs=SIGNS, meanings=MEANINGS, documents=DOCUMENTS,
-        counts=_counts(rows), chapters=[_chapter(number, rows, results, shelf, found) for number in DOCUMENTS
-                                        if any(entry.document == number for entry in entries)],
-        wrong=sorted((f for f in found if f.verdict == "WRONG"), key=lambda f: _weight(f, rows)),
+        rows=rows, results=results, hint=hint, shelf=shelf, signs=SIGNS, meanings=MEANINGS, kinds=APART,
+        documents=DOCUMENTS, counts=_counts(rows, VERDICTS), apart=_counts(rows, APART),
+        chapters=[_chapter(number, rows, results, shelf, found) for number in DOCUMENTS
+                  if any(entry.document == number for entry in entries)],
+        parting=sorted((f for f in found if f.verdict == "differs"), key=lambda f: _weight(f, rows)),
         by_id={row.entry.id: row for row in rows}, anchors={f.module + "." + f.name: f.anchor
                                                             for d in shelf for f in d.formulas},
         short_way=[(names[name], why) for name, why in SHORT_WAY if name in names], first=_first_example(),
@@ -114,7 +125,8 @@ def _chapter(number: str, rows: Iterable[Row], results: Iterable[Result], shelf:
         sections.setdefault(row.entry.section, []).append(row)
     modules = {library.location(row.entry.source)[0] for row in mine}
     return Chapter(
-        number, DOCUMENTS[number], _counts(mine), [(name, list(_blocks(part))) for name, part in sections.items()],
+        number, DOCUMENTS[number], _counts(mine, VERDICTS), _counts(mine, APART),
+        [(name, list(_blocks(part))) for name, part in sections.items()],
         [derivation for derivation in shelf if derivation.module in modules],
         [result for result in results if number in cited(result.rung.lesson)],
         [f for f in findings if f.document == number and not f.ids])
@@ -131,6 +143,8 @@ def _blocks(rows: list[Row]) -> Iterator[Block]:
             return ""
         if row.entry.kind == "run-dependent":
             return "values that one training run left unfinished"
+        if row.entry.kind == "restated":
+            return "that could hardly be otherwise"
         return "more that agree with the document" if row.entry.verdict in ("exact", "rounds") else ""
 
     for line, part in groupby(sorted(rows, key=fold), key=fold):        # sorting keeps the reading order within
@@ -138,19 +152,20 @@ def _blocks(rows: list[Row]) -> Iterator[Block]:
         yield Block(block, f"{len(block)} {line}" if line else "")
 
 
-def _counts(rows: Iterable[Row]) -> Counter:
-    counts = Counter(row.entry.verdict for row in rows)
-    return Counter({verdict: counts[verdict] for verdict in VERDICTS})
+def _counts(rows: Iterable[Row], names: Iterable[str]) -> Counter:
+    """How many rows count as each of these verdicts or kinds, in their order."""
+    counts = Counter(row.entry.counted for row in rows)
+    return Counter({name: counts[name] for name in names})
 
 
 def _weight(finding: Finding, rows: Iterable[Row]) -> tuple[int, ...]:
-    """Where a finding stands: the chosen ones, then claims about algorithms, formulas, maps, and drawings."""
+    """Where a finding stands: the chosen ones, then claims about algorithms, formulas, and maps."""
     chosen = [i for i, name in enumerate(FIRST) if name in finding.ids]
     if chosen:
         return 0, *chosen
-    kinds = [2 if row.entry.source.startswith("rlscratch.formulas") else 4 if row.entry.kind == "drawing" else 3
+    about = [2 if row.entry.source.startswith("rlscratch.formulas") else 3
              for row in rows if row.entry.id in finding.ids]
-    return (max(kinds, default=1),)
+    return (max(about, default=1),)
 
 
 def cited(lesson: str) -> set[str]:
@@ -197,9 +212,9 @@ def about() -> str:
 
 # ---------------------------------------------------------------- how it is put
 
-def template(name: str = "page.html") -> jinja2.Template:
-    """A template of this folder, with the page's style and filters."""
-    folder = files("rlscratch.report")
+def template(package: str = __package__) -> jinja2.Template:
+    """The page.html of a package, with this page's style, script and filters."""
+    folder = files(__package__)
     # The page's own style and script are marked as safe; everything else is escaped.
     own = {name: jinja2.utils.markupsafe.Markup((folder / f"page.{name}").read_text("utf-8")) for name in ("css", "js")}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -211,7 +226,7 @@ def template(name: str = "page.html") -> jinja2.Template:
         "brief": _brief, "data": _data, "size": _size, "paragraphs": _paragraphs, "place": _place, "slug": _slug,
         "short": lambda rung: rung.title.split(":")[0]}
     environment.filters.update(filters)
-    return environment.from_string((folder / name).read_text("utf-8"))
+    return environment.from_string((files(package) / "page.html").read_text("utf-8"))
 
 
 def _decimals(row: Row) -> int:

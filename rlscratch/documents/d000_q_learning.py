@@ -134,15 +134,15 @@ def target(s: int, a: int) -> float:
 LAKE = (
     entry(
         id="S0.states.count", section="States", claim="The cells are numbered row by row, 0 to 15: sixteen states.",
-        formula="4·4", printed=16, exact=16, tolerance=0.5, verdict="exact", kind="computed",
+        formula="4·4", printed=None, exact=16, tolerance=0.5, verdict="derived", kind="restated",
         compute=lambda: lake().transition.shape[0], source=BUILD),
     entry(
         id="S0.states.goal", section="States", claim="The gift lies in the last cell, state 15.",
-        formula="row·4 + column = 3·4 + 3", printed=15, exact=15, tolerance=0.5, verdict="exact", kind="computed",
+        formula="row·4 + column = 3·4 + 3", printed=15, exact=15, tolerance=0.5, verdict="exact", kind="restated",
         compute=lambda: np.unravel_index(lake().reward.argmax(), lake().reward.shape)[2], source=BUILD),
     entry(
         id="S0.hole.state4_right", section="First example", claim="From state 4, Right leads into a hole.",
-        formula="4 + 1 = 5, H on the map", printed=5, exact=5, tolerance=0.5, verdict="exact", kind="computed",
+        formula="4 + 1 = 5, H on the map", printed=None, exact=5, tolerance=0.5, verdict="derived", kind="computed",
         compute=lambda: step(4, RIGHT), source=BUILD),
     entry(
         id="S0.rewards", section="First example", claim="Reaching the goal pays 1, anything else 0.",
@@ -156,10 +156,10 @@ LAKE = (
         kind="input", note="Where the updates below start; the order Left, Down, Right, Up is Gymnasium's."),
     entry(
         id="S0.move.state0_down", section="How we learn", claim="Down from state 0 leads to state 1.",
-        formula="0 + 4 = 4", printed=1, exact=4, tolerance=0.5, verdict="WRONG", kind="computed",
+        formula="0 + 4 = 4", printed=1, exact=4, tolerance=0.5, verdict="differs", kind="computed",
         compute=lambda: step(0, DOWN), otherwise=lambda: step(0, RIGHT), source=BUILD,
         note="Down leads to state 4, as the first example, the scenario and the path of the same document have it. "
-             "State 1 is where Right leads."),
+             "1 holds for Right."),
 )
 
 LEARNING = (
@@ -174,8 +174,8 @@ LEARNING = (
         note="The example and the table use 0.99: Q(0, Down) = 0.9510 is 0.99^5, and 0.9^5 would be 0.59049."),
     entry(
         id="S0.update.first", section="Scenario", claim="The first update, in a table of zeros, leaves zero.",
-        formula="0 + 0.1·(0 + 0.99·0 - 0)", printed=0.0, exact=0.0, tolerance=0.5, verdict="exact", kind="computed",
-        compute=lambda: update(0.0), source="rlscratch.formulas.td.q_learning_update",
+        formula="0 + 0.1·(0 + 0.99·0 - 0)", printed=None, exact=0.0, tolerance=0.5, verdict="derived",
+        kind="restated", compute=lambda: update(0.0), source="rlscratch.formulas.td.q_learning_update",
         note="The document has this update as a picture and says that most entries stay zero at first."),
     entry(
         id="S0.update.second.td_target", section="Example: Update with Future Value",
@@ -230,7 +230,7 @@ PATHS = (
     entry(
         id="S0.zero_rows", section=TABLE, claim="The rows 5, 7, 11, 12 and 15 stay zero.",
         formula="states with Q*(s, .) = 0: holes and goal", printed=(5, 7, 11, 12, 15), exact=(5, 7, 11, 12, 15),
-        tolerance=0.5, verdict="exact", kind="computed", source=SOLVE,
+        tolerance=0.5, verdict="exact", kind="restated", source=SOLVE,
         compute=lambda: np.flatnonzero((lake().solve()[0] == 0).all(axis=1)),
         note="The holes and the goal of Gymnasium's 4x4 map: nothing follows them, and nothing updates them."),
     entry(
@@ -263,7 +263,8 @@ def cell(s: int, a: int) -> Entry:
         formula="Q* = 0: a hole, or the episode is over" if left is None else f"Q* = 0.99^{left}",
         compute=lambda: lake().solve()[0][s, a], source=SOLVE)
     if (s, a) not in UNCONVERGED:
-        return entry(**common, kind="computed", verdict="exact" if abs(printed - exact) < 1e-9 else "rounds")
+        return entry(**common, kind="restated" if left is None else "computed",
+                     verdict="exact" if abs(printed - exact) < 1e-9 else "rounds")
     known = PRINTED[UNCONVERGED[s, a]].max()
     return entry(
         **common, kind="run-dependent", verdict="convention", bound=lambda: target(s, a),

@@ -3,10 +3,10 @@ from functools import partial
 
 import numpy as np
 
-from rlscratch.documents import rows
+from rlscratch.documents import rows_and_bars
+from rlscratch.documents.d003_distributions_to_policies.distributions import row
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.policies import row
-from rlscratch.documents.rows import pairs
+from rlscratch.documents.rows_and_bars import pairs
 from rlscratch.formulas import distribution, grpo, kl
 
 F = "rlscratch.formulas."
@@ -66,7 +66,7 @@ FEEDBACK = (
 )
 
 FRANCE = (
-    row("S3.france.before.p", CAPITAL, "the four answers before training", *FRANCE_BEFORE),
+    row("S3.france.before.p", CAPITAL, "the four answers before training", *FRANCE_BEFORE, printed=1.0),
     entry(
         id="S3.france.before.terms", section=CAPITAL, claim="Before training the four answers add 0.4, 0, 0 and 0.03.",
         formula="0.4·1.0, 0.3·0, 0.2·0, 0.1·0.3", printed=(0.4, 0.0, 0.0, 0.03), exact=(0.4, 0.0, 0.0, 0.03),
@@ -100,13 +100,13 @@ FRANCE = (
         note="Paris up, all others down, as the text says; the four add to 0."),
     entry(
         id="S3.france.bar43", section="Part 6: Visual Breakdown", claim="A bar shows 43%.",
-        formula="44 filled of 44 + 50 blocks", printed=0.43, exact=0.468085, tolerance=0.005, verdict="WRONG",
-        kind="drawing", compute=lambda: rows.share(44, 50), source="rlscratch.documents.rows.share",
+        formula="44 filled of 44 + 50 blocks", printed=0.43, exact=0.468085, tolerance=0.005, verdict="differs",
+        kind="drawing", compute=lambda: rows_and_bars.share(44, 50), source="rlscratch.documents.rows_and_bars.share",
         note="44 of 94 blocks are 46.8%; 43% of 94 would be 40 blocks."),
     entry(
         id="S3.france.bar815", section="Part 6: Visual Breakdown", claim="A bar shows 81.5%.",
         formula="84 filled of 84 + 19 blocks", printed=0.815, exact=0.815534, tolerance=0.005, verdict="rounds",
-        kind="drawing", compute=lambda: rows.share(84, 19), source="rlscratch.documents.rows.share",
+        kind="drawing", compute=lambda: rows_and_bars.share(84, 19), source="rlscratch.documents.rows_and_bars.share",
         note="Within half a block; this bar has 103 blocks, the one above it 94."),
 )
 
@@ -165,16 +165,16 @@ PREFERENCES = (
 
 def bar(name: str, label: float, filled: int, verdict: str, note: str = "", other: int | None = None) -> Entry:
     """A bar of ten blocks against its label."""
-    rule = None if other is None else partial(lambda n: rows.share(n, 10 - n), other)
+    rule = None if other is None else partial(lambda n: rows_and_bars.share(n, 10 - n), other)
     return entry(
         id=f"S3.cap.{name}", section=RESULTS, claim=f"A bar of ten blocks shows {label:.0%}.",
         formula=f"{filled} filled of 10 blocks", printed=label, exact=filled / 10, tolerance=0.05, verdict=verdict,
-        kind="drawing", compute=lambda: rows.share(filled, 10 - filled), otherwise=rule,
-        source="rlscratch.documents.rows.share", note=note)
+        kind="drawing", compute=lambda: rows_and_bars.share(filled, 10 - filled), otherwise=rule,
+        source="rlscratch.documents.rows_and_bars.share", note=note)
 
 
 BARS = (
-    bar("help.pre", 0.40, 8, "WRONG", "Eight blocks are 80%; 40% needs four. The bar would be right for 80%."),
+    bar("help.pre", 0.40, 8, "differs", "Eight blocks are the length for 80%; 40% takes four."),
     bar("help.post", 0.95, 10, "convention", "95% lies midway between nine blocks and ten. Here it is drawn with ten, "
         "under Overall with nine: no one rule of rounding gives both. Holds if a half is rounded up.", 9),
     bar("harm.pre", 0.60, 6, "exact"),
@@ -187,8 +187,7 @@ BARS = (
     entry(
         id="S3.cap.overall_mean", section=RESULTS, claim="Overall quality goes from 50% to 95%.",
         formula="(40 + 60 + 70)/3, (95 + 98 + 92)/3", printed=None, exact=(56.666667, 95.0), tolerance=PINNED,
-        verdict="derived", kind="drawing", compute=lambda: (np.mean((40, 60, 70)), np.mean((95, 98, 92))),
-        source="numpy.mean",
+        verdict="derived", kind="drawing", compute=lambda: (mean(40, 60, 70), mean(95, 98, 92)), source=REWARD,
         note="The 95 after training is the mean of the three above it, the 50 before is not (56.7, or 70 with the 80% "
              "that Helpfulness is drawn with)."),
 )

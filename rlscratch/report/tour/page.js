@@ -1,4 +1,4 @@
-// Comforts; the page is whole without them: the colours, the search for formulas, one verdict at a time,
+// Comforts; the page is whole without them: the colours, the search for formulas, one verdict or kind at a time,
 // each document's figures (copied from the ladder, where they are kept once), and folds that open when needed.
 (() => {
   const root = document.documentElement;
@@ -51,9 +51,9 @@
     const chosen = event.target.closest("button");
     if (!chosen) return;
     for (const button of all("button", choices)) button.setAttribute("aria-pressed", String(button === chosen));
-    const verdict = chosen.dataset.verdict;
-    filter(rows, all("[data-group]", documents), (row) => !verdict || row.dataset.verdict === verdict);
-    for (const fold of all("details[data-group]", documents)) fold.open = Boolean(verdict);
+    const counted = chosen.dataset.counted;
+    filter(rows, all("[data-group]", documents), (row) => !counted || row.dataset.counted === counted);
+    for (const fold of all("details[data-group]", documents)) fold.open = Boolean(counted);
   });
 
   for (const copy of all("[data-copy]")) {

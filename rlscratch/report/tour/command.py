@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from rlscratch.documents import ledger
 from rlscratch.documents.ledger import Row
-from rlscratch.report import ladder, page
-from rlscratch.report.ladder import Result
+from rlscratch.report.tour import ladder, page
+from rlscratch.report.tour.ladder import Result
 
 NO_LADDER = ("The examples are not installed with the package: they stand in examples/ of the source distribution and "
              "of the repository. Unpack it and run python -m rlscratch tour there.")
@@ -67,14 +67,13 @@ def _report(args: argparse.Namespace, index: Path, rows: Sequence[Row], results:
     """Say on standard output what was done, and on standard error what failed."""
     numbers = [row.entry.id for row in rows if row.complaints]
     examples = [result.rung.name for result in results if result.error]
-    counts = ledger.as_dict(list(rows))["counts"]
-    tqdm.write(f"{len(rows)} numbers: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+    tqdm.write(ledger.headline(rows))
     tqdm.write(f"{len(results)} examples in {seconds:.0f} s; the page is {index}")
     if numbers or examples:
         print(f"tour: {', '.join(numbers + examples)} failed; the page shows how", file=sys.stderr)
     if args.json:
         print(json.dumps({
-            "page": str(index), "entries": len(rows), "verdicts": counts, "failed_entries": numbers,
+            "page": str(index), "entries": len(rows), "counts": ledger.counts(rows), "failed_entries": numbers,
             "rungs": {result.rung.name: round(result.seconds, 3) for result in results}, "failed_rungs": examples,
             "seconds": round(seconds, 3)}))
     return 1 if numbers or examples else 0

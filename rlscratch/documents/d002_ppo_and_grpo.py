@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.rows import pairs, row_sum, row_total
+from rlscratch.documents.rows_and_bars import pairs, row_sum, row_total
 from rlscratch.formulas import distribution, grpo, ppo, returns
 
 WORDS = ("cream", "hockey", "donkey")
@@ -54,7 +54,7 @@ RLHF = (
     entry(
         id="S2.policy60", section="PPO Steps 1",
         claim="A first policy goes left with 60% and right with 40%.",
-        formula="0.60 + 0.40", printed=1.0, exact=1.0, tolerance=0.005, verdict="exact", kind="computed",
+        formula="0.60 + 0.40", printed=None, exact=1.0, tolerance=0.005, verdict="derived", kind="restated",
         compute=lambda: row_sum(0.6, 0.4), source="rlscratch.check.probabilities",
         note="FrozenLake has four actions: Up and Down then have probability 0."),
     entry(
@@ -75,11 +75,11 @@ PPO = (
     entry(
         id="S2.pi_old.sum", section="Step 1: Define the Policy",
         claim="The untrained policy gives cream, hockey and donkey 0.33 each.",
-        formula="0.33 + 0.33 + 0.33", printed=1.0, exact=0.99, tolerance=0.005, verdict="WRONG", kind="computed",
+        formula="0.33 + 0.33 + 0.33", printed=None, exact=0.99, tolerance=0.005, verdict="derived", kind="computed",
         compute=lambda: row_total(*PI_OLD), otherwise=lambda: row_total(*THIRDS),
         source=F + "distribution.log_softmax",
-        note="The printed row adds to 0.99 and is no distribution (our argument checks refuse it). It holds with 1/3 "
-             "for 0.33; but 1/3 moves the ratio of step 6 from 1.2121 to 1.2, exactly onto the clip bound."),
+        note="A third each, rounded: as printed the row adds to 0.99, which our argument checks refuse. With 1/3 it "
+             "adds to 1, and the ratio of step 6 moves from 1.2121 to 1.2, exactly onto the clip bound."),
     entry(
         id="S2.reward.hockey", section="Step 3: Get a Reward", claim="The sampled word, hockey, earns 5.",
         formula="r(hockey) = 5", printed=5, exact=5, tolerance=0.5, verdict="exact", kind="input",
@@ -93,7 +93,7 @@ PPO = (
     entry(
         id="S2.pi_new.sum", section="Step 5: Compute the New Policy",
         claim="After a few updates the words have 0.50, 0.40 and 0.10.",
-        formula="0.50 + 0.40 + 0.10", printed=1.0, exact=1.0, tolerance=0.005, verdict="exact", kind="computed",
+        formula="0.50 + 0.40 + 0.10", printed=None, exact=1.0, tolerance=0.005, verdict="derived", kind="restated",
         compute=lambda: row_sum(*PI_NEW), source="rlscratch.check.probabilities"),
     entry(
         id="S2.ratio", section="Step 6: Compute the PPO Ratio",
@@ -129,7 +129,7 @@ PPO = (
     entry(
         id="S2.pi_final.sum", section="Final Outcome",
         claim="After training cream has 0.96, hockey 0.03 and donkey 0.01.",
-        formula="0.96 + 0.03 + 0.01", printed=1.0, exact=1.0, tolerance=0.005, verdict="exact", kind="computed",
+        formula="0.96 + 0.03 + 0.01", printed=None, exact=1.0, tolerance=0.005, verdict="derived", kind="restated",
         compute=lambda: row_sum(*PI_FINAL), source="rlscratch.check.probabilities"),
     *(entry(
         id=f"S2.expected.{name}", section=section, claim=f"{words} earns, on average, what its rewards weigh.",
@@ -167,11 +167,11 @@ GRPO = (
              "1e-9 (OpenRLHF). With 1e-4 cream's advantage falls from 0.800641 to 0.800633."),
     entry(
         id="S2.grpo.mean", section="GRPO Step 3", claim="The mean reward of the group is 1.67310.",
-        formula="(10 + 5 - 10)/3", printed=1.67310, exact=1.666667, tolerance=0.000005, verdict="WRONG",
+        formula="(10 + 5 - 10)/3", printed=1.67310, exact=1.666667, tolerance=0.000005, verdict="differs",
         kind="computed", compute=lambda: REWARDS[0] - grpo.group_advantage(REWARDS, center_only=True)[0],
         source=F + "grpo.group_advantage", planted={"center_only": False},
-        note="The mean is 5/3 = 1.666667. Printed is 1.67, which is right, with 310 run on to it; no assumption "
-             "makes it 1.6731. The lines below use 1.67, and their two decimals hold."),
+        note="The mean is 5/3 = 1.666667. The first three digits of the print, 1.67, hold, and the lines below use "
+             "them; 310 stands behind them, and no assumption gives 1.6731."),
     entry(
         id="S2.grpo.std", section="GRPO Step 3", claim="The standard deviation of the group's rewards is 10.41.",
         formula="√(Σ (r - mean)²/(n - 1)) = √(216.67/2)", printed=10.41, exact=10.40833, tolerance=0.005,
@@ -192,7 +192,7 @@ GRPO = (
         strict=True))),
     entry(
         id="S2.grpo.adv.sum", section="GRPO Step 3", claim="The three relative advantages cancel.",
-        formula="0.80 + 0.32 - 1.12", printed=0.0, exact=0.0, tolerance=0.005, verdict="exact", kind="computed",
+        formula="0.80 + 0.32 - 1.12", printed=None, exact=0.0, tolerance=0.005, verdict="derived", kind="computed",
         compute=lambda: grpo.group_advantage(REWARDS).sum(), source=F + "grpo.group_advantage",
         note="They do for any ddof; their mean square is (n - 1)/n for ddof = 1, and 1 for ddof = 0."),
     entry(

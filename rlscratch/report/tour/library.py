@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from rlscratch import formulas
+from rlscratch.documents import proofs
 from rlscratch.documents.entry import Entry
-from rlscratch.documents.proofs import PROOFS
-from rlscratch.report.ladder import Rung
+from rlscratch.report.tour.ladder import Rung
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ def _functions(module: ModuleType) -> list[tuple[str, object]]:
 
 
 def _formula(module: str, name: str, function: object, entries: list[Entry], rungs: list[Rung]) -> Formula:
-    summary, _, details = (inspect.getdoc(function) or "").partition("\n")
+    summary, _, details = proofs.LINE.sub("", inspect.getdoc(function) or "").partition("\n")
     parameters = inspect.signature(function).parameters.values()
     arguments = ", ".join(str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters if p.name != "self")
     word, dotted = re.compile(rf"\b{name.split('.')[-1]}\("), f"{module}.{name}"
-    return Formula(name, module, f"{name}({arguments})", summary, details.strip("\n"), PROOFS.get(dotted, ""),
+    return Formula(name, module, f"{name}({arguments})", summary, details.strip("\n"), proofs.proof_of(dotted),
                    tuple(entry for entry in entries if entry.source == dotted),
                    tuple(rung for rung in rungs if word.search(rung.source)))

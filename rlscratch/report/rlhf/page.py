@@ -1,6 +1,6 @@
 """The page of `rlscratch rlhf`: what each stage reached, and where the proxy is no longer worth what it says.
 
-Written from report.pipeline's findings, in the look of the tour's page: one file that needs nothing else.
+Written from the findings of pipeline.py, in the look of the tour's page: one file that needs nothing else.
 
 Gold and proxy are drawn on one scale.  A reward model that is fitted to rankings estimates gold in units of the
 labellers' noise, which is 1, up to a constant that nobody can know (tasks.labellers); so the constant is
@@ -15,9 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from rlscratch.check import Array
-from rlscratch.report import figures, page, pipeline
-from rlscratch.report.ladder import Figure
-from rlscratch.report.pipeline import Findings
+from rlscratch.report import figures
+from rlscratch.report.rlhf import pipeline
+from rlscratch.report.rlhf.pipeline import Findings
+from rlscratch.report.tour import page
+from rlscratch.report.tour.ladder import Figure
 from rlscratch.tasks.preferences import BEST
 from rlscratch.train.language.frontier import Trajectory
 
@@ -34,7 +36,7 @@ def write(folder: Path, seconds: float) -> Path:
     found = pipeline.read(folder)
     drawn = [draw(found, folder) for draw in (frontier, overoptimisation, calibration, training)]
     path = folder / "index.html"
-    page.write(path, page.template("rlhf.html").render(
+    page.write(path, page.template(__package__).render(
         found=found, names=pipeline.NAMES, drawn={figure.name: figure for figure in drawn}, about=page.about(),
         seconds=seconds, summary=pipeline.summary(found), free=found.brakes[0], best_gold=BEST))
     return path

@@ -1,15 +1,15 @@
 """Document 003, parts 1 to 3 and "Top-K vs Top-p": a language model as a row of probabilities.
 
 Rows, softmax, temperature, top-k, top-p, beam scores.  Rollouts are in rollouts.py, expected
-reward and human feedback in rlhf.py, the derivation of the gradient in derivation.py.
+reward and human feedback in feedback.py, the derivation of the gradient in derivation.py.
 """
 from functools import partial
 
 import numpy as np
 
-from rlscratch.documents import rows, tokens
+from rlscratch.documents import gpt2_tokens, rows_and_bars
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.rows import row_sum
+from rlscratch.documents.rows_and_bars import row_sum
 from rlscratch.formulas import cross_entropy, distribution
 
 F = "rlscratch.formulas."
@@ -32,13 +32,14 @@ FRANCE = (0.85, 0.08, 0.04, 0.02, 0.01)
 I_FEEL = (0.15, 0.12, 0.11, 0.10, 0.09, 0.08, 0.07, 0.07, 0.07, 0.07, 0.07)
 
 
-def row(id: str, section: str, words: str, *p: float) -> Entry:
-    """A printed row that has to add to 1."""
+def row(id: str, section: str, words: str, *p: float, printed: float | None = None) -> Entry:
+    """A printed row that has to add to 1; `printed` where the document adds it up itself."""
     naive = float(np.cumsum(p)[-1])
     return entry(
         id=id, section=section, claim=f"The probabilities of {words} are a whole.",
-        formula=" + ".join(f"{x:.2f}" for x in p), printed=1.0, exact=1.0, tolerance=0.005, verdict="exact",
-        kind="computed", compute=partial(lambda p: row_sum(*p), p), source="rlscratch.check.probabilities",
+        formula=" + ".join(f"{x:.2f}" for x in p), printed=printed, exact=1.0, tolerance=0.005,
+        verdict="exact" if printed else "derived", kind="restated", compute=partial(lambda p: row_sum(*p), p),
+        source="rlscratch.check.probabilities",
         note="" if naive == 1 else f"Added from left to right in float64 it is {naive!r}: rows need a tolerance.")
 
 
@@ -69,13 +70,13 @@ ROWS = (
     entry(
         id="S3.tokens.hello", section=PART_2, claim='"Hello world" becomes the two tokens "Hello" and " world".',
         formula='GPT-2\'s 15496 and 995', printed=("Hello", " world"), exact=("Hello", " world"), tolerance=0,
-        verdict="exact", kind="computed", compute=lambda: tokens.pieces("Hello world"),
+        verdict="exact", kind="computed", compute=lambda: gpt2_tokens.pieces("Hello world"),
         source="rlscratch.bpe.tokenizer.Tokenizer.encode"),
     entry(
         id="S3.softmax.T1", section=PART_2,
         claim='After "Hello" the scores 8.5, 6.2, 4.1 and 2.8 become 67%, 23%, 8% and 2%.',
         formula="exp(z_j)/Σ exp(z_k)", printed=HELLO, exact=(0.896152, 0.089847, 0.011002, 0.002998),
-        tolerance=0.005, verdict="WRONG", kind="computed", compute=lambda: distribution.softmax(LOGITS),
+        tolerance=0.005, verdict="differs", kind="computed", compute=lambda: distribution.softmax(LOGITS),
         otherwise=lambda: distribution.softmax((8.5, 7.430802, 6.374749, 4.988455)),
         source=F + "distribution.softmax", planted={"temperature": 1.981},
         note="Softmax of these scores is 89.6%, 9.0%, 1.1%, 0.3%. No temperature gives the printed row: its odds "
@@ -87,11 +88,10 @@ ROWS = (
     *(entry(
         id=f"S3.weather.bars{i}.blocks", section=PART_2,
         claim=f"Bars of one block for 2% show the row {', '.join(f'{100 * p:.0f}' for p in row)}%.",
-        formula="blocks = percent/2", printed=(*exact[:-1], 1), exact=exact, tolerance=0.5, verdict="WRONG",
-        kind="drawing", compute=partial(lambda row: rows.blocks(*row, size=0.02), row),
-        source="rlscratch.documents.rows.blocks",
-        note="The last bar, 4%, is drawn with 1 block and needs 2. One block would be right for 2%. The other bars "
-             "fit their labels.")
+        formula="blocks = percent/2", printed=(*exact[:-1], 1), exact=exact, tolerance=0.5, verdict="differs",
+        kind="drawing", compute=partial(lambda row: rows_and_bars.blocks(*row, size=0.02), row),
+        source="rlscratch.documents.rows_and_bars.blocks",
+        note="The last bar, 4%, has 1 block, which is the length for 2%; 4% takes 2. The other bars fit their labels.")
       for i, row, exact in ((1, WEATHER_BARS, (20.0, 12.0, 8.0, 5.0, 3.0, 2.0)),
                             (2, SUNNY_BARS, (23.0, 12.0, 6.0, 4.0, 3.0, 2.0)))),
 )
@@ -117,7 +117,7 @@ FILTERS = (
         source=F + "distribution.top_k", planted={"ties": "all", "k": 2},
         note='Holds where ties go to the first (ties="first", as torch.topk). Libraries that keep whatever reaches '
              "the k-th value (Hugging Face, nanoGPT) keep four of this row."),
-    row("S3.topp.224.p", TOP_P, 'the words after "2 + 2 equals"', *SUM_OF_2_AND_2),
+    row("S3.topp.224.p", TOP_P, 'the words after "2 + 2 equals"', *SUM_OF_2_AND_2, printed=1.0),
     entry(
         id="S3.topp.224.cum", section=TOP_P, claim='After "2 + 2 equals" the words add up to 95, 98, 99 and 100%.',
         formula="95, 95 + 3, 98 + 1, 99 + 1", printed=(95, 98, 99, 100), exact=(95.0, 98.0, 99.0, 100.0),
@@ -128,7 +128,7 @@ FILTERS = (
         formula="the fewest words that hold 0.9", printed=1, exact=1, tolerance=0.5, verdict="exact",
         kind="computed", compute=lambda: kept(distribution.top_p(SUM_OF_2_AND_2, 0.9)),
         source=F + "distribution.top_p", planted={"p": 0.96}),
-    row("S3.topp.movie.p", TOP_P, 'the words after "The movie was"', *MOVIE),
+    row("S3.topp.movie.p", TOP_P, 'the words after "The movie was"', *MOVIE, printed=1.0),
     entry(
         id="S3.topp.movie.cum", section=TOP_P,
         claim='After "The movie was" the words add up to 25, 45, 63, 78, 90, 95, 98 and 100%.',
@@ -205,10 +205,10 @@ QUESTIONS = (
         kind="computed", compute=lambda: mass(I_FEEL, 7), source=F + "distribution.top_k", planted={"k": 6}),
     entry(
         id="S3.ifeel.topp", section=COMPARED, claim='Nine words after "I feel" reach the 90% of top-p.',
-        formula="0.72 + 0.07 + 0.07, at most", printed=0.9, exact=0.86, tolerance=0.005, verdict="WRONG",
+        formula="0.72 + 0.07 + 0.07, at most", printed=0.9, exact=0.86, tolerance=0.005, verdict="differs",
         kind="computed", compute=lambda: mass(I_FEEL, 9) / 100, source=F + "distribution.top_k", planted={"k": 10},
         note="In a sorted row no word after the seventh has more than 7%, so nine hold 86% at most; 90% takes ten "
-             "words or more. Nine would be right for some top-p above 0.72 and up to 0.86."),
+             "words or more. Nine holds for a top-p up to 0.86."),
     entry(
         id="S3.ifeel.topk", section=COMPARED, claim='Top-k with k = 3 leaves good, bad and happy after "I feel".',
         formula="15/38, 12/38, 11/38", printed=None, exact=(0.394737, 0.315789, 0.289474), tolerance=PINNED,

@@ -25,10 +25,16 @@ def pairs(answers: int) -> float:
 
 
 def share(filled: int, empty: int) -> float:
-    """How much of a drawn bar is filled."""
+    """How much of a drawn bar is filled.
+
+    Proof: tests/test_documents.py, test_bars_are_counted_by_hand
+    """
     return filled / (filled + empty)
 
 
 def blocks(*row: float, size: float) -> tuple[float, ...]:
-    """How many blocks of `size` each probability takes."""
+    """How many blocks of `size` each probability takes.
+
+    Proof: tests/test_documents.py, test_bars_are_counted_by_hand
+    """
     return tuple(p / size for p in row)

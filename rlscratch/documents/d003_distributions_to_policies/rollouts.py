@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rlscratch.documents.d003_distributions_to_policies.distributions import row
 from rlscratch.documents.entry import PINNED, Entry
-from rlscratch.documents.policies import row
 from rlscratch.formulas import cross_entropy
 
 PART_4, ROLLOUTS = "Part 4: From Text Generation to AI Policies", "Part 4: Rollouts"
@@ -36,7 +36,10 @@ SORTS: tuple[Callable[[list], Any], ...] = (sorted, in_place, undefined_helper, 
 
 
 def sorts(answer: Callable[[list], Any], argument: Sequence, keeps_argument: bool = False) -> bool:
-    """Whether an answer returns the sorted list (and, if asked, leaves its argument alone)."""
+    """Whether an answer returns the sorted list (and, if asked, leaves its argument alone).
+
+    Proof: tests/test_documents.py, test_code_answers_are_judged_by_running_them
+    """
     given = list(argument)
     try:
         right = answer(given) == sorted(argument)
@@ -66,8 +69,16 @@ def memoised(n: int, known: dict[int, int] | None = None) -> int:
 FIBONACCI = (recursive, iterative, memoised)
 
 
+def sorted_by(answers: Sequence[Callable[[list], Any]], **choice: bool) -> list[int]:
+    """Which answers sort (3, 1, 2), counted from 1.  choice: keeps_argument of `sorts`."""
+    return [i for i, answer in enumerate(answers, 1) if sorts(answer, (3, 1, 2), **choice)]
+
+
 def agree(answers: Sequence[Callable[[int], int]], arguments: Iterable[int]) -> bool:
-    """Whether all answers return the same for every argument."""
+    """Whether all answers return the same for every argument.
+
+    Proof: tests/test_documents.py, test_code_answers_are_judged_by_running_them
+    """
     return all(len({answer(n) for answer in answers}) == 1 for n in arguments)
 
 
@@ -112,19 +123,18 @@ CODE = (
     entry(
         id="S3.rollout.sort", section="Part 4: Why Rollouts Matter",
         claim="Of five functions that sort a list, the first and the fifth are the correct ones to choose.",
-        formula="answer([3, 1, 2]) = [1, 2, 3], for answers 1 to 5", printed=(True, False, False, False, True),
-        exact=(True, True, False, False, True), tolerance=0, verdict="convention", kind="computed",
-        compute=lambda: [sorts(answer, (3, 1, 2)) for answer in SORTS],
-        otherwise=lambda: [sorts(answer, (3, 1, 2), keeps_argument=True) for answer in SORTS],
-        source="rlscratch.documents.rollouts.sorts", planted={"keeps_argument": True},
-        note="Run, the second is right too: it sorts its argument in place and returns it. The printed choice holds if "
+        formula="answers with answer([3, 1, 2]) = [1, 2, 3]", printed=(1, 5), exact=(1, 2, 5), tolerance=0,
+        verdict="convention", kind="computed", compute=lambda: sorted_by(SORTS),
+        otherwise=lambda: sorted_by(SORTS, keeps_argument=True),
+        source=f"{__name__}.sorts", planted={"keeps_argument": True},
+        note="Run, the second sorts too: in place, and it returns its argument. The printed choice holds if "
              "an answer must leave its argument alone. The third needs a bubble_sort that the answer does not bring "
              "(NameError), and the fourth returns None, as the document says."),
     entry(
         id="S3.fib", section="Part 5: Code Generation Example",
         claim="Three functions compute Fibonacci numbers: by recursion, by a loop, with a memory.",
         formula="all three equal for n = 0 ... 19", printed=None, exact=True, tolerance=0, verdict="derived",
-        kind="computed", compute=lambda: agree(FIBONACCI, range(20)), source="rlscratch.documents.rollouts.agree",
+        kind="computed", compute=lambda: agree(FIBONACCI, range(20)), source=f"{__name__}.agree",
         planted={"arguments": (-1,)},
         note="They agree for n >= 0. Below 0 the first and the third return n, the second 0."),
 )

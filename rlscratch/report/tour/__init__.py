@@ -1,0 +1,1 @@
+"""The tour: runs the ladder of examples, draws their figures, and writes one page."""

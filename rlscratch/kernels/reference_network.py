@@ -26,14 +26,6 @@ STRIP = 64      # queries at a time: memory for scores is linear in T
 Array = np.ndarray
 
 
-def _into(out: Array | None, result: Array) -> Array:
-    """`result`, in `out` if there is one."""
-    if out is None:
-        return result
-    out[...] = result
-    return out
-
-
 def matmul(a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False, out: Array | None = None) -> Array:
     """The product of two matrices, (M, N): out[i,j] = sum_k a[i,k] b[k,j].
 
@@ -139,7 +131,7 @@ def layer_norm(x: Array, gain: Array, bias: Array, eps: float = 1e-5, out: Array
     """
     mean = x.mean(axis=-1, keepdims=True)
     rstd = 1 / np.sqrt(((x - mean) ** 2).mean(axis=-1, keepdims=True) + eps)
-    return _into(out, gain * ((x - mean) * rstd) + bias), np.concatenate([mean, rstd], axis=-1)
+    return np.add(gain * ((x - mean) * rstd), bias, out=out), np.concatenate([mean, rstd], axis=-1)
 
 
 def layer_norm_backward(dy: Array, x: Array, gain: Array, stats: Array,
@@ -152,8 +144,8 @@ def layer_norm_backward(dy: Array, x: Array, gain: Array, stats: Array,
     """
     mean, rstd = stats[:, :1], stats[:, 1:]
     xhat, g = (x - mean) * rstd, dy * gain
-    dx = rstd * (g - g.mean(axis=-1, keepdims=True) - xhat * (g * xhat).mean(axis=-1, keepdims=True))
-    return _into(out, dx), (dy * xhat).sum(axis=0), dy.sum(axis=0)
+    centred = g - g.mean(axis=-1, keepdims=True) - xhat * (g * xhat).mean(axis=-1, keepdims=True)
+    return np.multiply(rstd, centred, out=out), (dy * xhat).sum(axis=0), dy.sum(axis=0)
 
 
 def _gate(z: Array) -> Array:
@@ -177,7 +169,7 @@ def bias_gelu(x: Array, bias: Array, exact: bool = False, out: Array | None = No
     exact  False: the tanh form, GPT-2's.  True: with the normal distribution function, PyTorch's default.
     """
     z = x + bias
-    return _into(out, z * (_normal_cdf(z) if exact else _gate(z)))
+    return np.multiply(z, _normal_cdf(z) if exact else _gate(z), out=out)
 
 
 def bias_gelu_backward(dy: Array, x: Array, bias: Array, exact: bool = False,
@@ -195,8 +187,8 @@ def bias_gelu_backward(dy: Array, x: Array, bias: Array, exact: bool = False,
     else:
         s = _gate(z)
         slope = s + z * s * (1 - s) * (2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z * z))
-    dx = dy * slope
-    return _into(out, dx), dx.sum(axis=0)
+    dx = np.multiply(dy, slope, out=out)
+    return dx, dx.sum(axis=0)
 
 
 def embedding(table: Array, ids: Array, out: Array | None = None) -> Array:
@@ -205,7 +197,7 @@ def embedding(table: Array, ids: Array, out: Array | None = None) -> Array:
     table  (V, C)
     ids    (N,)    integers in [0, V)
     """
-    return _into(out, table[ids])
+    return np.take(table, ids, axis=0, out=out)
 
 
 def embedding_backward(dout: Array, ids: Array, V: int, out: Array | None = None) -> Array:
@@ -215,7 +207,8 @@ def embedding_backward(dout: Array, ids: Array, V: int, out: Array | None = None
     ids   (N,)    as in the forward call
     V             rows of the table
     """
-    dtable = _into(out, np.zeros((V, dout.shape[1]), dout.dtype))
+    dtable = np.empty((V, dout.shape[1]), dout.dtype) if out is None else out
+    dtable[...] = 0
     np.add.at(dtable, ids, dout)
     return dtable
 

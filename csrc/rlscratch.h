@@ -7,7 +7,7 @@
  *     C  channels    H  heads          D  width of one head
  *
  * Arrays are C-contiguous, rows first.  A kernel stands three times: here and in its .c file,
- * as a NumPy twin in rlscratch/kernels/reference.py, and as glue in rlscratch/kernels/_compiled.pyx,
+ * as a NumPy twin in rlscratch/kernels/reference/, and as glue in rlscratch/kernels/_compiled.pyx,
  * under one base name.  README.md tells how to add one.
  *
  * Each kernel exists for float and double (_f32, _f64) and for each instruction set that the

@@ -2,9 +2,9 @@
  * Draw one token a row: by inverting the cumulative distribution of given probabilities, and from
  * logits through temperature, top-k, top-p and min-p.
  *
- * Twins: kernels/reference.py, draw() and sample().  The draw from given probabilities is the
- * same bit for bit, since both add in double from left to right.  From logits both work in double
- * too, and differ only where a uniform lies within rounding of a boundary.
+ * Twins: kernels/reference/sample.py, draw() and sample().  The draw from given probabilities is
+ * the same bit for bit, since both add in double from left to right.  From logits both work in
+ * double too, and differ only where a uniform lies within rounding of a boundary.
  *
  * The caller draws the uniforms: this file owns no random state, and a run replays from its seed.
  */

@@ -9,7 +9,7 @@ The backend is picked once, here:
 
 Without the compiled core everything works on NumPy, after one warning.  RLSCRATCH_PURE=1 chooses
 NumPy, RLSCRATCH_REQUIRE_C=1 makes a missing core an error, RLSCRATCH_ISA forces an instruction
-set.  Read reference.py for what a kernel computes, csrc/ for how.
+set.  Read reference/ for what a kernel computes, csrc/ for how.
 """
 import importlib
 import os

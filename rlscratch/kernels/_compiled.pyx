@@ -1,7 +1,7 @@
 # cython: language_level=3, binding=True, boundscheck=False, wraparound=False, initializedcheck=False
 """Glue between Python and csrc/: checks, allocates the result, calls.  It computes nothing.
 
-Names, signatures and docstrings are those of the NumPy twins in reference.py.
+Names, signatures and docstrings are those of the NumPy twins in reference/.
 """
 import os
 
@@ -134,7 +134,7 @@ cdef inline bint single(cnp.ndarray a) noexcept nogil:
 
 
 def _twin(kernel):
-    """The docstring stands once, in reference.py."""
+    """The docstring stands once, in reference/."""
     kernel.__doc__ = getattr(reference, kernel.__name__).__doc__
     return kernel
 

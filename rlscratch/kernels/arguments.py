@@ -17,10 +17,8 @@ from rlscratch.kernels.arrays import Array, float_array, out_array, shaped, writ
 STEP = 16       # attention reads the cache in pieces of this many tokens (csrc/attention.c)
 
 
-def guarded(twin: Callable) -> Callable:
-    """The twin, with its arguments checked first."""
-    asked = globals()[twin.__name__]
-
+def guarded(asked: Callable, twin: Callable) -> Callable:
+    """The twin, with its arguments checked first by `asked`, the function here of the same name."""
     names = inspect.signature(twin).parameters
 
     @functools.wraps(twin)

@@ -5,7 +5,10 @@ rounding, in both dtypes and on every instruction set; its backward is the deriv
 and a row of its result is the same bit for bit whatever the other rows are.  Under RLSCRATCH_PURE=1
 the same tests see the NumPy backend: the loop over `isa` then has one entry.
 """
+import ast
 import inspect
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +44,44 @@ def test_the_package_and_its_twins_have_the_same_kernels():
     about_the_backend = {"BACKEND", "ISA", "ISAS", "OPENMP", "reference", "set_threads", "threads"}
     assert set(kernels.__all__) - about_the_backend == set(NAMES)
     assert all(inspect.isfunction(getattr(reference, name)) for name in NAMES)
+
+
+# ---------------------------------------------------------------- the addresses in csrc/
+
+CSRC = Path(__file__).resolve().parent.parent / "csrc"
+SOURCES = {path.name: path.read_text("utf-8") for path in sorted(CSRC.glob("*.c"))}
+
+
+def twins_of(name, text):
+    """The kernels of a C file: what its comment "Twins: kernels/reference/x.py, f() and g()." names, and is there."""
+    text = re.sub(r"\n \*\s*", " ", text)
+    addresses = re.findall(r"Twins?: kernels/(\S+\.py), ((?:\w+\(\)(?:, | and )?)+)\.", text)
+    assert len(addresses) == text.count("Twin"), f"an address in {name} cannot be read"
+    kernels_of_the_file = []
+    for file, named in addresses:
+        functions = re.findall(r"(\w+)\(\)", named)
+        twin = Path(kernels.__file__).parent / file
+        assert twin.is_file() and twin.stem == Path(name).stem, f"{name} names {file}"
+        defined = {node.name for node in ast.parse(twin.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)}
+        assert set(functions) <= defined, f"{name} names {functions}, {file} has {sorted(defined)}"
+        assert all(f"FN({function})(" in text for function in functions), f"{name} names {functions} and lacks one"
+        kernels_of_the_file += functions
+    return kernels_of_the_file
+
+
+def test_every_c_file_names_its_twins_and_every_kernel_is_named_once():
+    assert sorted(kernel for name, text in SOURCES.items() for kernel in twins_of(name, text)) == sorted(NAMES)
+
+
+@pytest.mark.parametrize(("right", "wrong"), [
+    ("reference/softmax.py", "reference.py"), ("reference/softmax.py", "reference/sample.py"),
+    ("softmax.py, softmax()", "softmax.py, softmaxes()"), ("log_softmax(),", "draw(),"), ("softmax.py,", "softmax.py:"),
+    ("softmax(), ", "")])
+def test_a_wrong_address_is_noticed(right, wrong):
+    planted = SOURCES["softmax.c"].replace(right, wrong, 1)
+    assert planted != SOURCES["softmax.c"]
+    with pytest.raises(AssertionError):
+        assert twins_of("softmax.c", planted) == twins_of("softmax.c", SOURCES["softmax.c"])
 
 
 # ---------------------------------------------------------------- threads

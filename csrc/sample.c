@@ -71,7 +71,8 @@ static void sort_few(const double *z, int32_t *cand, int64_t count) {
 /*
  * Keep each token that has less than `target` before it, in descending order of z (the lower id
  * first among equals); "before it" counts tokens for top-k (by_mass = 0) and adds w for top-p.
- * Returns how many stay; they move to the front, still in order of their ids.
+ * Returns how many stay; they move to the front, still in order of their ids.  The first stays
+ * even where the target is not positive, as for a top_p within MARGIN of 0.
  *
  * No sort of the row: a histogram over the first 12 bits of the keys tells in which bin the
  * target is crossed, the next 12 bits split that bin, and so on.  In the loop, `before` is the
@@ -98,11 +99,12 @@ static int64_t keep_prefix(survivors s, int64_t n, double target, int by_mass) {
     if (count <= FEW) sort_few(s.z, s.cand, count);
     double edge = 1;       /* z of the last token kept */
     int64_t at_edge = 0;   /* and how many are kept that share it */
-    for (int64_t c = 0; c < count && before < target; c++) {
+    int64_t c = 0;
+    do {
         at_edge = s.z[s.cand[c]] == edge ? at_edge + 1 : 1;
         edge = s.z[s.cand[c]];
         before += by_mass ? s.w[s.cand[c]] : 1;
-    }
+    } while (++c < count && before < target);
     int64_t kept = 0;
     for (int64_t j = 0; j < n; j++) {
         if (!(s.z[j] > edge || (s.z[j] == edge && at_edge-- > 0))) continue;

@@ -134,6 +134,17 @@ def test_top_p_keeps_five_words_of_the_document_s_movie(isa, dtype):
     assert_allclose(logp[0], np.log(.25 / .90), atol=1e-6)
 
 
+@pytest.mark.parametrize("V", [4, 300])
+@pytest.mark.parametrize("p", [1e-3, 1e-6, 1e-7, 1e-12])
+def test_the_likeliest_token_stays_however_small_top_p(isa, p, V):
+    x = np.zeros((3, V))
+    x[0, 2], x[1, [1, 3]] = 5, 5                             # alone, one of two, one of all
+    ids, logp = kernels.sample(x, np.full(3, JUST_BELOW_1), top_p=p)
+    assert ids.tolist() == [2, 1, 0]
+    assert logp.tolist() == [0, 0, 0]
+    assert_array_equal(distribution.top_p(distribution.softmax(x), p), np.eye(V)[ids])
+
+
 def test_impossible_tokens_are_never_drawn():
     x = np.array([[-np.inf, 0.0, -np.inf, 0.0, -np.inf]] * 5)
     for filters in FILTERS:

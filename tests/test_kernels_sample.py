@@ -145,6 +145,34 @@ def test_the_likeliest_token_stays_however_small_top_p(isa, p, V):
     assert_array_equal(distribution.top_p(distribution.softmax(x), p), np.eye(V)[ids])
 
 
+def test_top_k_counts_exactly_on_a_plateau_and_at_its_edge(isa):
+    x = np.random.default_rng(0).permutation(np.repeat([3.0, 2.0, 1.0, 0.0], 75))[None].repeat(2, axis=0)
+    for k in [1, 74, 75, 76, 77, 149, 150, 151, 224, 225, 226, 299, 300, 301]:
+        p = distribution.top_k(distribution.softmax(x), k)
+        ids, logp = kernels.sample(x, np.array([0, JUST_BELOW_1]), top_k=k)
+        assert ids.tolist() == [np.flatnonzero(p[0])[0], np.flatnonzero(p[0])[-1]]
+        assert_allclose(logp, np.log(p[[0, 1], ids]), atol=1e-12)
+
+
+def test_logits_that_differ_in_their_last_bit_are_told_apart(isa):
+    x = np.concatenate([[0.0], -1 - 2.0**-52 * (np.arange(100)[::-1] % 8)])[None].repeat(4, axis=0)
+    u = np.array([0.3, 0.6, 0.9, JUST_BELOW_1])
+    for k in (20, 50, 90):
+        assert_array_equal(kernels.sample(x, u, top_k=k)[0], reference.sample(x, u, top_k=k)[0])
+
+
+def test_a_sum_that_rounds_below_top_p_brings_in_one_more_token_and_not_the_row(isa):
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        z = rng.permutation(np.concatenate([[0.0], -1 - rng.random(300), -4 - rng.random(300)]))[None]
+        w = np.exp(z[0])
+        edge = w[z[0] > -3].sum() / w.sum() + reference.MARGIN         # the 301 likely tokens, as exactly as can be
+        for p in edge + np.arange(-8, 9) * 2.0**-53:
+            ids, logp = kernels.sample(z, np.zeros(1), top_p=float(p))
+            kept = np.exp(z[0, ids] - logp)
+            assert_allclose(kept, w[z[0] > -3].sum(), atol=0.2)        # a token more or less is .14 or .02
+
+
 def test_impossible_tokens_are_never_drawn():
     x = np.array([[-np.inf, 0.0, -np.inf, 0.0, -np.inf]] * 5)
     for filters in FILTERS:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from derivatives import central_difference, complex_step
-from kernel_cases import DTYPES, random_logits
+from kernel_cases import DTYPES, compiled, random_logits
 from rlscratch import kernels
 from rlscratch.formulas import distribution
 from rlscratch.kernels import reference
@@ -85,3 +85,22 @@ def test_chosen_logp_is_log_softmax_at_the_target_and_the_entropy_formula(x):
     logp, entropy, _ = kernels.chosen_logp(x, target)
     assert_allclose(logp, distribution.log_softmax(x)[np.arange(len(x)), target], rtol=1e-12, atol=1e-13)
     assert_allclose(entropy, distribution.entropy(x), rtol=1e-12, atol=1e-12)
+
+
+@compiled
+@pytest.mark.parametrize(("dtype", "bias"), [(np.float32, 2e-8), (np.float64, 4e-17)])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_exponential_has_no_bias_where_its_series_is_longest(isa, side, dtype, bias):
+    """Its last term counts at x = n ln 2 + r for |r| near ln 2 / 2, and there for 1e-7 or 1e-16 of the value."""
+    r = side * np.linspace(0.98, 0.9999, 4000) * np.log(2) / 2
+    x = np.stack([np.zeros_like(r), r - np.log(2)], axis=1).astype(dtype)
+    zero, ours = kernels.softmax(x).T.astype(np.longdouble)
+    assert abs((ours / zero / np.exp(x[:, 1].astype(np.longdouble)) - 1).mean()) < bias
+
+
+@pytest.mark.parametrize(("dtype", "normal", "tiny"), [
+    (np.float32, [-80, -86.9], -87.4), (np.float64, [-705, -707.9], -708.5)])
+def test_the_exponential_reaches_down_to_the_least_normal_number(isa, dtype, normal, tiny):
+    p = kernels.softmax(np.array([[0, x] for x in [*normal, tiny]], dtype))[:, 1]
+    assert_allclose(p[:2], np.exp(np.array(normal, dtype)), rtol=8 * np.finfo(dtype).eps)
+    assert p[2] == (0 if kernels.BACKEND == "compiled" else np.exp(dtype(tiny)))

@@ -396,6 +396,11 @@ NUMPY = {
     "ellipsis": (lambda x: x[..., None, 1:3], lambda a: a[..., None, 1:3]),
     "mask": (lambda x: x[GRID > 7], lambda a: a[GRID > 7]),
     "list": (lambda x: x[[0, 1, 1]], lambda a: a[[0, 1, 1]]),
+    "tuple in the index": (lambda x: x[(0, 1, 1),], lambda a: a[(0, 1, 1),]),
+    "tuples in the index": (lambda x: x[:, (0, 2, 0), (1, 1, 1)], lambda a: a[:, (0, 2, 0), (1, 1, 1)]),
+    "tuple and number": (lambda x: x[(1, 1), 2], lambda a: a[(1, 1), 2]),
+    "nested tuples": (lambda x: x[((0, 1), (1, 1)),], lambda a: a[((0, 1), (1, 1)),]),
+    "range": (lambda x: x[0, range(2)], lambda a: a[0, range(2)]),
     "gather": (lambda x: ag.gather(x, GRID.astype(int) % 3, axis=1), lambda a: np.take_along_axis(
         a, GRID.astype(int) % 3, axis=1)),
     "concatenate": (lambda x: ag.concatenate([x, x[:, :1]], axis=1), lambda a: np.concatenate([a, a[:, :1]], axis=1)),

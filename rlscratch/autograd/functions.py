@@ -142,9 +142,15 @@ def transpose(x: Any, *axes: Any) -> Tensor:
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
-    """x[index], as in NumPy; arrays in the index are copied, so they may change afterwards."""
+    """x[index], as in NumPy; arrays in the index are copied, so they may change afterwards.
+
+    A list stands for an array, and so does a tuple inside the index: its entries are picked, as often as they come.
+
+    >>> Tensor([1.0, 2.0, 3.0])[(0, 0, 1),].data.tolist()
+    [1.0, 1.0, 2.0]
+    """
     def part(i: Any) -> Any:
-        return _plain(i).copy() if isinstance(i, (list, np.ndarray, Tensor)) else i
+        return _plain(i).copy() if isinstance(i, (list, tuple, range, np.ndarray, Tensor)) else i
 
     return TABLE["getitem"](x, tuple(map(part, index)) if isinstance(index, tuple) else part(index))
 

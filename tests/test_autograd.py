@@ -441,6 +441,35 @@ def test_equal_ones_share():
     assert (a.grad.tolist(), b.grad.tolist()) == ([0, .5, 1], [1, .5, 0])
 
 
+@pytest.mark.parametrize("f", [ag.relu, ag.absolute, ag.max, lambda x: ag.maximum(x, 1.0), lambda x: ag.maximum(1.0, x),
+                               lambda x: ag.minimum(x, leaf(1.0)), lambda x: ag.minimum(leaf(1.0), x)])
+def test_what_is_not_a_number_is_not_lost_in_a_choice(f):
+    assert np.isnan(f(leaf(np.nan)).item())
+
+
+def test_relu_hands_the_gradient_on_where_its_argument_is_not_a_number():
+    x = leaf(np.nan, 1.0)
+    ag.relu(x).backward([2.0, 2.0])
+    assert x.grad.tolist() == [2, 2]                        # as in PyTorch
+
+
+@pytest.mark.parametrize("f", [ag.maximum, ag.minimum])
+def test_an_array_is_compared_in_the_dtype_of_the_tensor_beside_it(f):
+    x, tenth = leaf(np.float32(0.1), dtype=np.float32), np.array([0.1])
+    for y in (f(x, tenth), f(tenth, x)):
+        assert y.dtype == np.float32
+        x.grad = None
+        y.backward([1.0])
+        assert x.grad.tolist() == [0.5]                     # equals, in float32; in float64 they would differ
+
+
+def test_a_mean_has_as_many_dimensions_as_numpy_s():
+    x = Tensor(GRID)
+    for axis in (None, 0, (0, 2)):
+        assert x.mean(axis).shape == ag.mean(x, axis).shape == GRID.mean(axis).shape
+        assert x.mean(axis, keepdims=True).shape == GRID.mean(axis, keepdims=True).shape
+
+
 @pytest.mark.parametrize("f", [ag.relu, ag.absolute, lambda x: x ** 0])
 def test_where_a_slope_is_chosen_it_is_0(f):
     x = leaf(0.0)

@@ -9,6 +9,7 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -85,6 +86,26 @@ def test_a_wrong_address_is_noticed(right, wrong):
 
 
 # ---------------------------------------------------------------- threads
+
+@pytest.mark.skipif(not kernels.OPENMP, reason="one thread is all there is")
+def test_the_number_of_threads_holds_for_the_calling_thread_alone(on_threads):
+    def elsewhere(count=None):
+        seen = []
+        def ask():
+            if count:
+                kernels.set_threads(count)
+            seen.append(kernels.threads())
+        thread = Thread(target=ask)
+        thread.start()
+        thread.join()
+        return seen[0]
+
+    default = elsewhere()
+    assert on_threads(default + 1, kernels.threads) == default + 1
+    assert elsewhere() == default
+    assert elsewhere(default + 2) == default + 2
+    assert kernels.threads() == default + 1
+
 
 @pytest.mark.skipif(kernels.BACKEND == "numpy", reason="the NumPy backend has no threads of its own")
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -112,12 +112,16 @@ OPENMP = bool(rls_has_openmp())
 
 
 def threads():
-    """How many threads a kernel may use."""
+    """How many threads a kernel may use that the calling thread runs."""
     return rls_threads()
 
 
 def set_threads(count):
-    """Let kernels use `count` threads; results do not depend on it."""
+    """Let kernels that the calling thread runs use `count` threads; results do not depend on it.
+
+    It holds for the calling thread alone.  Another thread has its own number, and starts with that
+    of OMP_NUM_THREADS, or with one for each core.
+    """
     rls_set_threads(check.integer(1, 1024, count=count))
 
 

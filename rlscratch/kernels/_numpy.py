@@ -7,12 +7,12 @@ ISA, ISAS, OPENMP = None, (), False
 
 
 def threads() -> int:
-    """How many threads a kernel may use."""
+    """How many threads a kernel may use that the calling thread runs."""
     return 1
 
 
 def set_threads(count: int) -> None:
-    """Let kernels use `count` threads; NumPy's own kernels here use one."""
+    """Nothing but a check of `count`: the twins use one thread.  Compiled, it holds for the calling thread alone."""
     check.integer(1, 1024, count=count)
 
 

@@ -72,6 +72,9 @@ int rls_threads(void);
 void rls_set_threads(int threads);
 int rls_has_openmp(void);
 
+/* End the threads that help the calling one, before it forks. */
+void rls_end_team(void);
+
 #define RLS_NO_MEMORY (-2)
 
 /* The room of attention's cache is a multiple of this: whole vectors of every kind. */

@@ -7,7 +7,10 @@ the same tests see the NumPy backend: the loop over `isa` then has one entry.
 """
 import ast
 import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from threading import Thread
 
@@ -120,6 +123,49 @@ def test_results_do_not_depend_on_the_number_of_threads(isa, dtype):
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert_array_equal(a, b)
+
+
+FORK = """
+import multiprocessing, os, signal
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from rlscratch import kernels
+
+signal.alarm(60)                                           # a child that waits for ever is ended, and so are we
+x = np.random.default_rng(0).normal(size=(400, 400)).astype(np.float32)
+kernels.set_threads(2)
+want = kernels.softmax(x)
+
+def child(threads):
+    signal.alarm(30)
+    kernels.set_threads(threads)
+    assert np.array_equal(kernels.softmax(x), want)
+
+def fork():
+    for threads in (1, 2, 3):
+        if (pid := os.fork()) == 0:
+            child(threads)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0, threads
+        assert np.array_equal(kernels.softmax(x), want)
+
+def thread_that_computes_and_forks():
+    child(3)
+    fork()
+
+fork()
+with ThreadPoolExecutor(1) as other:
+    other.submit(thread_that_computes_and_forks).result()
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    pool.map(child, [1, 2, 3])
+print("all came back")
+"""
+
+
+@pytest.mark.skipif(not (kernels.OPENMP and hasattr(os, "fork")), reason="needs threads and fork")
+def test_a_process_may_fork_after_a_kernel_ran_on_several_threads():
+    result = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "all came back\n"), result.stderr
 
 
 @compiled

@@ -7,6 +7,8 @@ The backend is picked once, here:
     ISAS     those that this processor runs
     OPENMP   whether kernels can use several threads
 
+A process may fork at any time: parent and child start their threads anew.
+
 Without the compiled core everything works on NumPy, after one warning.  RLSCRATCH_PURE=1 chooses
 NumPy, RLSCRATCH_REQUIRE_C=1 makes a missing core an error, RLSCRATCH_ISA forces an instruction
 set.  Read reference/ for what a kernel computes, csrc/ for how.

@@ -90,6 +90,7 @@ cdef extern from "rlscratch.h" nogil:
     int rls_threads()
     void rls_set_threads(int threads)
     int rls_has_openmp()
+    void rls_end_team()
 
 cdef const rls_kernels *K
 cdef list RUNNABLE = [isa for isa in ("baseline", "avx2", "avx512") if rls_select(isa.encode()) != NULL]
@@ -123,6 +124,15 @@ def set_threads(count):
     of OMP_NUM_THREADS, or with one for each core.
     """
     rls_set_threads(check.integer(1, 1024, count=count))
+
+
+def _end_team():
+    """Before a fork: the child would wait for threads that only the parent has."""
+    rls_end_team()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_end_team)
 
 
 cdef inline float *f32(cnp.ndarray a) noexcept nogil:

@@ -4,7 +4,8 @@
     RLSCRATCH_REQUIRE_C=1      a failure to compile is an error
     RLSCRATCH_PURE=1           do not compile
 
-RLSCRATCH_OPENMP=0 leaves threads out; otherwise they are used where the compiler has OpenMP.
+RLSCRATCH_OPENMP=0 leaves threads out; otherwise they are used where the compiler has OpenMP (gcc
+from version 9 on).
 Everything else about the package stands in pyproject.toml.
 """
 import os
@@ -41,7 +42,7 @@ class build_kernels(build_ext):
             return False
         with tempfile.TemporaryDirectory() as folder:
             program = Path(folder, "openmp.c")
-            program.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+            program.write_text("#include <omp.h>\nint main(void) { return omp_pause_resource_all(omp_pause_hard); }\n")
             try:
                 result = subprocess.run([*command, "-fopenmp", str(program), "-o", str(program.with_suffix(""))],
                                         capture_output=True, check=False)

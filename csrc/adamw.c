@@ -9,7 +9,7 @@
  *
  * The decay is decoupled and comes first; eps is added after the bias correction.  Both as PyTorch.
  *
- * Twins: kernels/reference.py, adamw() and squared_norm().  Equal to rounding.
+ * Twins: kernels/reference/adamw.py, adamw() and squared_norm().  Equal to rounding.
  *
  * Assumed, and checked before the call: N >= 1, the four arrays do not overlap.
  */

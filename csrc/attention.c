@@ -10,7 +10,8 @@
  *     keys        (B, H, D, room)   values (B, H, room, D)        the cache; room is whole RLS_STEPs
  *     start       (B,)              how many tokens of a sequence the cache holds already
  *
- * Twins: kernels/reference.py, under the same names.  Equal to rounding.
+ * Twins: kernels/reference/attention.py, attention(), attention_backward() and attention_cached().
+ * Equal to rounding.
  *
  * No T x T matrix is stored: STRIP queries at a time meet the keys before them, so that a thread
  * needs memory for STRIP rows of scores and a few copies of one head, linear in T.  Keys lie with

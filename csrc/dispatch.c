@@ -53,6 +53,17 @@ void rls_set_threads(int threads) {
 #endif
 }
 
+/*
+ * fork() copies the calling thread and no other, so gcc's OpenMP would wait in the child for ever
+ * for a team that is not there.  Without a team it makes a new one when a kernel wants it, in the
+ * parent and in the child.  clang's looks after this itself.
+ */
+void rls_end_team(void) {
+#if defined(_OPENMP) && !defined(__clang__)
+    omp_pause_resource_all(omp_pause_hard);
+#endif
+}
+
 int rls_has_openmp(void) {
 #ifdef _OPENMP
     return 1;

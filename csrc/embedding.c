@@ -5,8 +5,8 @@
  *
  *     table, dtable (V, C)   ids (N,)   out, dout (N, C)
  *
- * Twins: kernels/reference.py, embedding() and embedding_backward().  The first is the same bit for
- * bit; so is the second, since both add the rows of a token in the order of i.
+ * Twins: kernels/reference/embedding.py, embedding() and embedding_backward().  The first is the
+ * same bit for bit; so is the second, since both add the rows of a token in the order of i.
  *
  * Assumed, and checked before the call: V, N, C >= 1 and 0 <= ids[i] < V.
  */

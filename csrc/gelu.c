@@ -11,7 +11,7 @@
  * without its cancellation where z is negative.  The sigmoid is taken through exp(-2 |u|), which
  * cannot overflow.
  *
- * Twins: kernels/reference.py, bias_gelu() and bias_gelu_backward().  Equal to rounding.
+ * Twins: kernels/reference/gelu.py, bias_gelu() and bias_gelu_backward().  Equal to rounding.
  *
  * Forward, threads split rows; backward, dbias is summed as in layer_norm.c.
  * Assumed, and checked before the call: N, C >= 1.

@@ -6,7 +6,7 @@
  *
  *     x, y (N, C)   gain, bias (C,)   stats (N, 2) = mean, rstd     variance: the mean square, over C
  *
- * Twins: kernels/reference.py, layer_norm() and layer_norm_backward().  Equal to rounding.
+ * Twins: kernels/reference/layer_norm.py, layer_norm() and layer_norm_backward().  Equal to rounding.
  *
  * Forward, threads split rows.  Backward, dgain and dbias are sums over rows: the rows are cut into
  * PARTS runs whatever the number of threads, each is summed from its first row to its last, and the

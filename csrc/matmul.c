@@ -7,7 +7,7 @@
  *     b    (K, N), or (N, K) when transpose_b
  *     out  (M, N)
  *
- * Twin: kernels/reference.py, matmul().  Equal to rounding.
+ * Twin: kernels/reference/matmul.py, matmul().  Equal to rounding.
  *
  * The order of the sum is fixed by K alone: each block of K_BLOCK terms is summed from left to
  * right, starting at 0, and the blocks are added from left to right.  Whichever tile computes an

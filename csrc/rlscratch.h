@@ -7,7 +7,7 @@
  *     C  channels    H  heads          D  width of one head
  *
  * Arrays are C-contiguous, rows first.  A kernel stands three times: here and in its .c file,
- * as a NumPy twin in rlscratch/kernels/reference.py, and as glue in rlscratch/kernels/_compiled.pyx,
+ * as a NumPy twin in rlscratch/kernels/reference/, and as glue in rlscratch/kernels/_compiled.pyx,
  * under one base name.  README.md tells how to add one.
  *
  * Each kernel exists for float and double (_f32, _f64) and for each instruction set that the
@@ -71,6 +71,9 @@ const rls_kernels *rls_select(const char *isa);
 int rls_threads(void);
 void rls_set_threads(int threads);
 int rls_has_openmp(void);
+
+/* End the threads that help the calling one, before it forks. */
+void rls_end_team(void);
 
 #define RLS_NO_MEMORY (-2)
 

@@ -2,9 +2,9 @@
  * Draw one token a row: by inverting the cumulative distribution of given probabilities, and from
  * logits through temperature, top-k, top-p and min-p.
  *
- * Twins: kernels/reference.py, draw() and sample().  The draw from given probabilities is the
- * same bit for bit, since both add in double from left to right.  From logits both work in double
- * too, and differ only where a uniform lies within rounding of a boundary.
+ * Twins: kernels/reference/sample.py, draw() and sample().  The draw from given probabilities is
+ * the same bit for bit, since both add in double from left to right.  From logits both work in
+ * double too, and differ only where a uniform lies within rounding of a boundary.
  *
  * The caller draws the uniforms: this file owns no random state, and a run replays from its seed.
  */
@@ -71,25 +71,29 @@ static void sort_few(const double *z, int32_t *cand, int64_t count) {
 /*
  * Keep each token that has less than `target` before it, in descending order of z (the lower id
  * first among equals); "before it" counts tokens for top-k (by_mass = 0) and adds w for top-p.
- * Returns how many stay; they move to the front, still in order of their ids.
+ * Returns how many stay; they move to the front, still in order of their ids.  The first stays
+ * even where the target is not positive, as for a top_p within MARGIN of 0.
  *
  * No sort of the row: a histogram over the first 12 bits of the keys tells in which bin the
- * target is crossed, the next 12 bits split that bin, and so on.  In the loop, `before` is the
- * amount in all bins that precede the candidates', and the crossing token is a candidate.
+ * target is crossed, the next 12 bits split that bin, and so on to the last bit.  In the loop,
+ * `before` is the amount in all bins that precede the candidates', and the crossing token is a
+ * candidate.  A bin that reached the target may add up to less, by rounding, once it is split:
+ * the crossing is then in the last of its parts that holds anything.
  */
 static int64_t keep_prefix(survivors s, int64_t n, double target, int by_mass) {
     int64_t count = n;
     double before = 0;
     for (int64_t j = 0; j < n; j++) s.cand[j] = (int32_t)j;
-    for (int shift = 51; shift >= 0 && count > FEW; shift -= 12) {
+    for (int bits = 51; bits > -12 && count > FEW; bits -= 12) {
+        const int shift = bits > 0 ? bits : 0;
         memset(s.bin, 0, BINS * sizeof *s.bin);
         for (int64_t c = 0; c < count; c++) {
             int32_t j = s.cand[c];
             s.bin[sort_key(s.z[j]) >> shift & (BINS - 1)] += by_mass ? s.w[j] : 1;
         }
-        uint64_t b = 0;
-        while (b < BINS && before + s.bin[b] < target) before += s.bin[b++];
-        if (b == BINS) return n; /* the target is beyond the last token */
+        uint64_t b = 0, last = BINS - 1;
+        while (s.bin[last] == 0) last--;
+        while (b < last && before + s.bin[b] < target) before += s.bin[b++];
         int64_t kept = 0;
         for (int64_t c = 0; c < count; c++)
             if ((sort_key(s.z[s.cand[c]]) >> shift & (BINS - 1)) == b) s.cand[kept++] = s.cand[c];
@@ -98,11 +102,12 @@ static int64_t keep_prefix(survivors s, int64_t n, double target, int by_mass) {
     if (count <= FEW) sort_few(s.z, s.cand, count);
     double edge = 1;       /* z of the last token kept */
     int64_t at_edge = 0;   /* and how many are kept that share it */
-    for (int64_t c = 0; c < count && before < target; c++) {
+    int64_t c = 0;
+    do {
         at_edge = s.z[s.cand[c]] == edge ? at_edge + 1 : 1;
         edge = s.z[s.cand[c]];
         before += by_mass ? s.w[s.cand[c]] : 1;
-    }
+    } while (++c < count && before < target);
     int64_t kept = 0;
     for (int64_t j = 0; j < n; j++) {
         if (!(s.z[j] > edge || (s.z[j] == edge && at_edge-- > 0))) continue;

@@ -6,8 +6,9 @@
  *     S[i]   = sum_j exp(z[i,j])
  *     p[i,j] = exp(z[i,j]) / S[i],     log p[i,j] = z[i,j] - log S[i]
  *
- * Twins: kernels/reference.py, under the same names.  Equal to rounding: sums over V run in the
- * order that the vector width asks for.
+ * Twins: kernels/reference/softmax.py, softmax(), softmax_backward(), log_softmax(),
+ * log_softmax_backward(), chosen_logp() and chosen_logp_backward().  Equal to rounding: sums over V
+ * run in the order that the vector width asks for.
  *
  * A logit of -inf is a token that cannot be: p = 0, and its terms count as 0 below.  The forward
  * functions return the first row that has a NaN, a +inf, or nothing but -inf, else -1; such a

@@ -10,9 +10,7 @@ often the nearer one.  And for a batch of one the document's algorithm learns no
 """
 import numpy as np
 
-from rlscratch import documents
 from rlscratch.expectations.estimators import BASELINES, expectation_and_variance, policy_gradient_estimate
-from rlscratch.estimators import BASELINES, expectation_and_variance, policy_gradient_estimate
 from rlscratch.formulas.distribution import softmax
 from rlscratch.mdp import MDP
 from rlscratch.report import figures

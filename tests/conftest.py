@@ -1,6 +1,7 @@
-"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough) and the line that names the backend."""
+"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the line that names the backend, two fixtures."""
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from rlscratch import kernels
@@ -14,3 +15,28 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 def pytest_report_header() -> str:
     return f"rlscratch kernels: {kernels.BACKEND}"
+
+
+@pytest.fixture(params=kernels.ISAS or ["numpy"])
+def isa(request):
+    """Each instruction set in turn; afterwards the one that was in use."""
+    if kernels.BACKEND == "numpy":
+        yield request.param
+        return
+    from rlscratch.kernels import _compiled
+    _compiled._choose(request.param)
+    yield request.param
+    _compiled._choose(kernels.ISA)
+
+
+@pytest.fixture
+def on_threads():
+    """on_threads(count, call): the call's result with so many threads."""
+    before = kernels.threads()
+
+    def run(count, call):
+        kernels.set_threads(count)
+        return call()
+
+    yield run
+    kernels.set_threads(before)

@@ -396,6 +396,11 @@ NUMPY = {
     "ellipsis": (lambda x: x[..., None, 1:3], lambda a: a[..., None, 1:3]),
     "mask": (lambda x: x[GRID > 7], lambda a: a[GRID > 7]),
     "list": (lambda x: x[[0, 1, 1]], lambda a: a[[0, 1, 1]]),
+    "tuple in the index": (lambda x: x[(0, 1, 1),], lambda a: a[(0, 1, 1),]),
+    "tuples in the index": (lambda x: x[:, (0, 2, 0), (1, 1, 1)], lambda a: a[:, (0, 2, 0), (1, 1, 1)]),
+    "tuple and number": (lambda x: x[(1, 1), 2], lambda a: a[(1, 1), 2]),
+    "nested tuples": (lambda x: x[((0, 1), (1, 1)),], lambda a: a[((0, 1), (1, 1)),]),
+    "range": (lambda x: x[0, range(2)], lambda a: a[0, range(2)]),
     "gather": (lambda x: ag.gather(x, GRID.astype(int) % 3, axis=1), lambda a: np.take_along_axis(
         a, GRID.astype(int) % 3, axis=1)),
     "concatenate": (lambda x: ag.concatenate([x, x[:, :1]], axis=1), lambda a: np.concatenate([a, a[:, :1]], axis=1)),
@@ -434,6 +439,35 @@ def test_equal_ones_share():
     a, b = leaf(1.0, 2.0, 3.0), leaf(2.0, 2.0, 2.0)
     ag.maximum(a, b).backward([1.0] * 3)
     assert (a.grad.tolist(), b.grad.tolist()) == ([0, .5, 1], [1, .5, 0])
+
+
+@pytest.mark.parametrize("f", [ag.relu, ag.absolute, ag.max, lambda x: ag.maximum(x, 1.0), lambda x: ag.maximum(1.0, x),
+                               lambda x: ag.minimum(x, leaf(1.0)), lambda x: ag.minimum(leaf(1.0), x)])
+def test_what_is_not_a_number_is_not_lost_in_a_choice(f):
+    assert np.isnan(f(leaf(np.nan)).item())
+
+
+def test_relu_hands_the_gradient_on_where_its_argument_is_not_a_number():
+    x = leaf(np.nan, 1.0)
+    ag.relu(x).backward([2.0, 2.0])
+    assert x.grad.tolist() == [2, 2]                        # as in PyTorch
+
+
+@pytest.mark.parametrize("f", [ag.maximum, ag.minimum])
+def test_an_array_is_compared_in_the_dtype_of_the_tensor_beside_it(f):
+    x, tenth = leaf(np.float32(0.1), dtype=np.float32), np.array([0.1])
+    for y in (f(x, tenth), f(tenth, x)):
+        assert y.dtype == np.float32
+        x.grad = None
+        y.backward([1.0])
+        assert x.grad.tolist() == [0.5]                     # equals, in float32; in float64 they would differ
+
+
+def test_a_mean_has_as_many_dimensions_as_numpy_s():
+    x = Tensor(GRID)
+    for axis in (None, 0, (0, 2)):
+        assert x.mean(axis).shape == ag.mean(x, axis).shape == GRID.mean(axis).shape
+        assert x.mean(axis, keepdims=True).shape == GRID.mean(axis, keepdims=True).shape
 
 
 @pytest.mark.parametrize("f", [ag.relu, ag.absolute, lambda x: x ** 0])

@@ -25,7 +25,6 @@ from numpy.testing import assert_allclose
 from rlscratch import formulas
 from rlscratch.bpe import Tokenizer
 from rlscratch.bpe.vocabulary import hidden
-from rlscratch.documents import DOCUMENTS, entries, fundamentals, ledger, policies, q_learning, rollouts, rows, tokens
 from rlscratch.documents import DOCUMENTS, entries, gpt2_tokens, ledger, rows_and_bars
 from rlscratch.documents import d000_q_learning as q_learning
 from rlscratch.documents import d004_fundamentals as fundamentals

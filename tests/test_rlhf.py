@@ -19,8 +19,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rlscratch.__main__ import main
 from rlscratch.cli import rlhf
 from rlscratch.formulas.best_of_n import best_of_n_kl_bound
-from rlscratch.report import pipeline
-from rlscratch.formulas.distribution import best_of_n
 from rlscratch.report.rlhf import pipeline
 from rlscratch.tasks import preferences
 from rlscratch.tasks.task import Task

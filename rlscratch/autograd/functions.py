@@ -142,9 +142,15 @@ def transpose(x: Any, *axes: Any) -> Tensor:
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
-    """x[index], as in NumPy; arrays in the index are copied, so they may change afterwards."""
+    """x[index], as in NumPy; arrays in the index are copied, so they may change afterwards.
+
+    A list stands for an array, and so does a tuple inside the index: its entries are picked, as often as they come.
+
+    >>> Tensor([1.0, 2.0, 3.0])[(0, 0, 1),].data.tolist()
+    [1.0, 1.0, 2.0]
+    """
     def part(i: Any) -> Any:
-        return _plain(i).copy() if isinstance(i, (list, np.ndarray, Tensor)) else i
+        return _plain(i).copy() if isinstance(i, (list, tuple, range, np.ndarray, Tensor)) else i
 
     return TABLE["getitem"](x, tuple(map(part, index)) if isinstance(index, tuple) else part(index))
 
@@ -271,16 +277,18 @@ def _operators(name: str) -> tuple:
     return operator, reflected
 
 
-for _sign, _name in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"), ("truediv", "divide")):
-    _operator, _reflected = _operators(_name)
-    setattr(Tensor, f"__{_sign}__", _operator)
-    setattr(Tensor, f"__r{_sign}__", _reflected)
-
+Tensor.__add__, Tensor.__radd__ = _operators("add")
+Tensor.__sub__, Tensor.__rsub__ = _operators("subtract")
+Tensor.__mul__, Tensor.__rmul__ = _operators("multiply")
+Tensor.__truediv__, Tensor.__rtruediv__ = _operators("divide")
 Tensor.__neg__ = lambda self: TABLE["negative"](self)
 Tensor.__pow__ = power
 Tensor.__matmul__ = matmul
 Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 Tensor.__getitem__ = getitem
 Tensor.T = property(transpose)
-for _function in (exp, log, sqrt, tanh, sigmoid, relu, sum, mean, max, reshape, transpose):
-    setattr(Tensor, _function.__name__, _function)
+
+Tensor.exp, Tensor.log, Tensor.sqrt = exp, log, sqrt
+Tensor.tanh, Tensor.sigmoid, Tensor.relu = tanh, sigmoid, relu
+Tensor.sum, Tensor.mean, Tensor.max = sum, mean, max
+Tensor.reshape, Tensor.transpose = reshape, transpose

@@ -7,29 +7,25 @@ The backend is picked once, here:
     ISAS     those that this processor runs
     OPENMP   whether kernels can use several threads
 
+A process may fork at any time: parent and child start their threads anew.
+
 Without the compiled core everything works on NumPy, after one warning.  RLSCRATCH_PURE=1 chooses
 NumPy, RLSCRATCH_REQUIRE_C=1 makes a missing core an error, RLSCRATCH_ISA forces an instruction
-set.  Read reference.py for what a kernel computes, csrc/ for how.
+set.  Read reference/ for what a kernel computes, csrc/ for how.
 """
-import importlib
 import os
 import warnings
 
-from rlscratch.kernels import arguments, reference
-
-NAMES = ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward",
-         "chosen_logp", "chosen_logp_backward", "draw", "sample",
-         "matmul", "attention", "attention_backward", "attention_cached", "layer_norm", "layer_norm_backward",
-         "bias_gelu", "bias_gelu_backward", "embedding", "embedding_backward", "adamw", "squared_norm")
+from rlscratch.kernels import reference
 
 _pure, _required = (os.environ.get(f"RLSCRATCH_{name}") == "1" for name in ("PURE", "REQUIRE_C"))
 if _pure and _required:
     raise ImportError("RLSCRATCH_PURE=1 and RLSCRATCH_REQUIRE_C=1 contradict each other; expected at most one of them")
 
-_compiled = None
-if not _pure:
+BACKEND = "numpy" if _pure else "compiled"
+if BACKEND == "compiled":
     try:
-        _compiled = importlib.import_module("rlscratch.kernels._compiled")
+        import rlscratch.kernels._compiled as _backend
     except ModuleNotFoundError as missing:
         if missing.name != "rlscratch.kernels._compiled":
             raise
@@ -39,21 +35,28 @@ if not _pure:
         warnings.warn("rlscratch runs on NumPy: its compiled core is not installed.  For speed install a C "
                       "compiler and reinstall rlscratch; RLSCRATCH_PURE=1 chooses NumPy and silences this.",
                       RuntimeWarning, stacklevel=2)
+        BACKEND = "numpy"
+if BACKEND == "numpy":
+    import rlscratch.kernels._numpy as _backend
 
-if _compiled is None:
-    BACKEND, ISA, ISAS, OPENMP = "numpy", None, (), False
-    globals().update({name: arguments.guarded(getattr(reference, name)) for name in NAMES})
+ISA, ISAS, OPENMP = _backend.ISA, _backend.ISAS, _backend.OPENMP
+threads, set_threads = _backend.threads, _backend.set_threads
 
-    def threads() -> int:
-        """How many threads a kernel may use."""
-        return 1
+softmax, softmax_backward = _backend.softmax, _backend.softmax_backward
+log_softmax, log_softmax_backward = _backend.log_softmax, _backend.log_softmax_backward
+chosen_logp, chosen_logp_backward = _backend.chosen_logp, _backend.chosen_logp_backward
+draw, sample = _backend.draw, _backend.sample
+matmul = _backend.matmul
+attention, attention_backward = _backend.attention, _backend.attention_backward
+attention_cached = _backend.attention_cached
+layer_norm, layer_norm_backward = _backend.layer_norm, _backend.layer_norm_backward
+bias_gelu, bias_gelu_backward = _backend.bias_gelu, _backend.bias_gelu_backward
+embedding, embedding_backward = _backend.embedding, _backend.embedding_backward
+adamw, squared_norm = _backend.adamw, _backend.squared_norm
 
-    def set_threads(count: int) -> None:
-        """Let kernels use `count` threads; NumPy's own kernels here use one."""
-        arguments.check.integer(1, 1024, count=count)
-else:
-    BACKEND, ISA, ISAS, OPENMP = "compiled", _compiled.ISA, _compiled.ISAS, _compiled.OPENMP
-    globals().update({name: getattr(_compiled, name) for name in NAMES})
-    threads, set_threads = _compiled.threads, _compiled.set_threads
-
-__all__ = [*NAMES, "BACKEND", "ISA", "ISAS", "OPENMP", "reference", "set_threads", "threads"]
+__all__ = [
+    "BACKEND", "ISA", "ISAS", "OPENMP", "adamw", "attention", "attention_backward", "attention_cached", "bias_gelu",
+    "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward",
+    "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "reference", "sample",
+    "set_threads", "softmax", "softmax_backward", "squared_norm", "threads",
+]

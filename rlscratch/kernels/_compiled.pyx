@@ -1,7 +1,8 @@
 # cython: language_level=3, binding=True, boundscheck=False, wraparound=False, initializedcheck=False
 """Glue between Python and csrc/: checks, allocates the result, calls.  It computes nothing.
 
-Names, signatures and docstrings are those of the NumPy twins in reference.py.
+Names, signatures and docstrings are those of the NumPy twins in reference/.  The glue of csrc/softmax.c
+is softmax.pxi, and so on.
 """
 import os
 
@@ -89,6 +90,7 @@ cdef extern from "rlscratch.h" nogil:
     int rls_threads()
     void rls_set_threads(int threads)
     int rls_has_openmp()
+    void rls_end_team()
 
 cdef const rls_kernels *K
 cdef list RUNNABLE = [isa for isa in ("baseline", "avx2", "avx512") if rls_select(isa.encode()) != NULL]
@@ -111,13 +113,26 @@ OPENMP = bool(rls_has_openmp())
 
 
 def threads():
-    """How many threads a kernel may use."""
+    """How many threads a kernel may use that the calling thread runs."""
     return rls_threads()
 
 
 def set_threads(count):
-    """Let kernels use `count` threads; results do not depend on it."""
+    """Let kernels that the calling thread runs use `count` threads; results do not depend on it.
+
+    It holds for the calling thread alone.  Another thread has its own number, and starts with that
+    of OMP_NUM_THREADS, or with one for each core.
+    """
     rls_set_threads(check.integer(1, 1024, count=count))
+
+
+def _end_team():
+    """Before a fork: the child would wait for threads that only the parent has."""
+    rls_end_team()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_end_team)
 
 
 cdef inline float *f32(cnp.ndarray a) noexcept nogil:
@@ -134,7 +149,7 @@ cdef inline bint single(cnp.ndarray a) noexcept nogil:
 
 
 def _twin(kernel):
-    """The docstring stands once, in reference.py."""
+    """The docstring stands once, in reference/."""
     kernel.__doc__ = getattr(reference, kernel.__name__).__doc__
     return kernel
 
@@ -142,6 +157,11 @@ def _twin(kernel):
 cdef _memory(int64_t result):
     if result == RLS_NO_MEMORY:
         raise MemoryError("no memory for the working arrays of a kernel")
+
+
+cdef _result(out, tuple shape, like):
+    """The array to write into: the caller's, or a new one."""
+    return np.empty(shape, like.dtype) if out is None else out
 
 
 cdef _good(int64_t bad, kernel, tuple args):
@@ -152,156 +172,12 @@ cdef _good(int64_t bad, kernel, tuple args):
         raise AssertionError(f"row {bad} of the logits has no softmax")
 
 
-include "_compiled_plain.pxi"
-
-
-@_twin
-def softmax(logits, temperature=1.0):
-    args = (logits, temperature)
-    if not (plain(logits, 2) and hot(temperature)):
-        args = arguments.softmax(*args)
-    cdef cnp.ndarray x = args[0]
-    cdef double t = args[1]
-    cdef int64_t N = x.shape[0], V = x.shape[1], bad
-    cdef cnp.ndarray out = np.empty((N, V), x.dtype)
-    if single(x):
-        with nogil:
-            bad = K.softmax_f32(N, V, f32(x), t, f32(out))
-    else:
-        with nogil:
-            bad = K.softmax_f64(N, V, f64(x), t, f64(out))
-    _good(bad, "softmax", args)
-    return out
-
-
-@_twin
-def softmax_backward(dprobs, probs, temperature=1.0):
-    args = (dprobs, probs, temperature)
-    if not (plain(probs, 2) and matrix(dprobs, probs) and hot(temperature)):
-        args = arguments.softmax_backward(*args)
-    cdef cnp.ndarray dp = args[0], p = args[1]
-    cdef double t = args[2]
-    cdef int64_t N = p.shape[0], V = p.shape[1]
-    cdef cnp.ndarray out = np.empty((N, V), p.dtype)
-    if single(p):
-        with nogil:
-            K.softmax_backward_f32(N, V, f32(dp), f32(p), t, f32(out))
-    else:
-        with nogil:
-            K.softmax_backward_f64(N, V, f64(dp), f64(p), t, f64(out))
-    return out
-
-
-@_twin
-def log_softmax(logits, temperature=1.0):
-    args = (logits, temperature)
-    if not (plain(logits, 2) and hot(temperature)):
-        args = arguments.log_softmax(*args)
-    cdef cnp.ndarray x = args[0]
-    cdef double t = args[1]
-    cdef int64_t N = x.shape[0], V = x.shape[1], bad
-    cdef cnp.ndarray out = np.empty((N, V), x.dtype)
-    if single(x):
-        with nogil:
-            bad = K.log_softmax_f32(N, V, f32(x), t, f32(out))
-    else:
-        with nogil:
-            bad = K.log_softmax_f64(N, V, f64(x), t, f64(out))
-    _good(bad, "log_softmax", args)
-    return out
-
-
-@_twin
-def log_softmax_backward(dlogp, logp, temperature=1.0):
-    args = (dlogp, logp, temperature)
-    if not (plain(logp, 2) and matrix(dlogp, logp) and hot(temperature)):
-        args = arguments.log_softmax_backward(*args)
-    cdef cnp.ndarray dl = args[0], l = args[1]
-    cdef double t = args[2]
-    cdef int64_t N = l.shape[0], V = l.shape[1]
-    cdef cnp.ndarray out = np.empty((N, V), l.dtype)
-    if single(l):
-        with nogil:
-            K.log_softmax_backward_f32(N, V, f32(dl), f32(l), t, f32(out))
-    else:
-        with nogil:
-            K.log_softmax_backward_f64(N, V, f64(dl), f64(l), t, f64(out))
-    return out
-
-
-@_twin
-def chosen_logp(logits, target, temperature=1.0):
-    args = (logits, target, temperature)
-    if not (plain(logits, 2) and targets(target, logits) and hot(temperature)):
-        args = arguments.chosen_logp(*args)
-    cdef cnp.ndarray x = args[0], chosen = args[1]
-    cdef double t = args[2]
-    cdef int64_t N = x.shape[0], V = x.shape[1], bad
-    cdef cnp.ndarray logp = np.empty(N, x.dtype), entropy = np.empty(N, x.dtype), stats = np.empty((N, 2), x.dtype)
-    if single(x):
-        with nogil:
-            bad = K.chosen_logp_f32(N, V, f32(x), i64(chosen), t, f32(logp), f32(entropy), f32(stats))
-    else:
-        with nogil:
-            bad = K.chosen_logp_f64(N, V, f64(x), i64(chosen), t, f64(logp), f64(entropy), f64(stats))
-    _good(bad, "chosen_logp", args)
-    return logp, entropy, stats
-
-
-@_twin
-def chosen_logp_backward(dlogp, dentropy, logits, target, entropy, stats, temperature=1.0):
-    args = (dlogp, dentropy, logits, target, entropy, stats, temperature)
-    if not (plain(logits, 2) and targets(target, logits) and hot(temperature) and column(dlogp, logits)
-            and column(dentropy, logits) and column(entropy, logits) and like(stats, logits, 2)
-            and length(stats, 0) == length(logits, 0) and length(stats, 1) == 2):
-        args = arguments.chosen_logp_backward(*args)
-    cdef cnp.ndarray dl = args[0], de = args[1], x = args[2], chosen = args[3], h = args[4], s = args[5]
-    cdef double t = args[6]
-    cdef int64_t N = x.shape[0], V = x.shape[1]
-    cdef cnp.ndarray out = np.empty((N, V), x.dtype)
-    if single(x):
-        with nogil:
-            K.chosen_logp_backward_f32(N, V, f32(dl), f32(de), f32(x), i64(chosen), f32(h), f32(s), t, f32(out))
-    else:
-        with nogil:
-            K.chosen_logp_backward_f64(N, V, f64(dl), f64(de), f64(x), i64(chosen), f64(h), f64(s), t, f64(out))
-    return out
-
-
-@_twin
-def draw(probs, u):
-    args = arguments.draw(probs, u)
-    cdef cnp.ndarray p = args[0], uniforms = args[1]
-    cdef int64_t N = p.shape[0], V = p.shape[1]
-    cdef cnp.ndarray ids = np.empty(N, np.int64)
-    if single(p):
-        with nogil:
-            K.draw_f32(N, V, f32(p), f64(uniforms), i64(ids))
-    else:
-        with nogil:
-            K.draw_f64(N, V, f64(p), f64(uniforms), i64(ids))
-    return ids
-
-
-@_twin
-def sample(logits, u, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
-    args = (logits, u, temperature, top_k, top_p, min_p)
-    if not (plain(logits, 2) and fractions(u, logits) and hot(temperature)
-            and type(top_k) is int and 0 <= top_k <= 1 << 40 and type(top_p) is float and 0 < <double>top_p <= 1
-            and type(min_p) is float and 0 <= <double>min_p <= 1):
-        args = arguments.sample(*args)
-    cdef cnp.ndarray x = args[0], uniforms = args[1]
-    cdef double t = args[2], p = args[4], least = args[5]
-    cdef int64_t k = args[3], N = x.shape[0], V = x.shape[1], bad
-    cdef cnp.ndarray ids = np.empty(N, np.int64), logp = np.empty(N, x.dtype)
-    if single(x):
-        with nogil:
-            bad = K.sample_f32(N, V, f32(x), f64(uniforms), t, k, p, least, i64(ids), f32(logp))
-    else:
-        with nogil:
-            bad = K.sample_f64(N, V, f64(x), f64(uniforms), t, k, p, least, i64(ids), f64(logp))
-    _good(bad, "sample", args)
-    return ids, logp
-
-
-include "_compiled_network.pxi"
+include "plain.pxi"
+include "softmax.pxi"
+include "sample.pxi"
+include "matmul.pxi"
+include "attention.pxi"
+include "layer_norm.pxi"
+include "gelu.pxi"
+include "embedding.pxi"
+include "adamw.pxi"

@@ -26,18 +26,13 @@ from rlscratch.kernels.arguments_network import (
     matmul,
     squared_norm,
 )
-from rlscratch.kernels.arrays import Array, float_array, shaped
+from rlscratch.kernels.arrays import Array, float_array, out_array, shaped, writable
 
-__all__ = ["adamw", "attention", "attention_backward", "attention_cached", "bias_gelu", "bias_gelu_backward",
-           "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward", "layer_norm",
-           "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "sample", "softmax",
-           "softmax_backward", "squared_norm"]
+STEP = 16       # attention reads the cache in pieces of this many tokens (csrc/attention.c)
 
 
-def guarded(twin: Callable) -> Callable:
-    """The twin, with its arguments checked first."""
-    asked = globals()[twin.__name__]
-
+def guarded(asked: Callable, twin: Callable) -> Callable:
+    """The twin, with its arguments checked first by `asked`, the function here of the same name."""
     names = inspect.signature(twin).parameters
 
     @functools.wraps(twin)
@@ -72,12 +67,12 @@ def _temperature(temperature: float) -> float:
     return float(temperature)
 
 
-def _uniforms(u: Any, rows: int) -> Array:
-    u = check.shape((rows,), "one uniform a row", u=np.ascontiguousarray(check.array(u=u), dtype=np.float64))
-    if not ((u >= 0) & (u < 1)).all():
-        check.fail("u", u[~((u >= 0) & (u < 1))][0], "uniforms in [0, 1)")
-    return u
+def _flag(**flags: Any) -> bool:
+    (name, value), = flags.items()
+    return value if isinstance(value, bool) else bool(check.one_of((False, True), value=value, called=name))
 
+
+# ---------------------------------------------------------------- softmax
 
 def softmax(logits: Any, temperature: float = 1.0) -> tuple:
     return _logits(logits), _temperature(temperature)
@@ -115,6 +110,15 @@ def chosen_logp_backward(dlogp: Any, dentropy: Any, logits: Any, target: Any, en
     return dlogp, dentropy, logits.view(np.ndarray), target, entropy, stats, temperature
 
 
+# ---------------------------------------------------------------- sample
+
+def _uniforms(u: Any, rows: int) -> Array:
+    u = check.shape((rows,), "one uniform a row", u=np.ascontiguousarray(check.array(u=u), dtype=np.float64))
+    if not ((u >= 0) & (u < 1)).all():
+        check.fail("u", u[~((u >= 0) & (u < 1))][0], "uniforms in [0, 1)")
+    return u
+
+
 def draw(probs: Any, u: Any) -> tuple:
     probs = check.probabilities(probs=float_array(2, probs=probs))
     return probs, _uniforms(u, len(probs))
@@ -127,3 +131,129 @@ def sample(logits: Any, u: Any, temperature: float = 1.0, top_k: int = 0, top_p:
     check.fraction(top_p=top_p)
     check.between(0, 1, min_p=min_p)
     return logits, _uniforms(u, len(logits)), _temperature(temperature), int(top_k), float(top_p), float(min_p)
+
+
+# ---------------------------------------------------------------- matmul
+
+def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, out: Any = None) -> tuple:
+    a = float_array(2, a=a)
+    b = float_array(2, a, b=b)
+    transpose_a, transpose_b = _flag(transpose_a=transpose_a), _flag(transpose_b=transpose_b)
+    (M, K), (inner, N) = a.shape[::-1 if transpose_a else 1], b.shape[::-1 if transpose_b else 1]
+    if inner != K:
+        check.fail("the inner length of b", inner, f"{K}, for {'the transpose of ' * transpose_a}a of shape {a.shape}")
+    return a, b, transpose_a, transpose_b, out_array((M, N), a, (a, b), out=out)
+
+
+# ---------------------------------------------------------------- attention
+
+def _qkv(qkv: Any) -> Array:
+    qkv = float_array(5, qkv=qkv)
+    if qkv.shape[2] != 3:
+        check.fail("the shape of qkv", qkv.shape, "(B, T, 3, H, D): query, key and value on the third axis")
+    return qkv
+
+
+def attention(qkv: Any, out: Any = None) -> tuple:
+    qkv = _qkv(qkv)
+    B, T, _, H, D = qkv.shape
+    return qkv, out_array((B, T, H, D), qkv, (qkv,), out=out)
+
+
+def attention_backward(dout: Any, qkv: Any, out: Any, lse: Any, dqkv: Any = None) -> tuple:
+    qkv = _qkv(qkv)
+    B, T, _, H, D = qkv.shape
+    dout = shaped((B, T, H, D), "one entry for each of out", qkv, dout=dout)
+    out = shaped((B, T, H, D), "as attention returned it", qkv, out=out)
+    lse = shaped((B, H, T), "as attention returned it", qkv, lse=lse)
+    return dout, qkv, out, lse, out_array(qkv.shape, qkv, (dout, qkv, out, lse), dqkv=dqkv)
+
+
+def attention_cached(qkv: Any, keys: Any, values: Any, start: Any, out: Any = None) -> tuple:
+    qkv = _qkv(qkv)
+    B, T, _, H, D = qkv.shape
+    room = keys.shape[-1] if isinstance(keys, np.ndarray) and keys.ndim == 4 else 0
+    keys = writable((B, H, D, room), qkv, (qkv,), keys=keys)
+    values = writable((B, H, room, D), qkv, (qkv, keys), values=values)
+    if room % STEP:
+        check.fail("the last length of keys", room, f"a multiple of {STEP}")
+    start = check.shape((B,), "one length a sequence", start=check.ids(room + 1, ndim=1, start=start))
+    if start.max() + T > room:
+        check.fail(f"start[{start.argmax()}]", start.max(), f"at most {room - T}: {T} new tokens, room for {room}")
+    return qkv, keys, values, np.ascontiguousarray(start), out_array((B, T, H, D), qkv, (qkv, keys, values), out=out)
+
+
+# ---------------------------------------------------------------- layer_norm
+
+def layer_norm(x: Any, gain: Any, bias: Any, eps: float = 1e-5, out: Any = None) -> tuple:
+    x = float_array(2, x=x)
+    gain, bias = _channels(x, gain=gain), _channels(x, bias=bias)
+    return x, gain, bias, check.positive(eps=eps), out_array(x.shape, x, (x, gain, bias), out=out)
+
+
+def _channels(x: Array, **named: Any) -> Array:
+    return shaped(x.shape[1:], "one entry a channel", x, **named)
+
+
+def layer_norm_backward(dy: Any, x: Any, gain: Any, stats: Any, out: Any = None) -> tuple:
+    x = float_array(2, x=x)
+    dy, gain = shaped(x.shape, "like x", x, dy=dy), _channels(x, gain=gain)
+    stats = shaped((len(x), 2), "as layer_norm returned it", x, stats=stats)
+    return dy, x, gain, stats, out_array(x.shape, x, (dy, x, gain, stats), out=out)
+
+
+# ---------------------------------------------------------------- gelu
+
+def bias_gelu(x: Any, bias: Any, exact: bool = False, out: Any = None) -> tuple:
+    x = float_array(2, x=x)
+    bias = _channels(x, bias=bias)
+    return x, bias, _flag(exact=exact), out_array(x.shape, x, (x, bias), out=out)
+
+
+def bias_gelu_backward(dy: Any, x: Any, bias: Any, exact: bool = False, out: Any = None) -> tuple:
+    x = float_array(2, x=x)
+    dy, bias = shaped(x.shape, "like x", x, dy=dy), _channels(x, bias=bias)
+    return dy, x, bias, _flag(exact=exact), out_array(x.shape, x, (dy, x, bias), out=out)
+
+
+# ---------------------------------------------------------------- embedding
+
+def embedding(table: Any, ids: Any, out: Any = None) -> tuple:
+    table = float_array(2, table=table)
+    ids = _ids(len(table), ids)
+    return table, ids, out_array((len(ids), table.shape[1]), table, (table,), out=out)
+
+
+def _ids(V: int, ids: Any) -> Array:
+    ids = np.ascontiguousarray(check.ids(V, ndim=1, ids=ids))
+    if ids.size == 0:
+        check.fail("the shape of ids", ids.shape, "at least one id")
+    return ids
+
+
+def embedding_backward(dout: Any, ids: Any, V: int, out: Any = None) -> tuple:
+    dout = float_array(2, dout=dout)
+    V = check.integer(1, V=V)
+    ids = check.shape(dout.shape[:1], "one id a row of dout", ids=_ids(V, ids))
+    return dout, ids, V, out_array((V, dout.shape[1]), dout, (dout,), out=out)
+
+
+# ---------------------------------------------------------------- adamw
+
+def adamw(parameter: Any, gradient: Any, m: Any, v: Any, *, lr: float, beta1: float, beta2: float, eps: float,
+          weight_decay: float, step: int) -> tuple:
+    parameter = writable(None, float_array(None, parameter=parameter), (), parameter=parameter)
+    gradient = shaped(parameter.shape, "like parameter", parameter, gradient=gradient)
+    m = writable(parameter.shape, parameter, (parameter, gradient), m=m)
+    v = writable(parameter.shape, parameter, (parameter, gradient, m), v=v)
+    if np.may_share_memory(parameter, gradient):
+        check.fail("the memory of gradient", "shared with another argument", "memory of its own")
+    lr, eps, weight_decay = check.non_negative(lr=lr, eps=eps, weight_decay=weight_decay)
+    for name, beta in (("beta1", beta1), ("beta2", beta2)):
+        if not 0 <= check.number(beta=beta, called=name) < 1:
+            check.fail(name, beta, "a number in [0, 1)")
+    return parameter, gradient, m, v, lr, float(beta1), float(beta2), eps, weight_decay, check.integer(1, step=step)
+
+
+def squared_norm(x: Any) -> tuple:
+    return (float_array(None, x=x),)

@@ -1,4 +1,4 @@
-"""The NumPy twin of every kernel: the definition that the compiled core is tested against.
+"""Softmax of rows, its logarithm, and the log-probability of one chosen token a row.
 
 Rows are (N, V); a logit of -inf is a token that cannot be.  With m = max_j logits[j] and the
 temperature T of a row,
@@ -13,41 +13,14 @@ no logit is too large.  The backward functions invert (2); with dX the derivativ
     log softmax   dlogits[j] = (dlogp[j] - p[j] sum_k dlogp[k]) / T                        (4)
     entropy       H = - sum_j p[j] log p[j],   dH/dlogits[j] = - p[j] (log p[j] + H) / T   (5)
 
-The twins of a transformer's kernels stand in reference_network.py.
-
-Compiled: csrc/softmax.c and csrc/sample.c.  Arguments are taken as they come here; the kernels
-package checks them before either backend sees them.  Complex logits pass, for the complex step.
+Compiled: csrc/softmax.c.
 """
-import math
-
 import numpy as np
-
-from rlscratch.kernels.reference_network import (
-    adamw,
-    attention,
-    attention_backward,
-    attention_cached,
-    bias_gelu,
-    bias_gelu_backward,
-    embedding,
-    embedding_backward,
-    layer_norm,
-    layer_norm_backward,
-    matmul,
-    squared_norm,
-)
-
-__all__ = ["adamw", "attention", "attention_backward", "attention_cached", "bias_gelu", "bias_gelu_backward",
-           "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward", "layer_norm",
-           "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "sample", "softmax",
-           "softmax_backward", "squared_norm"]
-
-MARGIN = 1e-6   # room for rounding at decimal thresholds: .25 + .20 + .18 + .15 + .12 reaches .9
 
 Array = np.ndarray
 
 
-def _scaled(logits: Array, temperature: float) -> Array:
+def scaled(logits: Array, temperature: float) -> Array:
     """z of equation (1).  Multiplying by the inverse is what the compiled loop does, bit for bit."""
     z = logits - logits.real.max(axis=-1, keepdims=True)
     inverse = z.real.dtype.type(1 / temperature)
@@ -64,7 +37,7 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
 
     Raises ValueError for a row with NaN, +inf or nothing but -inf, TypeError for other dtypes.
     """
-    w = np.exp(_scaled(logits, temperature))
+    w = np.exp(scaled(logits, temperature))
     return w / w.sum(axis=-1, keepdims=True)
 
 
@@ -81,7 +54,7 @@ def softmax_backward(dprobs: Array, probs: Array, temperature: float = 1.0) -> A
 
 def log_softmax(logits: Array, temperature: float = 1.0) -> Array:
     """log p of equation (2), (N, V), natural logarithm; -inf stays -inf.  Arguments as in softmax."""
-    z = _scaled(logits, temperature)
+    z = scaled(logits, temperature)
     return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
 
 
@@ -106,7 +79,7 @@ def chosen_logp(logits: Array, target: Array, temperature: float = 1.0) -> tuple
     Returns logp (N,), natural log; entropy (N,), in nats; and stats (N, 2) = m, log S, which the
     backward call takes.  Raises as softmax does, and for targets outside the vocabulary.
     """
-    z = _scaled(logits, temperature)
+    z = scaled(logits, temperature)
     e = np.exp(z)
     S = e.sum(axis=-1)
     moment = np.multiply(e, z, where=e != 0, out=np.zeros_like(e)).sum(axis=-1)
@@ -129,59 +102,3 @@ def chosen_logp_backward(dlogp: Array, dentropy: Array, logits: Array, target: A
     dlogits = -(dlogp[:, None] * p + dentropy[:, None] * slope) * inverse
     dlogits[np.arange(len(target)), target] += dlogp * inverse
     return dlogits
-
-
-def draw(probs: Array, u: Array) -> Array:
-    """One token a row by inverting the cumulative distribution: the least j with p[0] + ... + p[j] > u.
-
-    probs  (N, V)  rows of probabilities
-    u      (N,)    float64 uniforms in [0, 1)
-
-    Returns (N,) ids.  Sums run in double from left to right.  Where rounding leaves the whole sum
-    at or below u, the last token that has any probability is drawn.  Raises ValueError for rows
-    that are not probabilities and uniforms outside [0, 1).
-    """
-    cum = np.cumsum(probs, axis=-1, dtype=np.float64)
-    return _invert(cum, u, probs)
-
-
-def _invert(cum: Array, threshold: Array, probs: Array) -> Array:
-    beyond = cum > threshold[:, None]
-    last = probs.shape[-1] - 1 - np.argmax(probs[:, ::-1] > 0, axis=-1)
-    return np.where(beyond.any(axis=-1), np.argmax(beyond, axis=-1), last)
-
-
-def sample(logits: Array, u: Array, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
-           min_p: float = 0.0) -> tuple[Array, Array]:
-    """One token a row from logits, through the filters in this order: temperature, top-k, top-p, min-p.
-
-    logits       (N, V)  as in softmax
-    u            (N,)    float64 uniforms in [0, 1)
-    temperature  > 0
-    top_k        >= 0    keep the k most likely tokens, the lower id first among equals; 0 keeps all
-    top_p        (0, 1]  keep a token iff those before it hold less than top_p - 1e-6 of the mass
-    min_p        [0, 1]  keep a token iff its probability is at least min_p (1 - 1e-6) of the greatest
-
-    Returns ids (N,) and logp (N,): the log-probability of each under the distribution that was
-    left after the filters.  All in double.  Raises as softmax and draw do.
-    """
-    z = _scaled(logits.astype(np.float64), temperature)
-    order = np.argsort(-z, axis=-1, kind="stable")     # descending; ties keep the lower id first
-    w = np.exp(z)
-    if top_k:
-        np.put_along_axis(w, order[:, top_k:], 0.0, axis=-1)
-    if top_p < 1:
-        mass = np.cumsum(np.take_along_axis(w, order, axis=-1), axis=-1)
-        before = np.concatenate([np.zeros((len(w), 1)), mass[:, :-1]], axis=-1)
-        kept = before < (top_p - MARGIN) * np.cumsum(w, axis=-1)[:, -1:]
-        kept[:, 0] = True
-        dropped = np.empty_like(kept)
-        np.put_along_axis(dropped, order, ~kept, axis=-1)
-        w[dropped] = 0
-    if min_p > 0:
-        w[z < math.log(min_p * (1 - MARGIN))] = 0
-    cum = np.cumsum(w, axis=-1)
-    total = cum[:, -1]
-    ids = _invert(cum, u * total, w)
-    logp = np.take_along_axis(z, ids[:, None], axis=-1)[:, 0] - np.log(total)
-    return ids, logp.astype(logits.dtype)

@@ -1,0 +1,38 @@
+"""The NumPy backend: each twin behind the checks of its arguments, under the names of _compiled.pyx."""
+from rlscratch import check
+from rlscratch.kernels import arguments, reference
+from rlscratch.kernels.arguments import guarded
+
+ISA, ISAS, OPENMP = None, (), False
+
+
+def threads() -> int:
+    """How many threads a kernel may use that the calling thread runs."""
+    return 1
+
+
+def set_threads(count: int) -> None:
+    """Nothing but a check of `count`: the twins use one thread.  Compiled, it holds for the calling thread alone."""
+    check.integer(1, 1024, count=count)
+
+
+softmax = guarded(arguments.softmax, reference.softmax)
+softmax_backward = guarded(arguments.softmax_backward, reference.softmax_backward)
+log_softmax = guarded(arguments.log_softmax, reference.log_softmax)
+log_softmax_backward = guarded(arguments.log_softmax_backward, reference.log_softmax_backward)
+chosen_logp = guarded(arguments.chosen_logp, reference.chosen_logp)
+chosen_logp_backward = guarded(arguments.chosen_logp_backward, reference.chosen_logp_backward)
+draw = guarded(arguments.draw, reference.draw)
+sample = guarded(arguments.sample, reference.sample)
+matmul = guarded(arguments.matmul, reference.matmul)
+attention = guarded(arguments.attention, reference.attention)
+attention_backward = guarded(arguments.attention_backward, reference.attention_backward)
+attention_cached = guarded(arguments.attention_cached, reference.attention_cached)
+layer_norm = guarded(arguments.layer_norm, reference.layer_norm)
+layer_norm_backward = guarded(arguments.layer_norm_backward, reference.layer_norm_backward)
+bias_gelu = guarded(arguments.bias_gelu, reference.bias_gelu)
+bias_gelu_backward = guarded(arguments.bias_gelu_backward, reference.bias_gelu_backward)
+embedding = guarded(arguments.embedding, reference.embedding)
+embedding_backward = guarded(arguments.embedding_backward, reference.embedding_backward)
+adamw = guarded(arguments.adamw, reference.adamw)
+squared_norm = guarded(arguments.squared_norm, reference.squared_norm)

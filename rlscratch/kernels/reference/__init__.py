@@ -1,0 +1,29 @@
+"""The NumPy twin of every kernel: the definition that the compiled core is tested against.
+
+One file a family, under the base name of its file in csrc/: softmax.py is the twin of csrc/softmax.c.
+Arguments are taken as they come here; the kernels package checks them before either backend sees them.
+`out`, where a function has it, is an array to write the result into instead of a new one.  Complex
+arrays pass where a function is analytic, for the complex step.
+"""
+from rlscratch.kernels.reference.adamw import adamw, squared_norm
+from rlscratch.kernels.reference.attention import attention, attention_backward, attention_cached
+from rlscratch.kernels.reference.embedding import embedding, embedding_backward
+from rlscratch.kernels.reference.gelu import bias_gelu, bias_gelu_backward
+from rlscratch.kernels.reference.layer_norm import layer_norm, layer_norm_backward
+from rlscratch.kernels.reference.matmul import matmul
+from rlscratch.kernels.reference.sample import MARGIN, draw, sample
+from rlscratch.kernels.reference.softmax import (
+    chosen_logp,
+    chosen_logp_backward,
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
+
+__all__ = [
+    "MARGIN", "adamw", "attention", "attention_backward", "attention_cached", "bias_gelu", "bias_gelu_backward",
+    "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward", "layer_norm",
+    "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "sample", "softmax", "softmax_backward",
+    "squared_norm",
+]

@@ -24,7 +24,7 @@ Source: document 003, "How This Works in Code", whose loop forms the logits of t
         each token; here the cache spares that.
 Leaves out: speculative decoding, rows that join a running batch.
 """
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ from rlscratch.beam import Beams, beam_search
 from rlscratch.check import Array
 from rlscratch.rollout import Rollout, assemble, checked_prompt, checked_prompts, checked_stop, streams
 
-__all__ = ["Beams", "BestOf", "Rollout", "beam_search", "best_of_n", "generate"]
+__all__ = ["Beams", "BestOf", "Rollout", "Within", "beam_search", "best_of_n", "generate"]
 
 
 def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, temperature: float = 1.0,
@@ -86,6 +86,31 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
             break
         logits = model.step(cache, ids)
     return assemble(prompts, text[:, T:], logp, counts, finished, pad)
+
+
+class Within:
+    """A model that says no id but these: one whose vocabulary is padded beyond its tokenizer's, say.
+
+    model  a Transformer
+    ids    what may be said; every other id has probability 0, and these share what it had
+    """
+
+    def __init__(self, model: Any, ids: Iterable[int]) -> None:
+        size = model.config.vocab_size
+        self.model, self.config = model, model.config
+        self.inside = np.isin(np.arange(size), check.ids(size, ndim=1, ids=list(ids)))
+
+    def start(self, *args: Any, **kwargs: Any) -> tuple[Array, Any]:
+        """As Transformer.start."""
+        logits, cache = self.model.start(*args, **kwargs)
+        return self._inside(logits), cache
+
+    def step(self, cache: Any, tokens: Any) -> Array:
+        """As Transformer.step."""
+        return self._inside(self.model.step(cache, tokens))
+
+    def _inside(self, logits: Array) -> Array:
+        return np.where(self.inside, logits, logits.dtype.type(-np.inf))
 
 
 def _start(model: Any, prompts: list[Array], max_new_tokens: int) -> tuple[Array, Any]:

@@ -114,6 +114,13 @@ def test_a_tokenizer_of_more_tokens_than_the_model_has_is_refused(folder, tmp_pa
     assert "the vocabulary of the tokenizer is 8; expected at most 6 tokens, as the model has" in err
 
 
+def test_of_a_vocabulary_padded_beyond_the_tokenizer_s_no_padding_is_said(folder, capsys):
+    checkpoint.save(folder, Transformer(Config(512, 24, 16, 2, 2), np.random.default_rng(0)))      # 506 rows too many
+    for options in (["--n", 8, "--max-new-tokens", 12], ["--beams", 3, "--max-new-tokens", 4], ["--temperature", 0]):
+        said, _ = answers_of(capsys, folder, *options)
+        assert all(i < 6 for answer in said["answers"] for i in answer["ids"])
+
+
 # ---------------------------------------------------------------- a model that answers
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from markov import Markov, cycle
 from rlscratch import kernels, processors
 from rlscratch.formulas import distribution
-from rlscratch.generate import best_of_n, generate
+from rlscratch.generate import Within, beam_search, best_of_n, generate
 from rlscratch.transformer import Config, Transformer
 from strategies import arrays
 
@@ -238,6 +238,30 @@ def test_a_prompt_may_fill_the_context_but_for_the_answer():
     prompts = [[1] * (CONTEXT - 3), [1]]
     assert generate(MODEL, prompts, max_new_tokens=3, rng=seeded()).lengths.tolist() == [CONTEXT, 4]
     assert generate(MODEL, np.array([[1, 2], [3, 4]]), max_new_tokens=2, temperature=0).tokens.shape == (2, 4)
+
+
+# ---------------------------------------------------------------- a vocabulary with ids that stand for nothing
+
+@every_knob
+@pytest.mark.parametrize("model", [MODEL, MODEL32], ids=["float64", "float32"])
+def test_within_a_few_ids_no_other_is_drawn_and_these_share_the_mass(model, knobs):
+    few = [0, 1, 2, 3, 4, 5, 7, 8, 9, 10]
+    found = generate(Within(model, few), PROMPTS, max_new_tokens=12, rng=seeded(), **knobs)
+    assert set(np.concatenate(found.answers)) <= set(few)
+    logits = model.start(np.array([[1, 2]]))[0]
+    assert_allclose(np.exp(kernels.log_softmax(Within(model, few).start(np.array([[1, 2]]))[0]))[:, few],
+                    kernels.softmax(logits[:, few]), rtol=1e-5)
+
+
+def test_within_all_ids_the_model_is_what_it_was():
+    one, other = (generate(m, PROMPTS, max_new_tokens=8, rng=seeded()) for m in (MODEL, Within(MODEL, range(V))))
+    assert_array_equal(one.tokens, other.tokens)
+    assert_array_equal(one.logp, other.logp)
+
+
+def test_a_beam_stays_within_them_too():
+    found = beam_search(Within(MODEL, [2, 4]), [1, 2, 3], beams=6, max_new_tokens=3)
+    assert set(np.concatenate(found.rollout.answers)) == {2, 4}
 
 
 # ---------------------------------------------------------------- best of n

@@ -24,7 +24,7 @@ import numpy as np
 from rlscratch import check, checkpoint
 from rlscratch.bpe import Tokenizer
 from rlscratch.cli.tokenize import tokenizer_of
-from rlscratch.generate import beam_search, generate
+from rlscratch.generate import Within, beam_search, generate
 from rlscratch.processors import ORDERS
 from rlscratch.train.language import chat
 from rlscratch.train.language.chat import Chat
@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     if tokenizer.vocab_size > model.config.vocab_size:
         check.fail("the vocabulary of the tokenizer", tokenizer.vocab_size,
                    f"at most {model.config.vocab_size} tokens, as the model has")
+    if len(tokenizer.vocab) < model.config.vocab_size:      # rows of the embedding that stand for no token
+        model = Within(model, tokenizer.vocab)
     template = Chat(tokenizer) if set(chat.SPECIAL) <= set(tokenizer.special_tokens) else None
     shown, prompt = _prompt(tokenizer, template, args.prompt)
     stop = _stop(tokenizer, template, args.stop)
@@ -135,7 +137,7 @@ def _stop(tokenizer: Tokenizer, template: Chat | None, texts: list[str]) -> list
     return ids
 
 
-def _answers(args: argparse.Namespace, model: Transformer, prompt: list[int], options: dict[str, Any]) -> tuple:
+def _answers(args: argparse.Namespace, model: Any, prompt: list[int], options: dict[str, Any]) -> tuple:
     """The rollout, and the beams' scores if it is a search."""
     if args.beams is not None:
         found = beam_search(model, prompt, beams=args.beams, length_penalty=args.length_penalty, **options)

@@ -135,6 +135,8 @@ def read(folder: str | Path) -> tuple[dict, dict[str, int]]:
     path = Path(folder) / "tokenizer.json"
     content = json.loads(path.read_text("utf-8"))
     model = content.get("model") if isinstance(content, dict) else None
+    if isinstance(model, dict) and "merges" in model:       # older files, GPT-2's own among them, name no type
+        model = {"type": "BPE", **model}
     if not isinstance(model, dict) or model.get("type") not in SETTINGS or not isinstance(model.get("vocab"), dict):
         check.fail(f"the model of {path}", model, "a vocab and a type, " + " or ".join(SETTINGS))
     _refuse_other_settings(str(path), content, model)
@@ -151,6 +153,7 @@ def _refuse_other_settings(path: str, content: dict, model: dict) -> None:
     if post and post.get("type") != "ByteLevel":
         check.fail(f"the post_processor of {path}", post, "none: others give other ids")
     switches = {name: model.get(name) for name in _CHANGES_IDS}
+    switches |= {name: content.get(name) for name in ("truncation", "padding")}
     for added in content.get("added_tokens", ()):
         switches |= {f"{name} of {added['content']!r}": added.get(name) for name in ("lstrip", "rstrip", "single_word")}
     for name, value in switches.items():

@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import given
 
+from rlscratch import characters
 from rlscratch.bpe import BYTES, Tokenizer
 from rlscratch.vocabulary import ALPHABET
 from texts import SPECIAL, texts
@@ -114,6 +115,11 @@ def test_parts_that_do_not_fit_are_named(vocab, merges, error, message):
      '"post_processor": {"type": "TemplateProcessing"}}', "the post_processor of .*TemplateProcessing"),
     ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, '
      '"added_tokens": [{"id": 0, "content": "<s>", "lstrip": true}]}', "lstrip of '<s>' in .* is True; expected none"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, '
+     '"truncation": {"max_length": 3, "stride": 0}}', "truncation in .* is .*max_length.*; expected none: it gives"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, "padding": {"pad_id": 0}}',
+     "padding in .* is .*; expected none: it gives other ids"),
+    ('{"model": {"vocab": {}, "unk_token": "?"}}', "the model of .*; expected a vocab and a type, BPE or WordLevel"),
     ("{", "Expecting property name"),
 ])
 def test_a_file_that_would_give_other_ids_is_refused(content, message, tmp_path):
@@ -122,16 +128,20 @@ def test_a_file_that_would_give_other_ids_is_refused(content, message, tmp_path)
         Tokenizer.load(tmp_path)
 
 
-def test_a_file_as_hugging_face_writes_gpt2_s_is_read(tmp_path):
+@pytest.mark.parametrize("kind", [{"type": "BPE"}, {}], ids=["typed", "without a type, as GPT-2's own"])
+def test_a_file_as_hugging_face_writes_gpt2_s_is_read(kind, tmp_path):
     words = {character: i for i, character in enumerate(ALPHABET.values())} | {"Ġt": 256, "<s>": 257}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     (tmp_path / "tokenizer.json").write_text(json.dumps({
         "version": "1.0", "truncation": None, "padding": None, "normalizer": None, "pre_tokenizer": byte_level,
         "added_tokens": [{"id": 257, "special": True, "content": "<s>", "single_word": False, "lstrip": False}],
         "post_processor": byte_level | {"trim_offsets": False}, "decoder": byte_level,
-        "model": {"dropout": None, "unk_token": None, "continuing_subword_prefix": "", "type": "BPE", "vocab": words,
+        "model": {"dropout": None, "unk_token": None, "continuing_subword_prefix": "", **kind, "vocab": words,
                   "merges": [["Ġ", "t"]]}}), "utf-8")
     assert Tokenizer.load(tmp_path).encode("! t<s>") == [0, 256, 257]
+    (tmp_path / "vocab.json").write_text("{}", "utf-8")         # beside it stand the two older files, as GPT-2's do
+    (tmp_path / "merges.txt").write_text("", "utf-8")
+    assert characters.load(tmp_path).encode("! t<s>") == [0, 256, 257]
 
 
 @pytest.mark.parametrize(("vocab", "merges", "message"), [

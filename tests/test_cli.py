@@ -114,6 +114,15 @@ def test_a_tokenizer_of_more_tokens_than_the_model_has_is_refused(folder, tmp_pa
     assert "the vocabulary of the tokenizer is 8; expected at most 6 tokens, as the model has" in err
 
 
+def test_a_word_that_was_added_to_the_vocabulary_ends_no_answer(folder, capsys):
+    file = folder / "tokenizer.json"
+    assert "stop" in [answer["reason"] for answer in answers_of(capsys, folder, "--n", 8)[0]["answers"]]
+    file.write_text(file.read_text("utf-8").replace('"special": true', '"special": false'), "utf-8")
+    said, _ = answers_of(capsys, folder, "--n", 8)
+    assert {answer["reason"] for answer in said["answers"]} == {"length"}
+    assert any("<|end|>" in answer["text"] for answer in said["answers"])
+
+
 def test_of_a_vocabulary_padded_beyond_the_tokenizer_s_no_padding_is_said(folder, capsys):
     checkpoint.save(folder, Transformer(Config(512, 24, 16, 2, 2), np.random.default_rng(0)))      # 506 rows too many
     for options in (["--n", 8, "--max-new-tokens", 12], ["--beams", 3, "--max-new-tokens", 4], ["--temperature", 0]):

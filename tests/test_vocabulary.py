@@ -144,6 +144,21 @@ def test_a_file_as_hugging_face_writes_gpt2_s_is_read(kind, tmp_path):
     assert characters.load(tmp_path).encode("! t<s>") == [0, 256, 257]
 
 
+@pytest.mark.parametrize("tokenizer", [Tokenizer(ALL, [], ["Tbilisi", "<s>"]),
+                                       characters.CharacterTokenizer("Tbils", ["Tbilisi", "<s>"])])
+def test_a_token_that_was_added_as_a_word_is_one_token_and_stays_a_word(tokenizer, tmp_path):
+    tokenizer.save(tmp_path)
+    assert type(tokenizer).load(tmp_path).words == tokenizer.words == frozenset()
+    content = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    content["added_tokens"][0]["special"] = False
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    for _ in range(2):
+        loaded = type(tokenizer).load(tmp_path)
+        assert loaded.words == {"Tbilisi"} and same(loaded, tokenizer)
+        assert loaded.encode("Tbilisi<s>") == tokenizer.encode("Tbilisi<s>") and len(loaded.encode("Tbilisi")) == 1
+        loaded.save(tmp_path)
+
+
 @pytest.mark.parametrize(("vocab", "merges", "message"), [
     ("[]", "", r"the content of .*vocab.json is \[\]; expected a JSON object"),
     ('{"a": 0, "b": 0}', "", "the number of different ids is 1; expected 2"),

@@ -128,7 +128,8 @@ def _prompt(tokenizer: Tokenizer, template: Chat | None, text: str | None) -> tu
 
 def _stop(tokenizer: Tokenizer, template: Chat | None, texts: list[str]) -> list[int]:
     """Ids of the special tokens, of the chat template's its end alone, and of texts that are one token each."""
-    ids = [template.end] if template else list(tokenizer.special_tokens.values())
+    marks = [i for token, i in tokenizer.special_tokens.items() if token not in tokenizer.words]
+    ids = [template.end] if template else marks
     for text in texts:
         one = tokenizer.encode(text)
         if len(one) != 1:

@@ -68,9 +68,12 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    for stream in (sys.stdout, sys.stderr):     # a terminal that cannot show a letter shows a question mark
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    for name, how in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:                      # closed by who called, `>&-` say: nobody reads, nothing is said
+            setattr(sys, name, open(os.devnull, how))   # noqa: SIM115
+        elif how == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")        # a terminal that cannot show a letter shows a question mark
     parser = Parser(
         prog="rlscratch", description="Reinforcement learning for language models, from scratch.")
     parser.add_argument("--version", action="version", version=f"rlscratch {__version__}")

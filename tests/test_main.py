@@ -48,6 +48,16 @@ def test_a_terminal_without_unicode_shows_question_marks():
     assert b"?" in done.stdout and done.stdout.isascii()
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_stops_nothing(closed, tmp_path):
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m rlscratch train q-learning --steps 50 --run-dir "$1" {closed}', sys.executable,
+         str(tmp_path / "run")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "result.json").exists()
+    assert bool(done.stdout) == (">&-" not in closed.split())
+
+
 def test_a_file_is_no_folder_for_a_run(tmp_path, capsys):
     file = tmp_path / "file"
     file.write_text("mine")

@@ -5,7 +5,8 @@ derivative of the loss in that argument, from dy, the derivative of the loss in 
 function names (row.py).  Where a derivative is not defined, the convention is PyTorch's: relu and absolute
 have slope 0 at 0, maximum and minimum share equally between equals, max shares between all that are largest.
 
-Elementwise rows broadcast; all pass complex numbers, for the complex step.
+Elementwise rows broadcast; all pass complex numbers, for the complex step, and all pass NaN on: a number that
+exploded is seen.
 
 The rows below the line call kernels (rlscratch.kernels): big steps, each with its derivative worked out as a
 whole, so that a layer costs a handful of nodes.  They take arrays (..., C) and see rows (N, C).
@@ -54,8 +55,8 @@ def scattered(dy: Array, shape: tuple[int, ...], index: object) -> Array:
 
 
 def among_largest(dy: Array, x: Array, y: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
-    """dy to the entries of x that are the largest, in equal shares."""
-    hit = x == spread(y, x.shape, axis, keepdims)
+    """dy to the entries of x that are the largest, in equal shares; NaN is larger than any."""
+    hit = (x == spread(y, x.shape, axis, keepdims)) | np.isnan(x)
     return spread(dy, x.shape, axis, keepdims) * (hit / hit.sum(axis=axis, keepdims=True)).astype(dy.dtype)
 
 
@@ -74,17 +75,17 @@ TABLE = {
     "sqrt":     Row(lambda x: np.sqrt(x),         x=lambda dy, y: dy / (2 * y)),
     "tanh":     Row(lambda x: np.tanh(x),         x=lambda dy, y: dy * (1 - y * y)),
     "sigmoid":  Row(lambda x: _sigmoid(x),        x=lambda dy, y: dy * (y * (1 - y))),
-    "relu":     Row(lambda x: np.where(x.real > 0, x, 0), x=lambda dy, x: dy * (x > 0)),
+    "relu":     Row(lambda x: np.where(x.real <= 0, 0, x), x=lambda dy, x: dy * ~(x <= 0)),
     "absolute": Row(lambda x: x * np.sign(x.real), x=lambda dy, x: dy * np.sign(x)),
 
     # ------------------------------------------------------------ choices
     "where":    Row(lambda condition, a, b: np.where(condition, a, b),
                     a=lambda dy, condition: np.where(condition, dy, 0),
                     b=lambda dy, condition: np.where(condition, 0, dy)),
-    "maximum":  Row(lambda a, b: np.where(np.real(a) >= np.real(b), a, b),
+    "maximum":  Row(lambda a, b: np.where((np.real(a) >= np.real(b)) | np.isnan(a), a, b),
                     a=lambda dy, a, b: dy * np.heaviside(a - b, 0.5),
                     b=lambda dy, a, b: dy * np.heaviside(b - a, 0.5)),
-    "minimum":  Row(lambda a, b: np.where(np.real(a) <= np.real(b), a, b),
+    "minimum":  Row(lambda a, b: np.where((np.real(a) <= np.real(b)) | np.isnan(a), a, b),
                     a=lambda dy, a, b: dy * np.heaviside(b - a, 0.5),
                     b=lambda dy, a, b: dy * np.heaviside(a - b, 0.5)),
 

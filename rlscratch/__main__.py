@@ -72,8 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         stream = getattr(sys, name)
         if stream is None:                      # closed by who called, `>&-` say: nobody reads, nothing is said
             setattr(sys, name, open(os.devnull, how))   # noqa: SIM115
-        elif how == "w" and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")        # a terminal that cannot show a letter shows a question mark
+        elif isinstance(stream, io.TextIOWrapper):
+            if how == "w":                      # a terminal that cannot show a letter shows a question mark
+                stream.reconfigure(errors="replace")
+            else:                               # a text comes in with the line ends that it has
+                stream.reconfigure(newline="")
     parser = Parser(
         prog="rlscratch", description="Reinforcement learning for language models, from scratch.")
     parser.add_argument("--version", action="version", version=f"rlscratch {__version__}")

@@ -8,6 +8,7 @@ import pytest
 
 from rlscratch import __version__, kernels
 from rlscratch.__main__ import COMMANDS, TRAIN, main
+from rlscratch.characters import CharacterTokenizer
 
 
 def status_of(argv):
@@ -56,6 +57,13 @@ def test_a_stream_that_is_closed_stops_nothing(closed, tmp_path):
     assert done.returncode == 0 and "Traceback" not in done.stderr
     assert (tmp_path / "run" / "result.json").exists()
     assert bool(done.stdout) == (">&-" not in closed.split())
+
+
+def test_a_text_from_standard_input_keeps_its_line_ends(tmp_path):
+    CharacterTokenizer("a\r\n").save(tmp_path)
+    done = subprocess.run([sys.executable, "-m", "rlscratch", "tokenize", "--ids", "--tokenizer", str(tmp_path)],
+                          input=b"a\r\na\ra\n", capture_output=True, check=False)
+    assert done.stdout.split() == [b"0", b"1", b"2", b"0", b"1", b"0", b"2"] and done.returncode == 0
 
 
 def test_a_file_is_no_folder_for_a_run(tmp_path, capsys):

@@ -71,6 +71,12 @@ def test_files_are_read_one_after_the_other(tmp_path):
     assert text.read([tmp_path / "a", tmp_path / "b"]) == "alpha\n\N{GREEK SMALL LETTER BETA}"
 
 
+def test_a_text_keeps_the_line_ends_of_its_file(tmp_path):
+    data = b'1,"a"\r\n2,"b"\n50%\r100%\r\r\n'
+    (tmp_path / "table.csv").write_bytes(data)
+    assert text.read([tmp_path / "table.csv"]).encode() == data
+
+
 def test_files_without_text_are_refused_by_name(tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")

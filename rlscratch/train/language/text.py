@@ -36,7 +36,7 @@ def read(paths: Iterable[str | Path]) -> str:
     texts = []
     for path in paths:
         try:
-            texts.append(Path(path).read_text("utf-8"))
+            texts.append(Path(path).read_bytes().decode("utf-8"))        # line ends as they are
         except UnicodeDecodeError as damage:
             check.fail(f"the text in {path}", damage.reason, "UTF-8")
         if not texts[-1]:

@@ -387,6 +387,18 @@ def test_bad_arguments_end_with_one_line_and_leave_no_folder(more, says, rhyme, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("length", "says"), [
+    (1, "the length of the text is 1; expected bytes enough to learn from nine tenths and to hold out one; give"),
+    (8, "the number of tokens to learn from is 7; expected at least 8; give --text a longer file, or several"),
+    (12, "--context is 16; expected at most 10, the tokens that there are to learn from; lower it, or give --text"),
+])
+def test_a_text_that_is_too_short_is_refused_with_what_to_do(length, says, rhyme, tmp_path, capsys):
+    rhyme.write_text(RHYME[:length], "utf-8")
+    assert command(rhyme, tmp_path / "run", "--steps", "1") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"rlscratch: {says}") and said.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
 def test_a_run_whose_numbers_explode_fails_with_one_line(rhyme, tmp_path, capsys):
     assert command(rhyme, tmp_path / "run", "--steps", "40", "--lr", "1e9", "--warmup", "0") == 1
     said = capsys.readouterr().err

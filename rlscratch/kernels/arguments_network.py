@@ -118,10 +118,8 @@ def adamw(parameter: Any, gradient: Any, m: Any, v: Any, *, lr: float, beta1: fl
     if np.may_share_memory(parameter, gradient):
         check.fail("the memory of gradient", "shared with another argument", "memory of its own")
     lr, eps, weight_decay = check.non_negative(lr=lr, eps=eps, weight_decay=weight_decay)
-    for name, beta in (("beta1", beta1), ("beta2", beta2)):
-        if not 0 <= check.number(beta=beta, called=name) < 1:
-            check.fail(name, beta, "a number in [0, 1)")
-    return parameter, gradient, m, v, lr, float(beta1), float(beta2), eps, weight_decay, check.integer(1, step=step)
+    beta1, beta2 = check.below_one(beta1=beta1, beta2=beta2)
+    return parameter, gradient, m, v, lr, beta1, beta2, eps, weight_decay, check.integer(1, step=step)
 
 
 def squared_norm(x: Any) -> tuple:

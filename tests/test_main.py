@@ -24,7 +24,28 @@ def test_every_command_has_help_with_an_example(argv, capsys):
     assert f"example: rlscratch {' '.join(argv)}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", [[], ["dance"], ["train"], ["train", "dance"], ["info", "--loud"]])
+def test_alone_it_prints_its_help(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("usage: rlscratch") and all(name in said.out for name in COMMANDS) and said.err == ""
+
+
+@pytest.mark.parametrize(("argv", "said"), [
+    (["pretrain", "--text", "none.txt"], "none.txt: No such file or directory; give the path of a file or"),
+    (["pretrain", "--text", "."], ".: Is a directory; give the path of a file in it"),
+    (["pretrain", "--text", "file/x"], "file/x: Not a directory; a part of this path is a file; give a"),
+    (["pretrain", "--steps", "1", "--run-dir", "file/x"], "file/x: Not a directory; a part of this path is a file"),
+    (["tokenize", "--train", "file", "--out", "file"], "file: File exists; give a path where nothing is yet, or"),
+])
+def test_a_path_that_will_not_do_gets_one_line_with_what_to_do(argv, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("she sells sea shells", "utf-8")
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"rlscratch: {said}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("argv", [["dance"], ["train"], ["train", "dance"], ["info", "--loud"]])
 def test_bad_arguments_exit_with_2(argv, capsys):
     assert status_of(argv) == 2
     said = capsys.readouterr().err

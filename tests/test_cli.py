@@ -187,6 +187,20 @@ def test_a_reward_model_is_not_asked(answering, capsys):
     assert printed(capsys, "sample", "--run-dir", answering, "--prompt", "a").out.endswith("\n")
 
 
+def test_a_run_that_writes_no_text_is_named_for_what_it_is(tmp_path, capsys):
+    printed(capsys, "train", "q-learning", "--steps", 5, "--quiet", "--run-dir", tmp_path / "table")
+    begun = tmp_path / "begun", tmp_path / "pipeline"
+    for folder, command in zip(begun, ("pretrain", "rlhf"), strict=True):
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"command": command}), "utf-8")
+    for folder, says in zip((tmp_path / "table", *begun), (
+            "the run of a model that writes text; this is one of rlscratch train q-learning, whose policy",
+            "a run that has saved its model; this one has not yet: give its command again with --resume",
+            f"the folder of one of its stages, such as {tmp_path / 'pipeline' / 'ppo'}"), strict=True):
+        err = printed(capsys, "sample", "--run-dir", folder, "--prompt", "a", status=2).err
+        assert f"; expected {says}" in err and err.startswith("rlscratch: --run-dir is ") and err.count("\n") == 1
+
+
 # ---------------------------------------------------------------- tokenize
 
 def test_tokenize_prints_tokens_ids_or_json(folder, capsys):

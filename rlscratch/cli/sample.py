@@ -105,9 +105,20 @@ def run(args: argparse.Namespace) -> int:
 
 def model_of(folder: Path) -> Transformer:
     """The model of a run, or of a folder that transformers wrote.  Raises ValueError for one that does not answer."""
-    if command_of(folder) == "train reward-model":
-        check.fail("--run-dir", str(folder), "the run of a model that answers; this one gives scores to answers")
-    if (folder / checkpoint.INDEX).exists() or not (folder / "config.json").exists():
+    command, saved = command_of(folder), (folder / checkpoint.INDEX).exists()
+    expected = None
+    if command == "train reward-model":
+        expected = "the run of a model that answers; this one gives scores to answers"
+    elif command == "rlhf":
+        expected = f"the folder of one of its stages, such as {folder / 'ppo'}"
+    elif command and not saved and (folder / "state.npz").exists():
+        expected = (f"the run of a model that writes text; this is one of rlscratch {command}, whose policy chooses "
+                    "actions: its figures are in result.json")
+    elif command and not saved:
+        expected = "a run that has saved its model; this one has not yet: give its command again with --resume"
+    if expected:
+        check.fail("--run-dir", str(folder), expected)
+    if saved or not (folder / "config.json").exists():
         return checkpoint.load(folder).model
     return checkpoint.from_huggingface(folder)
 

@@ -59,6 +59,14 @@ TRAIN = {
 }
 
 
+PATHS = {       # what a path that was given is not -> what to do
+    FileNotFoundError: "give the path of a file or folder that is there",
+    NotADirectoryError: "a part of this path is a file; give a folder in its place",
+    IsADirectoryError: "give the path of a file in it",
+    FileExistsError: "give a path where nothing is yet, or a folder",
+}
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with one line instead of the usage when an argument is bad."""
 
@@ -68,9 +76,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    for stream in (sys.stdout, sys.stderr):     # a terminal that cannot show a letter shows a question mark
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    _streams()
     parser = Parser(
         prog="rlscratch", description="Reinforcement learning for language models, from scratch.")
     parser.add_argument("--version", action="version", version=f"rlscratch {__version__}")
@@ -85,6 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, entry in TRAIN.items():
         _add(methods, name, *entry, wanted=argv[:2] == ["train", name])
     _add_info(commands)
+    if not argv:
+        parser.print_help()
+        return 0
     args = parser.parse_args(argv)
     try:
         return _flushed(args.run(args))
@@ -94,12 +103,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RewardError, RuntimeError) as failed:       # in the middle of a run, whose last save stays as it is
         print(f"rlscratch: {failed}", file=sys.stderr)
         return 1
-    except (ValueError, TypeError, FileNotFoundError, FileExistsError) as wrong:
+    except (ValueError, TypeError) as wrong:
         print(f"rlscratch: {_by_option(str(wrong), args.options)}", file=sys.stderr)
         return 2
     except OSError as failure:
-        print(f"rlscratch: {failure}", file=sys.stderr)
-        return 1
+        expected = PATHS.get(type(failure))
+        where = "" if failure.filename is None else f"{failure.filename}: "
+        print(f"rlscratch: {where}{failure.strerror or failure}" + (f"; {expected}" if expected else ""),
+              file=sys.stderr)
+        return 2 if expected else 1
     except KeyboardInterrupt:
         resumable = argv[0] in ("train", "pretrain", "rlhf")
         print("rlscratch: interrupted" + ("; --resume goes on from the last save" if resumable else ""),
@@ -111,6 +123,19 @@ def _by_option(message: str, options: dict[str, str]) -> str:
     """An error of the library, which begins with an argument's name, as whoever typed the option knows it."""
     name = message.split(" ", 1)[0]
     return options.get(name, name) + message[len(name):]
+
+
+def _streams() -> None:
+    """What the three standard streams need before a command reads and prints."""
+    for name, how in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:                      # closed by who called, `>&-` say: nobody reads, nothing is said
+            setattr(sys, name, open(os.devnull, how))   # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            if how == "w":                      # a terminal that cannot show a letter shows a question mark
+                stream.reconfigure(errors="replace")
+            else:                               # a text comes in with the line ends that it has
+                stream.reconfigure(newline="")
 
 
 def _flushed(status: int) -> int:

@@ -56,20 +56,7 @@ def _none(bad: Array, name: str, array: Array, expected: str) -> None:
 
 def number(**scalars: Any) -> Any:
     """Real finite numbers, returned as Python floats."""
-    return _each(scalars, lambda name, value: _number(name, value, "a finite number"))
-
-
-def _number(name: str, value: Any, expected: str) -> float:
-    try:
-        scalar = np.asarray(value)
-        result = float(value) if scalar.ndim == 0 and scalar.dtype.kind in "iufO" else None
-    except (TypeError, ValueError, OverflowError):
-        result = None
-    if result is None:
-        fail(name, value, expected, TypeError)
-    if not np.isfinite(result):
-        fail(name, value, expected)
-    return result
+    return _ranged(scalars, "a finite number", lambda x: True)
 
 
 def between(low: float, high: float, **scalars: Any) -> Any:
@@ -90,6 +77,11 @@ def non_negative(**scalars: Any) -> Any:
 def fraction(**scalars: Any) -> Any:
     """0 < value <= 1: a share of probability mass."""
     return _ranged(scalars, "a number in (0, 1]", lambda x: 0 < x <= 1)
+
+
+def below_one(**scalars: Any) -> Any:
+    """0 <= value < 1: what is kept of an average, or dropped."""
+    return _ranged(scalars, "a number in [0, 1)", lambda x: 0 <= x < 1)
 
 
 def temperature(**scalars: Any) -> Any:
@@ -305,8 +297,14 @@ def entries_between(low: float, high: float, because: str = "", **arrays: Any) -
 
 def _ranged(scalars: dict[str, Any], expected: str, holds: Any) -> Any:
     def one(name: str, value: Any) -> float:
-        result = _number(name, value, expected)
-        if not holds(result):
+        try:
+            scalar = np.asarray(value)
+            result = float(value) if scalar.ndim == 0 and scalar.dtype.kind in "iufO" else None
+        except (TypeError, ValueError, OverflowError):
+            result = None
+        if result is None:
+            fail(name, value, expected, TypeError)
+        if not (np.isfinite(result) and holds(result)):
             fail(name, value, expected)
         return result
 

@@ -35,6 +35,7 @@ Source: Loshchilov & Hutter 2019, arXiv:1711.05101 (3), whose decay PyTorch mult
         arXiv:1608.03983 (5).
 Leaves out: AMSGrad, Nesterov's momentum, dampening, learning rates for each group.
 """
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -179,8 +180,8 @@ class _Optimizer:
                 check.fail(f"the names in state[{what!r}]", sorted(state[what]), str(sorted(self.parameters)))
         for what in self.averages:
             for name, t in self.parameters.items():
-                check.shape(t.shape, f"like {name}", average=np.asarray(state[what][name]),
-                            called=f"state[{what!r}][{name!r}]")
+                held = np.asarray(state[what][name])
+                check.shape(t.shape, f"like {name}", held=held, called=f"state[{what!r}][{name!r}]")
         for name in self.settings:
             setattr(self, name, tuple(state[name]) if isinstance(state[name], list) else state[name])
         for group in self.groups:
@@ -210,7 +211,7 @@ class SGD(_Optimizer):
 
     def __init__(self, parameters: Parameters, lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
                  decay: Callable[[str, Tensor], bool] | None = None) -> None:
-        self.momentum = _below_one(momentum=momentum)
+        self.momentum = check.below_one(momentum=momentum)
         self.averages = ("b",) if momentum else ()
         super().__init__(parameters, lr, weight_decay, decay)
 
@@ -251,7 +252,7 @@ class AdamW(_Optimizer):
     def __init__(self, parameters: Parameters, lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0.01, decay: Callable[[str, Tensor], bool] | None = None) -> None:
         beta1, beta2 = betas
-        self.betas = _below_one(beta1=beta1), _below_one(beta2=beta2)
+        self.betas = check.below_one(beta1=beta1, beta2=beta2)
         self.eps = check.positive(eps=eps)
         super().__init__(parameters, lr, weight_decay, decay)
 
@@ -259,13 +260,6 @@ class AdamW(_Optimizer):
         beta1, beta2 = self.betas
         kernels.adamw(*(group.flat[what][run] for what in ("data", "grad", "m", "v")), lr=self.lr, beta1=beta1,
                       beta2=beta2, eps=self.eps, weight_decay=self.weight_decay * group.decay, step=step)
-
-
-def _below_one(**scalars: float) -> float:
-    (name, value), = scalars.items()
-    if not 0 <= check.number(**scalars) < 1:
-        check.fail(name, value, "a number in [0, 1)")
-    return float(value)
 
 
 def clip_grad_norm(parameters: Parameters | _Optimizer, max_norm: float, eps: float = 0.0) -> float:
@@ -288,12 +282,22 @@ def clip_grad_norm(parameters: Parameters | _Optimizer, max_norm: float, eps: fl
         gradients = parameters.gradients()
     else:
         gradients = [t.grad for t in named(parameters).values() if t.grad is not None]
-    squares = {"the squared norm of the gradients": math.fsum(map(kernels.squared_norm, gradients))}
-    norm = math.sqrt(check.non_negative(**squares))
+    norm = check.non_negative(norm=_norm(gradients), called="the norm of the gradients")
     if norm + eps > max_norm:
         for gradient in gradients:
             gradient *= max_norm / (norm + eps)
     return norm
+
+
+def _norm(gradients: list[Array]) -> float:
+    """n of (4).  Where the squares leave the range of floats, n = c sqrt( sum of (g / c)^2 ), c the largest |g|."""
+    with contextlib.suppress(OverflowError):            # of a sum whose terms are none
+        if np.finfo(float).tiny < (total := math.fsum(map(kernels.squared_norm, gradients))) < math.inf:
+            return math.sqrt(total)
+    largest = max((np.abs(g).max().item() for g in gradients), default=0.0)
+    if not 0 < largest < math.inf:
+        return largest
+    return largest * math.sqrt(math.fsum(kernels.squared_norm(gradient / largest) for gradient in gradients))
 
 
 def warmup_cosine(step: int, peak: float, floor: float, warmup: int, total: int) -> float:

@@ -84,8 +84,7 @@ class Config:
             check.one_of((False, True), flag=getattr(self, name), called=name)
         if self.width % self.heads:
             check.fail("width", self.width, f"a multiple of heads, which is {self.heads}")
-        if not 0 <= check.number(dropout=self.dropout) < 1:
-            check.fail("dropout", self.dropout, "a number in [0, 1)")
+        check.below_one(dropout=self.dropout)
         check.positive(eps=self.eps)
 
 

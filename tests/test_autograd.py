@@ -477,6 +477,17 @@ def test_where_a_slope_is_chosen_it_is_0(f):
     assert x.grad.tolist() == [0]
 
 
+@pytest.mark.parametrize("f", [
+    ag.relu, ag.absolute, ag.max, lambda x: ag.maximum(x, 1.0), lambda x: ag.maximum(1.0, x),
+    lambda x: ag.minimum(x, [2.0, 2.0]), lambda x: ag.minimum([2.0, 2.0], x)])
+def test_nan_stays_nan_and_where_it_is_the_number_has_its_gradient(f):
+    x = leaf(np.nan, 0.5)
+    y = f(x)
+    assert np.isnan(y.data.ravel()[0])
+    y.backward(np.ones(y.shape))
+    assert x.grad[0] != 0                       # NaN, or the slope of what was passed on
+
+
 def test_log_probability_and_entropy_share_one_backward():
     z, ids = np.random.default_rng(0).normal(size=(2, 3, 5)), np.array([[0, 1, 2], [4, 4, 0]])
     x = Tensor(z, requires_grad=True)

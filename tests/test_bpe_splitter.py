@@ -118,8 +118,10 @@ def test_one_string_is_not_a_list_of_special_tokens():
         splitter.special("<s>")
 
 
-def test_a_special_token_named_twice_counts_once():
-    assert splitter.special(["<a>", "<b>", "<a>"]) == ("<a>", "<b>")
+def test_a_special_token_named_twice_is_refused():
+    assert splitter.special(["<a>", "<b>"]) == ("<a>", "<b>")
+    with pytest.raises(ValueError, match=r"special_tokens\[2\] is .<a>.; expected another token than special_tokens"):
+        splitter.special(["<a>", "<b>", "<a>"])
 
 
 def test_a_part_that_is_no_text_is_named():

@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import given
 
-from rlscratch.bpe import Tokenizer
+from rlscratch.bpe import Tokenizer, characters
 from rlscratch.bpe.tokenizer import BYTES
 from rlscratch.bpe.vocabulary import ALPHABET
 from texts import SPECIAL, texts
@@ -115,6 +115,11 @@ def test_parts_that_do_not_fit_are_named(vocab, merges, error, message):
      '"post_processor": {"type": "TemplateProcessing"}}', "the post_processor of .*TemplateProcessing"),
     ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, '
      '"added_tokens": [{"id": 0, "content": "<s>", "lstrip": true}]}', "lstrip of '<s>' in .* is True; expected none"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, '
+     '"truncation": {"max_length": 3, "stride": 0}}', "truncation in .* is .*max_length.*; expected none: it gives"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, "padding": {"pad_id": 0}}',
+     "padding in .* is .*; expected none: it gives other ids"),
+    ('{"model": {"vocab": {}, "unk_token": "?"}}', "the model of .*; expected a vocab and a type, BPE or WordLevel"),
     ("{", "Expecting property name"),
 ])
 def test_a_file_that_would_give_other_ids_is_refused(content, message, tmp_path):
@@ -123,16 +128,35 @@ def test_a_file_that_would_give_other_ids_is_refused(content, message, tmp_path)
         Tokenizer.load(tmp_path)
 
 
-def test_a_file_as_hugging_face_writes_gpt2_s_is_read(tmp_path):
+@pytest.mark.parametrize("kind", [{"type": "BPE"}, {}], ids=["typed", "without a type, as GPT-2's own"])
+def test_a_file_as_hugging_face_writes_gpt2_s_is_read(kind, tmp_path):
     words = {character: i for i, character in enumerate(ALPHABET.values())} | {"Ġt": 256, "<s>": 257}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     (tmp_path / "tokenizer.json").write_text(json.dumps({
         "version": "1.0", "truncation": None, "padding": None, "normalizer": None, "pre_tokenizer": byte_level,
         "added_tokens": [{"id": 257, "special": True, "content": "<s>", "single_word": False, "lstrip": False}],
         "post_processor": byte_level | {"trim_offsets": False}, "decoder": byte_level,
-        "model": {"dropout": None, "unk_token": None, "continuing_subword_prefix": "", "type": "BPE", "vocab": words,
+        "model": {"dropout": None, "unk_token": None, "continuing_subword_prefix": "", **kind, "vocab": words,
                   "merges": [["Ġ", "t"]]}}), "utf-8")
     assert Tokenizer.load(tmp_path).encode("! t<s>") == [0, 256, 257]
+    (tmp_path / "vocab.json").write_text("{}", "utf-8")         # beside it stand the two older files, as GPT-2's do
+    (tmp_path / "merges.txt").write_text("", "utf-8")
+    assert characters.load(tmp_path).encode("! t<s>") == [0, 256, 257]
+
+
+@pytest.mark.parametrize("tokenizer", [Tokenizer(ALL, [], ["Tbilisi", "<s>"]),
+                                       characters.CharacterTokenizer("Tbils", ["Tbilisi", "<s>"])])
+def test_a_token_that_was_added_as_a_word_is_one_token_and_stays_a_word(tokenizer, tmp_path):
+    tokenizer.save(tmp_path)
+    assert type(tokenizer).load(tmp_path).words == tokenizer.words == frozenset()
+    content = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
+    content["added_tokens"][0]["special"] = False
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    for _ in range(2):
+        loaded = type(tokenizer).load(tmp_path)
+        assert loaded.words == {"Tbilisi"} and same(loaded, tokenizer)
+        assert loaded.encode("Tbilisi<s>") == tokenizer.encode("Tbilisi<s>") and len(loaded.encode("Tbilisi")) == 1
+        loaded.save(tmp_path)
 
 
 @pytest.mark.parametrize(("vocab", "merges", "message"), [

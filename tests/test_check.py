@@ -64,6 +64,9 @@ def test_ranges_have_the_ends_that_they_print():
     refuses(ValueError, "x is 0; expected a number in (0, 1]", lambda: check.fraction(x=0))
     refuses(ValueError, "x is 1.5; expected a number in (0, 1]", lambda: check.fraction(x=1.5))
     refuses(TypeError, "x is '1'; expected a number in (0, 1]", lambda: check.fraction(x="1"))
+    assert check.below_one(x=0) == 0 and check.below_one(x=0.999) == 0.999
+    refuses(ValueError, "x is 1; expected a number in [0, 1)", lambda: check.below_one(x=1))
+    refuses(ValueError, "x is -0.1; expected a number in [0, 1)", lambda: check.below_one(x=-0.1))
 
 
 @pytest.mark.parametrize("value", [0, 0.0, -1])

@@ -324,3 +324,14 @@ def test_a_dtype_that_numpy_does_not_have_is_named(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(112))
     with pytest.raises(ValueError, match=r"a dtype in .*expected one that NumPy has"):
         checkpoint.from_huggingface(tmp_path)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_who_may_read_the_run_s_folder_may_read_every_file_of_a_checkpoint(umask, tmp_path):
+    before = os.umask(umask)
+    try:
+        checkpoint.save(tmp_path, Transformer(Config(5, 4, 4, 1, 1), None), arrays={"a": np.ones(2)})
+    finally:
+        os.umask(before)
+    files = list(tmp_path.iterdir())
+    assert len(files) == 3 and {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}

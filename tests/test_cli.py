@@ -113,6 +113,22 @@ def test_a_tokenizer_of_more_tokens_than_the_model_has_is_refused(folder, tmp_pa
     assert "the vocabulary of the tokenizer is 8; expected at most 6 tokens, as the model has" in err
 
 
+def test_a_word_that_was_added_to_the_vocabulary_ends_no_answer(folder, capsys):
+    file = folder / "tokenizer.json"
+    assert "stop" in [answer["reason"] for answer in answers_of(capsys, folder, "--n", 8)[0]["answers"]]
+    file.write_text(file.read_text("utf-8").replace('"special": true', '"special": false'), "utf-8")
+    said, _ = answers_of(capsys, folder, "--n", 8)
+    assert {answer["reason"] for answer in said["answers"]} == {"length"}
+    assert any("<|end|>" in answer["text"] for answer in said["answers"])
+
+
+def test_of_a_vocabulary_padded_beyond_the_tokenizer_s_no_padding_is_said(folder, capsys):
+    checkpoint.save(folder, Transformer(Config(512, 24, 16, 2, 2), np.random.default_rng(0)))      # 506 rows too many
+    for options in (["--n", 8, "--max-new-tokens", 12], ["--beams", 3, "--max-new-tokens", 4], ["--temperature", 0]):
+        said, _ = answers_of(capsys, folder, *options)
+        assert all(i < 6 for answer in said["answers"] for i in answer["ids"])
+
+
 # ---------------------------------------------------------------- a model that answers
 
 @pytest.fixture
@@ -168,6 +184,20 @@ def test_a_reward_model_is_not_asked(answering, capsys):
     assert "expected the run of a model that answers; this one gives scores to answers" in err
     (answering / "config.json").write_text("[1]", "utf-8")                  # of whatever else: no command made it
     assert printed(capsys, "sample", "--run-dir", answering, "--prompt", "a").out.endswith("\n")
+
+
+def test_a_run_that_writes_no_text_is_named_for_what_it_is(tmp_path, capsys):
+    printed(capsys, "train", "q-learning", "--steps", 5, "--quiet", "--run-dir", tmp_path / "table")
+    begun = tmp_path / "begun", tmp_path / "pipeline"
+    for folder, command in zip(begun, ("pretrain", "rlhf"), strict=True):
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"command": command}), "utf-8")
+    for folder, says in zip((tmp_path / "table", *begun), (
+            "the run of a model that writes text; this is one of rlscratch train q-learning, whose policy",
+            "a run that has saved its model; this one has not yet: give its command again with --resume",
+            f"the folder of one of its stages, such as {tmp_path / 'pipeline' / 'ppo'}"), strict=True):
+        err = printed(capsys, "sample", "--run-dir", folder, "--prompt", "a", status=2).err
+        assert f"; expected {says}" in err and err.startswith("rlscratch: --run-dir is ") and err.count("\n") == 1
 
 
 # ---------------------------------------------------------------- tokenize

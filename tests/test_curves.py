@@ -1,6 +1,7 @@
 """The picture of a run on text: a panel for each figure that its steps wrote down."""
 import json
 
+import matplotlib
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -64,3 +65,22 @@ def test_a_run_of_one_step_and_one_figure_has_a_picture_with_a_caption(tmp_path)
     path = curves.training(tmp_path)
     assert path == tmp_path / "training_curves.svg" and path.read_text("utf-8").startswith("<?xml")
     assert json.loads(path.with_suffix(".json").read_text("utf-8"))["figure"] == path.name
+
+
+def test_a_user_s_matplotlibrc_changes_no_figure(tmp_path):
+    def drawn(name):
+        figure, ax = figures.new()
+        ax.plot([0, 1], [0, 1], label="$x$")
+        ax.legend()
+        return figures.save(figure, name, "A line.", tmp_path).read_text("utf-8")
+
+    plain = drawn("plain")
+    with matplotlib.rc_context({"text.usetex": True, "lines.linewidth": 9, "savefig.facecolor": "red"}):
+        assert drawn("users") == plain
+
+
+def test_a_figure_that_cannot_be_drawn_fails_no_run(tmp_path, capsys):
+    assert curves.of_finished(tmp_path, lambda folder: folder / "drawn.svg") == tmp_path / "drawn.svg"
+    assert curves.of_finished(tmp_path, curves.training) is None            # the folder has no metrics
+    said = capsys.readouterr().err
+    assert said.startswith("rlscratch: the run is whole, its figure could not be drawn: ") and said.count("\n") == 1

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from markov import Markov, cycle
 from rlscratch import kernels
 from rlscratch.formulas import distribution
-from rlscratch.generate import best_of_n, filters, generate, sampling
+from rlscratch.generate import Within, beam_search, filters, generate, sampling
 from rlscratch.transformer import Config, Transformer
 from strategies import arrays
 
@@ -239,42 +239,31 @@ def test_a_prompt_may_fill_the_context_but_for_the_answer():
     assert generate(MODEL, np.array([[1, 2], [3, 4]]), max_new_tokens=2, temperature=0).tokens.shape == (2, 4)
 
 
+# ---------------------------------------------------------------- a vocabulary with ids that stand for nothing
+
+@every_knob
+@pytest.mark.parametrize("model", [MODEL, MODEL32], ids=["float64", "float32"])
+def test_within_a_few_ids_no_other_is_drawn_and_these_share_the_mass(model, knobs):
+    few = [0, 1, 2, 3, 4, 5, 7, 8, 9, 10]
+    found = generate(Within(model, few), PROMPTS, max_new_tokens=12, rng=seeded(), **knobs)
+    assert set(np.concatenate(found.answers)) <= set(few)
+    logits = model.start(np.array([[1, 2]]))[0]
+    assert_allclose(np.exp(kernels.log_softmax(Within(model, few).start(np.array([[1, 2]]))[0]))[:, few],
+                    kernels.softmax(logits[:, few]), rtol=1e-5)
+
+
+def test_within_all_ids_the_model_is_what_it_was():
+    one, other = (generate(m, PROMPTS, max_new_tokens=8, rng=seeded()) for m in (MODEL, Within(MODEL, range(V))))
+    assert_array_equal(one.tokens, other.tokens)
+    assert_array_equal(one.logp, other.logp)
+
+
+def test_a_beam_stays_within_them_too():
+    found = beam_search(Within(MODEL, [2, 4]), [1, 2, 3], beams=6, max_new_tokens=3)
+    assert set(np.concatenate(found.rollout.answers)) == {2, 4}
+
+
 # ---------------------------------------------------------------- best of n
-
-def test_best_of_n_returns_the_highest_score_the_first_among_equals():
-    scores = iter([1.0, 3.0, 2.0, 3.0])
-    best = best_of_n(MODEL, [1, 2], 4, lambda answer: next(scores), max_new_tokens=5, rng=seeded())
-    assert best.scores.tolist() == [1, 3, 2, 3]
-    assert (best.answer, best.score) == (best.rollout.answers[1], 3.0)
-    expected = generate(MODEL, [[1, 2]] * 4, max_new_tokens=5, rng=seeded())
-    assert best.rollout.answers == expected.answers
-
-
-def test_the_score_sees_the_answer_with_its_stop_token():
-    best = best_of_n(cycle(5), [1], 2, len, max_new_tokens=4, stop=[3], rng=seeded())
-    assert (best.answer, best.scores.tolist()) == ([2, 3], [2, 2])
-
-
-def test_best_of_n_keeps_what_the_formula_expects_of_it():
-    """E max of formulas.distribution: over all pairs of one-token answers, each told by its uniform."""
-    model, rewards, expected = Markov(np.log([[0.5, 0.3, 0.2]] * 3)), np.array([0.0, 2.0, 1.0]), 0.0
-    p = distribution.softmax(model.logits)[0]
-    for a in range(3):
-        for b in range(3):
-            best = best_of_n(model, [0], 2, lambda answer: rewards[answer[0]], max_new_tokens=1,
-                             rng=[Told(model, [0, a]), Told(model, [0, b])])
-            expected += p[a] * p[b] * best.score
-    assert_allclose(expected, distribution.best_of_n(p, rewards, 2))
-
-
-def test_a_score_that_is_no_number_is_an_error():
-    with pytest.raises(ValueError, match="score of answer 0 is nan; expected a finite number"):
-        best_of_n(cycle(5), [1], 2, lambda answer: float("nan"), max_new_tokens=2, rng=seeded())
-    with pytest.raises(ValueError, match="n is 0; expected an integer >= 1"):
-        best_of_n(cycle(5), [1], 0, len, max_new_tokens=2, rng=seeded())
-    with pytest.raises(ValueError, match=r"prompt is \[\]; expected at least one token id"):
-        best_of_n(cycle(5), [], 2, len, max_new_tokens=2, rng=seeded())
-
 
 # ---------------------------------------------------------------- bad input
 

@@ -8,6 +8,7 @@ import pytest
 
 from rlscratch import __version__, kernels
 from rlscratch.__main__ import COMMANDS, TRAIN, main
+from rlscratch.bpe import CharacterTokenizer
 
 
 def status_of(argv):
@@ -23,7 +24,28 @@ def test_every_command_has_help_with_an_example(argv, capsys):
     assert f"example: rlscratch {' '.join(argv)}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("argv", [[], ["dance"], ["train"], ["train", "dance"], ["info", "--loud"]])
+def test_alone_it_prints_its_help(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("usage: rlscratch") and all(name in said.out for name in COMMANDS) and said.err == ""
+
+
+@pytest.mark.parametrize(("argv", "said"), [
+    (["pretrain", "--text", "none.txt"], "none.txt: No such file or directory; give the path of a file or"),
+    (["pretrain", "--text", "."], ".: Is a directory; give the path of a file in it"),
+    (["pretrain", "--text", "file/x"], "file/x: Not a directory; a part of this path is a file; give a"),
+    (["pretrain", "--steps", "1", "--run-dir", "file/x"], "file/x: Not a directory; a part of this path is a file"),
+    (["tokenize", "--train", "file", "--out", "file"], "file: File exists; give a path where nothing is yet, or"),
+])
+def test_a_path_that_will_not_do_gets_one_line_with_what_to_do(argv, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("she sells sea shells", "utf-8")
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"rlscratch: {said}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("argv", [["dance"], ["train"], ["train", "dance"], ["info", "--loud"]])
 def test_bad_arguments_exit_with_2(argv, capsys):
     assert status_of(argv) == 2
     said = capsys.readouterr().err
@@ -46,6 +68,23 @@ def test_a_terminal_without_unicode_shows_question_marks():
                           env=os.environ | {"PYTHONIOENCODING": "ascii"}, check=False)
     assert done.returncode == 0 and done.stderr == b""
     assert b"?" in done.stdout and done.stdout.isascii()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_stops_nothing(closed, tmp_path):
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m rlscratch train q-learning --steps 50 --run-dir "$1" {closed}', sys.executable,
+         str(tmp_path / "run")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "result.json").exists()
+    assert bool(done.stdout) == (">&-" not in closed.split())
+
+
+def test_a_text_from_standard_input_keeps_its_line_ends(tmp_path):
+    CharacterTokenizer("a\r\n").save(tmp_path)
+    done = subprocess.run([sys.executable, "-m", "rlscratch", "tokenize", "--ids", "--tokenizer", str(tmp_path)],
+                          input=b"a\r\na\ra\n", capture_output=True, check=False)
+    assert done.stdout.split() == [b"0", b"1", b"2", b"0", b"1", b"0", b"2"] and done.returncode == 0
 
 
 def test_a_file_is_no_folder_for_a_run(tmp_path, capsys):

@@ -346,9 +346,16 @@ def test_parameters_without_gradients_count_as_0():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_norm_that_is_not_finite_is_an_error_and_changes_nothing(bad):
     parameters = with_gradients([3.0], [bad])
-    with pytest.raises(ValueError, match=r"the squared norm of the gradients is (nan|inf); expected a finite number"):
+    with pytest.raises(ValueError, match=r"the norm of the gradients is (nan|inf); expected a finite number"):
         clip_grad_norm(parameters, 1.0)
     assert parameters[0].grad.tolist() == [3]
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e154, 1e-170, 1e-310])
+def test_a_norm_whose_square_is_no_float_is_a_norm_all_the_same(scale):
+    parameters = with_gradients([3 * scale, 0.0], [4 * scale])
+    assert_allclose(clip_grad_norm(parameters, 1e-2 * scale), 5 * scale, rtol=1e-12)
+    assert_allclose([*parameters[0].grad, *parameters[1].grad], [6e-3 * scale, 0, 8e-3 * scale], rtol=1e-12)
 
 
 # ---------------------------------------------------------------- the schedule

@@ -216,6 +216,13 @@ def test_cases_run_in_order_in_one_process_and_their_arguments_are_fresh():
     assert judge(source, [(([],), [0]), (([],), [0, 0])]) == code.Verdict(True, "right", mutates=True)
 
 
+def test_a_set_of_texts_whose_order_no_two_processes_share_is_not_changed_by_reading_it():
+    words = {"one", "two", "three", "four", "five", "six", "seven"}
+    for keep, mutates in (("len(words)", False), ("(words.add('eight'), 7)[1]", True)):
+        source = f"def f(words, more): return {keep}"
+        assert judge(source, [((words, [words]), 7)]) == code.Verdict(True, "right", mutates)
+
+
 def test_the_arguments_here_are_never_touched():
     cases = [(([3, 1, 2],), [1, 2, 3])]
     judge("def f(x): x.clear(); return x", cases)

@@ -70,6 +70,12 @@ def test_files_are_read_one_after_the_other(tmp_path):
     assert text.read([tmp_path / "a", tmp_path / "b"]) == "alpha\n\N{GREEK SMALL LETTER BETA}"
 
 
+def test_a_text_keeps_the_line_ends_of_its_file(tmp_path):
+    data = b'1,"a"\r\n2,"b"\n50%\r100%\r\r\n'
+    (tmp_path / "table.csv").write_bytes(data)
+    assert text.read([tmp_path / "table.csv"]).encode() == data
+
+
 def test_files_without_text_are_refused_by_name(tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
@@ -378,6 +384,18 @@ def test_bad_arguments_end_with_one_line_and_leave_no_folder(more, says, rhyme, 
     said = capsys.readouterr().err
     assert status == 2 and says in said and len(said.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("length", "says"), [
+    (1, "the length of the text is 1; expected bytes enough to learn from nine tenths and to hold out one; give"),
+    (8, "the number of tokens to learn from is 7; expected at least 8; give a longer text, or several"),
+    (12, "--context is 16; expected at most 10, the tokens that there are to learn from; lower it, or give --text"),
+])
+def test_a_text_that_is_too_short_is_refused_with_what_to_do(length, says, rhyme, tmp_path, capsys):
+    rhyme.write_text(RHYME[:length], "utf-8")
+    assert command(rhyme, tmp_path / "run", "--steps", "1") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"rlscratch: {says}") and said.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
 def test_a_run_whose_numbers_explode_fails_with_one_line(rhyme, tmp_path, capsys):

@@ -4,9 +4,9 @@ Read a row as two lines of a textbook.  Its first function computes y; then, for
 derivative of the loss in that argument, from dy, the derivative of the loss in y, and whatever else the
 function names (row.py).  Where a derivative is not defined, the convention is PyTorch's: relu and absolute
 have slope 0 at 0, maximum and minimum share equally between equals, max shares between all that are largest.
-NaN passes through all of them.
 
-Elementwise rows broadcast; all pass complex numbers, for the complex step.
+Elementwise rows broadcast; all pass complex numbers, for the complex step, and NaN: a number
+that exploded is seen.
 
 The rows below the line call kernels (rlscratch.kernels): big steps, each with its derivative worked out as a
 whole, so that a layer costs a handful of nodes.  They take arrays (..., C) and see rows (N, C).
@@ -55,8 +55,8 @@ def scattered(dy: Array, shape: tuple[int, ...], index: object) -> Array:
 
 
 def among_largest(dy: Array, x: Array, y: Array, axis: int | tuple[int, ...] | None, keepdims: bool) -> Array:
-    """dy to the entries of x that are the largest, in equal shares."""
-    hit = x == spread(y, x.shape, axis, keepdims)
+    """dy to the entries of x that are the largest, in equal shares; NaN is larger than any."""
+    hit = (x == spread(y, x.shape, axis, keepdims)) | np.isnan(x)
     return spread(dy, x.shape, axis, keepdims) * (hit / hit.sum(axis=axis, keepdims=True)).astype(dy.dtype)
 
 

@@ -65,14 +65,17 @@ class CharacterTokenizer(Tokenizer):
     def save(self, folder: str | Path) -> None:
         """Write FOLDER/tokenizer.json (rlscratch.bpe.vocabulary), atomically."""
         words = {token.decode(): i for i, token in self.vocab.items()}
-        vocabulary.write(folder, {"type": "WordLevel", "vocab": words, "unk_token": ""}, self.special_tokens)
+        model = {"type": "WordLevel", "vocab": words, "unk_token": ""}
+        vocabulary.write(folder, model, self.special_tokens, self.words)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """What save wrote."""
-        model, special_tokens = vocabulary.of_type("WordLevel", folder)
+        model, special_tokens, words = vocabulary.of_type("WordLevel", folder)
         in_order = sorted(model["vocab"], key=model["vocab"].get)
-        return cls([word for word in in_order if word not in special_tokens], special_tokens)
+        tokenizer = cls([word for word in in_order if word not in special_tokens], special_tokens)
+        tokenizer.words = words
+        return tokenizer
 
     def _piece(self, piece: str) -> tuple[int, ...]:
         if piece.encode() not in self._ids:

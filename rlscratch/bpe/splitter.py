@@ -103,11 +103,13 @@ def text(**strings: object) -> str:
 
 
 def special(special_tokens: Iterable[str]) -> tuple[str, ...]:
-    """Special tokens, checked, each once: strings that are not empty."""
+    """Special tokens, checked: strings that are not empty, none of them twice."""
     if isinstance(special_tokens, str):
         check.fail("special_tokens", special_tokens, "a sequence of strings, such as ('<|endoftext|>',)", TypeError)
     tokens = tuple(special_tokens)
     for i, token in enumerate(tokens):
         if not text(token=token, called=f"special_tokens[{i}]"):
             check.fail(f"special_tokens[{i}]", token, "at least one character")
-    return tuple(dict.fromkeys(tokens))
+        if (first := tokens.index(token)) < i:
+            check.fail(f"special_tokens[{i}]", token, f"another token than special_tokens[{first}]")
+    return tokens

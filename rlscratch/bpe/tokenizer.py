@@ -154,12 +154,15 @@ class Tokenizer:
                     one that is not in the vocabulary gets the next free id
 
     Attributes: vocab, merges, special_tokens (string to id), vocab_size (the largest id plus 1: the
-    rows that a model's embedding needs).  Raises ValueError or TypeError if the parts do not fit.
+    rows that a model's embedding needs), words (the special tokens of a file that are text like any
+    other, and end no answer).  Raises ValueError or TypeError if the parts do not fit.
 
     >>> tokenizer = Tokenizer.train("to be or not to be", 256 + 2, ["<|end|>"])
     >>> tokenizer, tokenizer.encode("to<|end|>")
     (Tokenizer(258 tokens, 1 merges, 1 special), [256, 257])
     """
+
+    words: frozenset[str] = frozenset()
 
     def __init__(self, vocab: Mapping[int, bytes], merges: Iterable[Merge], special_tokens: Iterable[str] = ()) -> None:
         special_tokens = splitter.special(special_tokens)
@@ -243,14 +246,17 @@ class Tokenizer:
         apart -= {*self._bytes, *self._made}
         words = {vocabulary.visible(token): i for i, token in self.vocab.items() if i not in apart}
         merges = [f"{vocabulary.visible(a)} {vocabulary.visible(b)}" for a, b in self.merges]
-        vocabulary.write(folder, {"type": "BPE", "vocab": words, "merges": merges}, self.special_tokens)
+        model = {"type": "BPE", "vocab": words, "merges": merges}
+        vocabulary.write(folder, model, self.special_tokens, self.words)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """What save wrote, or a tokenizer.json from elsewhere that cuts and merges as GPT-2 does."""
-        model, special_tokens = vocabulary.of_type("BPE", folder)
+        model, special_tokens, words = vocabulary.of_type("BPE", folder)
         vocab = vocabulary.by_id(model["vocab"]) | {i: token.encode() for token, i in special_tokens.items()}
-        return cls(vocab, vocabulary.merges(model.get("merges", ()), str(folder)), special_tokens)
+        tokenizer = cls(vocab, vocabulary.merges(model.get("merges", ()), str(folder)), special_tokens)
+        tokenizer.words = words
+        return tokenizer
 
     def __getstate__(self) -> dict:
         """What a copy or another process needs: all but what is remembered."""

@@ -15,7 +15,7 @@ in order.  So a space, byte 32, the 33rd of those, is chr(256 + 32):
 Leaves out: every setting of tokenizer.json that changes ids.  A file with other ones is refused.
 """
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rlscratch import check
@@ -36,7 +36,7 @@ SETTINGS = {
         "pre_tokenizer": {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}},
 }
 _CHANGES_IDS = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
-_ADDED = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+_ADDED = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 
 
 def visible(token: bytes) -> str:
@@ -116,29 +116,38 @@ def merges(lines: Iterable[str | list[str]], where: str) -> list[tuple[bytes, by
     return pairs
 
 
-def write(folder: str | Path, model: dict, special_tokens: dict[str, int]) -> None:
+def write(folder: str | Path, model: dict, special_tokens: dict[str, int], words: Collection[str] = ()) -> None:
     """Write FOLDER/tokenizer.json, atomically; the folder is made if need be.
 
     model           its "type", "vocab" (text to id) and whatever else the type has
     special_tokens  text to id
+    words           those of them that are words like any other
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    added = [{"id": i, "content": token, **_ADDED} for token, i in special_tokens.items()]
+    added = [{"id": i, "content": token, **_ADDED, "special": token not in words}
+             for token, i in special_tokens.items()]
     content = {"version": "1.0", "added_tokens": added, **SETTINGS[model["type"]], "model": model}
     text = json.dumps(content, ensure_ascii=False, indent=1)
     write_atomic(folder / "tokenizer.json", lambda part: part.write_text(text + "\n", "utf-8"))
 
 
-def read(folder: str | Path) -> tuple[dict, dict[str, int]]:
-    """The model of FOLDER/tokenizer.json, of a type in SETTINGS, and its special tokens with their ids."""
+def read(folder: str | Path) -> tuple[dict, dict[str, int], frozenset[str]]:
+    """The model of FOLDER/tokenizer.json, of a type in SETTINGS; its special tokens with their ids; which are words.
+
+    What was added to a vocabulary as "special": false is one token wherever it occurs, but it means itself.
+    """
     path = Path(folder) / "tokenizer.json"
     content = json.loads(path.read_text("utf-8"))
     model = content.get("model") if isinstance(content, dict) else None
+    if isinstance(model, dict) and "merges" in model:       # older files, GPT-2's own among them, name no type
+        model = {"type": "BPE", **model}
     if not isinstance(model, dict) or model.get("type") not in SETTINGS or not isinstance(model.get("vocab"), dict):
         check.fail(f"the model of {path}", model, "a vocab and a type, " + " or ".join(SETTINGS))
     _refuse_other_settings(str(path), content, model)
-    return model, {added["content"]: added["id"] for added in content.get("added_tokens", ())}
+    added = {token["content"]: token for token in content.get("added_tokens", ())}
+    return (model, {text: token["id"] for text, token in added.items()},
+            frozenset(text for text, token in added.items() if token.get("special") is False))
 
 
 def _refuse_other_settings(path: str, content: dict, model: dict) -> None:
@@ -151,6 +160,7 @@ def _refuse_other_settings(path: str, content: dict, model: dict) -> None:
     if post and post.get("type") != "ByteLevel":
         check.fail(f"the post_processor of {path}", post, "none: others give other ids")
     switches = {name: model.get(name) for name in _CHANGES_IDS}
+    switches |= {name: content.get(name) for name in ("truncation", "padding")}
     for added in content.get("added_tokens", ()):
         switches |= {f"{name} of {added['content']!r}": added.get(name) for name in ("lstrip", "rstrip", "single_word")}
     for name, value in switches.items():
@@ -158,9 +168,9 @@ def _refuse_other_settings(path: str, content: dict, model: dict) -> None:
             check.fail(f"{name} in {path}", value, "none: it gives other ids")
 
 
-def of_type(kind: str, folder: str | Path) -> tuple[dict, dict[str, int]]:
+def of_type(kind: str, folder: str | Path) -> tuple[dict, dict[str, int], frozenset[str]]:
     """read, for a caller that can use one type only."""
-    model, special_tokens = read(folder)
-    if model["type"] != kind:
-        check.fail(f"the type of the model in {folder}", model["type"], kind)
-    return model, special_tokens
+    found = read(folder)
+    if found[0]["type"] != kind:
+        check.fail(f"the type of the model in {folder}", found[0]["type"], kind)
+    return found

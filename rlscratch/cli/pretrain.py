@@ -15,7 +15,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, save, print, draw; 0.  Raises ValueError or TypeError for bad arguments."""
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
     with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
-        path = curves.pretraining(pretrain.train(args).folder)
-    if not args.quiet:
+        path = curves.of_finished(pretrain.train(args).folder, curves.pretraining)
+    if path and not args.quiet:
         print(f"learning curve: {path}", file=sys.stderr)
     return 0

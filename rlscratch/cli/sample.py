@@ -24,7 +24,7 @@ import numpy as np
 from rlscratch import check, checkpoint
 from rlscratch.bpe import Tokenizer
 from rlscratch.cli.tokenize import tokenizer_of
-from rlscratch.generate import beam_search, generate
+from rlscratch.generate import Within, beam_search, generate
 from rlscratch.generate.filters import ORDERS
 from rlscratch.train.language import chat
 from rlscratch.train.language.chat import Chat
@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     if tokenizer.vocab_size > model.config.vocab_size:
         check.fail("the vocabulary of the tokenizer", tokenizer.vocab_size,
                    f"at most {model.config.vocab_size} tokens, as the model has")
+    if len(tokenizer.vocab) < model.config.vocab_size:      # rows of the embedding that stand for no token
+        model = Within(model, tokenizer.vocab)
     template = Chat(tokenizer) if set(chat.SPECIAL) <= set(tokenizer.special_tokens) else None
     shown, prompt = _prompt(tokenizer, template, args.prompt)
     stop = _stop(tokenizer, template, args.stop)
@@ -103,9 +105,20 @@ def run(args: argparse.Namespace) -> int:
 
 def model_of(folder: Path) -> Transformer:
     """The model of a run, or of a folder that transformers wrote.  Raises ValueError for one that does not answer."""
-    if command_of(folder) == "train reward-model":
-        check.fail("--run-dir", str(folder), "the run of a model that answers; this one gives scores to answers")
-    if (folder / checkpoint.INDEX).exists() or not (folder / "config.json").exists():
+    command, saved = command_of(folder), (folder / checkpoint.INDEX).exists()
+    expected = None
+    if command == "train reward-model":
+        expected = "the run of a model that answers; this one gives scores to answers"
+    elif command == "rlhf":
+        expected = f"the folder of one of its stages, such as {folder / 'ppo'}"
+    elif command and not saved and (folder / "state.npz").exists():
+        expected = (f"the run of a model that writes text; this is one of rlscratch {command}, whose policy chooses "
+                    "actions: its figures are in result.json")
+    elif command and not saved:
+        expected = "a run that has saved its model; this one has not yet: give its command again with --resume"
+    if expected:
+        check.fail("--run-dir", str(folder), expected)
+    if saved or not (folder / "config.json").exists():
         return checkpoint.load(folder).model
     return checkpoint.from_huggingface(folder)
 
@@ -126,7 +139,8 @@ def _prompt(tokenizer: Tokenizer, template: Chat | None, text: str | None) -> tu
 
 def _stop(tokenizer: Tokenizer, template: Chat | None, texts: list[str]) -> list[int]:
     """Ids of the special tokens, of the chat template's its end alone, and of texts that are one token each."""
-    ids = [template.end] if template else list(tokenizer.special_tokens.values())
+    marks = [i for token, i in tokenizer.special_tokens.items() if token not in tokenizer.words]
+    ids = [template.end] if template else marks
     for text in texts:
         one = tokenizer.encode(text)
         if len(one) != 1:
@@ -135,7 +149,7 @@ def _stop(tokenizer: Tokenizer, template: Chat | None, texts: list[str]) -> list
     return ids
 
 
-def _answers(args: argparse.Namespace, model: Transformer, prompt: list[int], options: dict[str, Any]) -> tuple:
+def _answers(args: argparse.Namespace, model: Any, prompt: list[int], options: dict[str, Any]) -> tuple:
     """The rollout, and the beams' scores if it is a search."""
     if args.beams is not None:
         found = beam_search(model, prompt, beams=args.beams, length_penalty=args.length_penalty, **options)

@@ -68,9 +68,9 @@ class Command:
         memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
         with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
             run = command.train(self.text, args)
-        path = curves.training(run.folder)
+        path = curves.of_finished(run.folder, curves.training)
         if not args.quiet:
-            print("\n".join(filter(None, [beside(run.folder), f"figures: {path}"])), file=sys.stderr)
+            print("\n".join(filter(None, [beside(run.folder), path and f"figures: {path}"])), file=sys.stderr)
         return 0
 
     def _refuse(self, args: argparse.Namespace) -> None:

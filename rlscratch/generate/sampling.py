@@ -24,15 +24,15 @@ Source: document 003, "How This Works in Code", whose loop forms the logits of t
         each token; here the cache spares that.
 Leaves out: speculative decoding, rows that join a running batch.
 """
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.generate import filters
-from rlscratch.generate.rollout import Rollout, assemble, checked_prompt, checked_prompts, checked_stop, streams
+from rlscratch.generate.rollout import Rollout, assemble, checked_prompts, checked_stop, streams
 
 
 def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, temperature: float = 1.0,
@@ -86,6 +86,31 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
     return assemble(prompts, text[:, T:], logp, counts, finished, pad)
 
 
+class Within:
+    """A model that says no id but these: one whose vocabulary is padded beyond its tokenizer's, say.
+
+    model  a Transformer
+    ids    what may be said; every other id has probability 0, and these share what it had
+    """
+
+    def __init__(self, model: Any, ids: Iterable[int]) -> None:
+        size = model.config.vocab_size
+        self.model, self.config = model, model.config
+        self.inside = np.isin(np.arange(size), check.ids(size, ndim=1, ids=list(ids)))
+
+    def start(self, *args: Any, **kwargs: Any) -> tuple[Array, Any]:
+        """As Transformer.start."""
+        logits, cache = self.model.start(*args, **kwargs)
+        return self._inside(logits), cache
+
+    def step(self, cache: Any, tokens: Any) -> Array:
+        """As Transformer.step."""
+        return self._inside(self.model.step(cache, tokens))
+
+    def _inside(self, logits: Array) -> Array:
+        return np.where(self.inside, logits, logits.dtype.type(-np.inf))
+
+
 def _start(model: Any, prompts: list[Array], max_new_tokens: int) -> tuple[Array, Any]:
     """Logits after each prompt, (B, V), and the cache.  A prompt that comes several times is read once."""
     places = {prompt.tobytes(): i for i, prompt in enumerate(prompts)}
@@ -111,29 +136,3 @@ def _leave(cache: Any, rows: Array, ids: Array, ended: Array) -> tuple[Any, Arra
 
 
 # ---------------------------------------------------------------- best of n
-
-class BestOf(NamedTuple):
-    """The answer with the highest score, the first among equals, and all of them."""
-
-    answer: list[int]
-    score: float
-    scores: Array       # (n,)
-    rollout: Rollout    # n rows
-
-
-def best_of_n(model: Any, prompt: Sequence[int], n: int, score: Callable[[list[int]], float],
-              **options: Any) -> BestOf:
-    """n answers to one prompt, and the best of them.
-
-    score    the answer's token ids, its stop token included -> a finite number, higher is better
-    options  of generate: max_new_tokens and rng, at least
-
-    The expected best score is distribution.best_of_n of the answers' probabilities and scores.
-    """
-    check.integer(1, n=n)
-    checked_prompt(model, options.get("max_new_tokens", 1), prompt=prompt)
-    rollout = generate(model, [prompt] * n, **options)
-    scores = np.array([check.number(score=score(answer), called=f"score of answer {i}")
-                       for i, answer in enumerate(rollout.answers)])
-    best = int(scores.argmax())
-    return BestOf(rollout.answers[best], scores[best].item(), scores, rollout)

@@ -12,20 +12,6 @@ from typing import Any
 import numpy as np
 
 from rlscratch import check
-from rlscratch.kernels.arguments_network import (
-    adamw,
-    attention,
-    attention_backward,
-    attention_cached,
-    bias_gelu,
-    bias_gelu_backward,
-    embedding,
-    embedding_backward,
-    layer_norm,
-    layer_norm_backward,
-    matmul,
-    squared_norm,
-)
 from rlscratch.kernels.arrays import Array, float_array, out_array, shaped, writable
 
 STEP = 16       # attention reads the cache in pieces of this many tokens (csrc/attention.c)

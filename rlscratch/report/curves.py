@@ -1,7 +1,8 @@
 """Learning curves: what a run wrote down, as a picture."""
 import json
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ PANELS = {"reward": "reward", "loss": "loss", "kl": "KL from the reference, nats
           "tokens_per_second": "tokens/s"}
 SHARE = 0.05            # of the steps: over so many the dark lines average
 COLUMNS = 3
+
+
+def of_finished(run: Path, draw: Callable[[Path], Path]) -> Path | None:
+    """The figure that `draw` makes of a run that has ended; where it cannot, one line says so and the run stands."""
+    try:
+        return draw(run)
+    except Exception as reason:
+        print(f"rlscratch: the run is whole, its figure could not be drawn: {reason}", file=sys.stderr)
+        return None
 
 
 def draw(ax: Axes, x: Sequence[float], held: Sequence[float], train: Sequence[float],

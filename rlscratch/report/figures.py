@@ -31,6 +31,7 @@ STYLE = {
 
 def new(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.4) -> tuple[Figure, Axes]:
     """A figure in the house's style and its axes (an array of them for several); inches."""
+    matplotlib.rcdefaults()         # a matplotlibrc of the user's, text.usetex say, has no say here
     plt.rcParams.update(STYLE)
     return plt.subplots(rows, columns, figsize=(width, height))
 

@@ -53,6 +53,7 @@ from rlscratch.train.language.run import ModelRun
 from rlscratch.transformer import Config, Transformer
 
 STEPS = 2000
+SHORTEST = 8                    # tokens of a context
 LONGEST_GRADIENT = 1.0
 FLOOR = 0.05                    # of the peak step size, at the end of the cosine
 BETAS = (0.9, 0.95)             # the second, below Adam's .999: thousands of steps, not millions
@@ -159,11 +160,15 @@ def train(args: argparse.Namespace) -> ModelRun:
     check.integer(1, batch=args.batch)
     check.integer(256, vocab_size=args.vocab_size)
     check.non_negative(weight_decay=args.weight_decay)
-    check.integer(8, context=args.context)
+    check.integer(SHORTEST, context=args.context)
     content = text.reference() if args.text is None else text.read(args.text)
     corpus = Corpus.of(content, args.tokenizer, args.vocab_size)
+    if corpus.start < SHORTEST:
+        check.fail("the number of tokens to learn from", corpus.start,
+                   f"at least {SHORTEST}; give a longer text, or several")
     if corpus.start < args.context:
-        check.fail("context", args.context, f"at most {corpus.start}, the tokens that there are to learn from")
+        check.fail("context", args.context, f"at most {corpus.start}, the tokens that there are to learn from; "
+                   "lower it, or give a longer text, or several")
     config = Config(corpus.tokenizer.vocab_size, args.context, args.width, args.layers, args.heads,
                     dropout=args.dropout)
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -35,7 +35,7 @@ def read(paths: Iterable[str | Path]) -> str:
     texts = []
     for path in paths:
         try:
-            texts.append(Path(path).read_text("utf-8"))
+            texts.append(Path(path).read_bytes().decode("utf-8"))        # line ends as they are
         except UnicodeDecodeError as damage:
             check.fail(f"the text in {path}", damage.reason, "UTF-8")
         if not texts[-1]:
@@ -54,7 +54,8 @@ def split(text: str) -> tuple[str, str]:
     while 0 < cut < len(data) and data[cut] & 0xC0 == 0x80:         # 10xxxxxx: within a character
         cut -= 1
     if not 0 < cut < len(data):
-        check.fail("the length of the text", len(data), "bytes enough for a tenth to be held out")
+        check.fail("the length of the text", len(data),
+                   "bytes enough to learn from nine tenths and to hold out one; give a longer text, or several")
     return data[:cut].decode(), data[cut:].decode()
 
 

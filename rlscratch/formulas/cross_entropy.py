@@ -40,7 +40,7 @@ def cross_entropy_loss(logp: Array, weight: Array) -> float:
     logp    (B, T)  log pi(a_t | s_t) of the tokens that were written, natural log
     weight  (B, T)  how much each token counts; 0 for prompt and padding
 
-    ValueError for an infinite logp: a token of probability 0 has no finite loss.
+    ValueError for an infinite logp, since a token of probability 0 has no finite loss, and for one above 0.
 
     Two tokens of probability 1/2 and 1/8, weighed equally, cost (1 + 3) / 2 = 2 bits each:
 
@@ -49,6 +49,7 @@ def cross_entropy_loss(logp: Array, weight: Array) -> float:
     (1.386294, 2.0)
     """
     logp, weight = check.weighted(weight, logp=logp)
+    check.log_probabilities(logp=logp)
     return -(weight * logp).sum().item()
 
 
@@ -59,6 +60,7 @@ def cross_entropy_grad(logp: Array, weight: Array) -> Array:
     [[-0.5, -0.5]]
     """
     logp, weight = check.weighted(weight, logp=logp)
+    check.log_probabilities(logp=logp)
     return np.broadcast_to(-weight, logp.shape).astype(logp.dtype)
 
 

@@ -66,8 +66,8 @@ def ratio(logp: Array, logp_old: Array) -> Array:
     logp      any shape   log pi(a_t | s_t), natural log
     logp_old  like logp   the same under the policy that sampled the tokens
 
-    Raises ValueError where the exponential would overflow (a log-ratio above 709 in float64, 88 in float32);
-    such a pair does not come from sampling.
+    Raises ValueError for a log-probability above 0, and where the exponential would overflow (a log-ratio
+    above 709 in float64, 88 in float32); such a pair does not come from sampling.
 
     The document's step 6, .40 / .33:
 
@@ -75,11 +75,16 @@ def ratio(logp: Array, logp_old: Array) -> Array:
     1.21
     """
     logp, logp_old = check.same_rank(logp=logp, logp_old=logp_old)
-    difference = logp - logp_old
-    highest = math.floor(np.log(np.finfo(difference.dtype).max))
+    check.log_probabilities(logp=logp, logp_old=logp_old)
+    return exp_of(logp - logp_old)
+
+
+def exp_of(log_ratio: Array) -> Array:
+    """Equation (1) from the difference of the log-probabilities.  Raises ValueError where it would overflow."""
+    highest = math.floor(np.log(np.finfo(log_ratio.dtype).max))
     check.entries_between(-np.inf, highest, "so that the ratio is finite",
-                          difference=difference, called="(logp - logp_old)")
-    return np.exp(difference)
+                          log_ratio=log_ratio, called="(logp - logp_old)")
+    return np.exp(log_ratio)
 
 
 def clip_ratio(ratio: Array, eps_low: float = 0.2, eps_high: float = 0.2) -> Array:
@@ -112,18 +117,15 @@ def ppo_clip_loss(
     eps_low    in [0, 1]  lower reach of the clip; 1 is none
     eps_high   >= 0       upper reach
 
-    Raises ValueError for shapes that do not agree, numbers that are not finite, a negative weight, a clip
-    range out of bounds, a ratio that overflows.
+    Raises ValueError for shapes that do not agree, numbers that are not finite, a log-probability above 0,
+    a negative weight, a clip range out of bounds, a ratio that overflows.
 
     The document's steps 4-7: A = 5 - 3, pi_old = .33, pi_new = .40; 1.21 is cut to 1.2.
 
     >>> ppo_clip_loss([[np.log(.40)]], [[np.log(.33)]], [[5 - 3]], [[1]])
     -2.4
     """
-    _, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
-    dead = _dead(rho, advantage, eps_low, eps_high)
-    branch = np.where(dead, clip_ratio(rho, eps_low, eps_high), rho)
-    return -np.sum(weight * branch * advantage).item()
+    return surrogate_loss(*_prepare(logp, logp_old, advantage, weight)[1:], eps_low, eps_high)
 
 
 def ppo_clip_grad(
@@ -137,8 +139,19 @@ def ppo_clip_grad(
     [[-1.0, 0.0]]
     """
     logp, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
+    return surrogate_slope(rho, advantage, weight, eps_low, eps_high).astype(logp.dtype)
+
+
+def surrogate_loss(rho: Array, advantage: Array, weight: Array, eps_low: float, eps_high: float) -> float:
+    """Equation (3) for ratios (checked arrays): of tokens, or of whole sequences as in GSPO."""
     dead = _dead(rho, advantage, eps_low, eps_high)
-    return np.where(dead, 0, -weight * rho * advantage).astype(logp.dtype)
+    branch = np.where(dead, clip_ratio(rho, eps_low, eps_high), rho)
+    return -np.sum(weight * branch * advantage).item()
+
+
+def surrogate_slope(rho: Array, advantage: Array, weight: Array, eps_low: float, eps_high: float) -> Array:
+    """Equation (4) for the same: the derivative of surrogate_loss with respect to log rho."""
+    return np.where(_dead(rho, advantage, eps_low, eps_high), 0, -weight * rho * advantage)
 
 
 def clip_fraction(
@@ -153,7 +166,7 @@ def clip_fraction(
 
     Ratios 2 and 2 with A = 1 and A = -1: both are out of range, one is dead.
 
-    >>> clip_fraction(np.log([2, 2]), [0, 0], [1, -1], [1, 1])
+    >>> clip_fraction(np.log([.8, .8]), np.log([.4, .4]), [1, -1], [1, 1])
     0.5
     """
     mask = check.mask(mask=mask)

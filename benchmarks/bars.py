@@ -25,10 +25,10 @@ from rlscratch.formulas import td
 from rlscratch.formulas.distribution import softmax
 from rlscratch.mdp import best_stationary
 from rlscratch.report.table import table
-from rlscratch.train import dqn
+from rlscratch.train.dqn import deep_q_learning as dqn
 from rlscratch.train.tabular import ppo, reinforce, worlds
 from rlscratch.train.tabular.lake import Lake
-from rlscratch.train.tabular.method import Method
+from rlscratch.train.tabular.method import LanguageMethod
 from rlscratch.train.tabular.q_learning import STEPS, State, falling, learn, linear
 from rlscratch.train.tabular.q_learning_many import learn_many
 
@@ -81,7 +81,7 @@ def q_learning_many(seed: int, runs: int = 250) -> dict[str, Any]:
 def deep_q_learning(seed: int, task: str) -> dict[str, Any]:
     """The defaults of `rlscratch train dqn` in Gymnasium's environment; what the result is worth is exact."""
     lake = Lake(*worlds.LAKES[task])
-    state = dqn.State.new((16, 4), np.random.default_rng(seed))
+    state = dqn.DQNState.new((16, 4), np.random.default_rng(seed))
     for _ in islice(dqn.learn(lake.env, state, **dqn.settings()), dqn.STEPS[task]):
         pass
     figures = dqn.figures(lake, state)
@@ -91,7 +91,7 @@ def deep_q_learning(seed: int, task: str) -> dict[str, Any]:
     return {**figures, "best": best, "episodes": state.episode, "met": bool(met)}
 
 
-def policy(seed: int, method: Method, task: str) -> dict[str, Any]:
+def policy(seed: int, method: LanguageMethod, task: str) -> dict[str, Any]:
     """The defaults of `rlscratch train METHOD`; worth and the best possible are exact."""
     world = worlds.make(task)
     for tables, _ in islice(method.learn(world, np.random.default_rng(seed)), method.steps[task]):

@@ -10,8 +10,8 @@ from typing import Any
 from rlscratch import memory
 from rlscratch.formulas.best_of_n import best_of_n_from_pool, best_of_n_kl_bound
 from rlscratch.tasks import spelling
-from rlscratch.train.language import dpo, frontier, grpo, measure, ppo, reward_model, sft, worlds
-from rlscratch.train.language.method import Learner, Method, Stages
+from rlscratch.train.language import dpo, evaluation, grpo, over_optimisation, ppo, reward_model, sft, worlds
+from rlscratch.train.language.method import LanguageMethod, Learner, Stages
 from rlscratch.train.language.scoring import RewardModel
 from rlscratch.train.language.worlds import World
 
@@ -27,7 +27,8 @@ FEW = {"rankings": 800, "answers": 4, "steps": 250, "lr": 2e-3}         # of a p
 UNBRAKED = {"beta": 0.0, "kl_target": 0.0, "lr": 3e-4, "steps": 60}
 
 
-def trained(method: Method, world: World, stages: Stages | None = None, **settings: Any) -> tuple[Learner, list, float]:
+def trained(method: LanguageMethod, world: World, stages: Stages | None = None,
+            **settings: Any) -> tuple[Learner, list, float]:
     """The learner after all its steps, the figures of each, and the minutes that it took."""
     memory.keep_freed()
     begin, steps = time.perf_counter(), []
@@ -52,7 +53,7 @@ def verifiable(seed: int, task: str) -> dict[str, Any]:
     if task == "addition":
         return {**figures, "met": bool(met and FROM <= start["held_out_accuracy"] <= TO)}
     long = [word for word in world.measured if len(word) >= spelling.LONG]
-    on_long = measure.measured(begun.policy, world.task, long, world.stream("long words"))
+    on_long = evaluation.measured(begun.policy, world.task, long, world.stream("long words"))
     figures = {"sft_long": on_long["accuracy"], "sft_long_greedy": on_long["accuracy_greedy"], **figures}
     return {**figures, "met": bool(met and greedy >= GREEDY)}
 
@@ -66,7 +67,7 @@ def _preferences(seed: int) -> dict[str, Any]:
     judge, _, judging = trained(reward_model.METHOD, world, Stages(begun.policy))
     accuracy = judge.report()["held_out_accuracy"]
     proxy = RewardModel(judge.model, judge.chat)
-    pool = frontier.pool(begun.policy, world.task, prompts, N, {"proxy": proxy}, world.stream("best of n"))
+    pool = over_optimisation.pool(begun.policy, world.task, prompts, N, {"proxy": proxy}, world.stream("best of n"))
     best = best_of_n_from_pool(pool.proxies["proxy"], pool.gold, N)
     learner, _, minutes = trained(ppo.METHOD, world, Stages(begun.policy, proxy))
     return {"world": world, "policy": begun.policy, "accuracy": accuracy, "sft": pool.gold.mean().item(), "best": best,
@@ -102,7 +103,7 @@ def over_optimised(seed: int) -> dict[str, Any]:
     judge, _, _ = trained(reward_model.METHOD, world, Stages(begun.policy), **FEW)
     accuracy = judge.report()["held_out_accuracy"]
     _, figures, _ = trained(ppo.METHOD, world, Stages(begun.policy, RewardModel(judge.model, judge.chat)), **UNBRAKED)
-    found = frontier.turn(frontier.Trajectory.of(figures))
+    found = over_optimisation.turn(over_optimisation.Trajectory.of(figures))
     return {"pairs": accuracy, "sft": figures[0]["gold"], "turn_at_step": found["step"], "turn_at_kl": found["kl"],
             "gold_there": found["gold"], "gold_at_the_end": found["end_gold"], "proxy_rose_by": found["rise"],
             "met": found["turned"]}

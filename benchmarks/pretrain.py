@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from rlscratch.report.table import table
-from rlscratch.train.language import held_out, ngram, pretrain, text
-from rlscratch.train.language.corpus import Corpus
+from rlscratch.train.pretraining import bits_per_byte, n_gram, pretrain, text
+from rlscratch.train.pretraining.corpus import Corpus
 
 TITLE = "Pre-training in equal time, bits per byte on the held-out tenth"
 RECORDED = 2.30
@@ -129,8 +129,8 @@ def measure(quick: bool = False) -> dict:
     rows = [{"side": side, "minutes": minutes, "steps": result["steps"], "bits per byte": round(result["bits"], 3)}
             for side, result in results.items()]
     rows += [{"side": name, "minutes": "", "steps": "", "bits per byte": round(bits, 3)}
-             for name, bits in held_out.rivals(train, held).items()]
-    two = ngram.bits(ngram.fit(train, 2), train + held, len(train)).mean().item()
+             for name, bits in bits_per_byte.rivals(train, held).items()]
+    two = n_gram.bits(n_gram.fit(train, 2), train + held, len(train)).mean().item()
     other = results["torch, plain settings"]["bits"] if HAS_TORCH else two if quick else RECORDED
     value = round(other / results["rlscratch"]["bits"], 3)
     name = "torch with plain settings" if HAS_TORCH else "a 2-gram" if quick else f"torch's recorded {RECORDED}"

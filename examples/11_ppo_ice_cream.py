@@ -41,7 +41,7 @@ print(table(("step", "what", "document", "ours"), (
 rho = np.linspace(0.4, 1.6, 241)
 fig, axes = figures.new(columns=2, width=7.0, height=3.2)
 for ax, a, title in ((axes[0], 2.0, "A = +2: better than expected"), (axes[1], -2.0, "A = -2: worse than expected")):
-    surrogate = [-ppo.ppo_clip_loss(np.log(r) * one, 0 * one, a * one, one) for r in rho]
+    surrogate = [-ppo.ppo_clip_loss(np.log(r * pi_old) * one, sample[1], a * one, one) for r in rho]
     ax.axvspan(0.8, 1.2, color=figures.SKY, alpha=0.2, lw=0)
     ax.plot(rho, rho * a, "--", color=figures.ORANGE, label="ratio · A")
     ax.plot(rho, surrogate, color=figures.BLUE, lw=2.2, label="PPO: the smaller one")

@@ -18,17 +18,17 @@ from rlscratch.generate import generate
 from rlscratch.optim import AdamW, warmup_cosine
 from rlscratch.report import curves, figures
 from rlscratch.report.table import table
-from rlscratch.train.language import held_out, ngram, text
-from rlscratch.train.language.corpus import Corpus
-from rlscratch.train.language.pretrain import BETAS, learn
+from rlscratch.train.pretraining import bits_per_byte, n_gram, text
+from rlscratch.train.pretraining.corpus import Corpus
+from rlscratch.train.pretraining.pretrain import BETAS, learn
 from rlscratch.transformer import Config, Transformer
 
 BUDGET = 30  # seconds on two cores
 
 # %% The text, and what others need for its held-out tenth, given the rest.
 corpus = Corpus.of(text.reference(), "bpe", vocab_size=1024)
-rivals = held_out.rivals(corpus.train, corpus.held)
-counted = {f"{n}-gram": ngram.bits(ngram.fit(corpus.train, n), corpus.train + corpus.held, len(corpus.train)).mean()
+rivals = bits_per_byte.rivals(corpus.train, corpus.held)
+counted = {f"{n}-gram": n_gram.bits(n_gram.fit(corpus.train, n), corpus.train + corpus.held, len(corpus.train)).mean()
            for n in (1, 2, 3, 4)}
 print(table(("on the held-out tenth", "bits per byte"), [
     (name, f"{bits:.1f}") for name, bits in ({"nothing known": 8.0} | counted | rivals).items()]))

@@ -17,7 +17,7 @@ from rlscratch.formulas import td
 from rlscratch.mdp import best_stationary
 from rlscratch.report import figures
 from rlscratch.report.table import table
-from rlscratch.train import dqn
+from rlscratch.train.dqn import deep_q_learning as dqn
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition
 
@@ -25,7 +25,7 @@ BUDGET = 25  # seconds on two cores
 
 # %% One update from the first reward: from 14, Right, into the goal.  y = 1 and Q = 0, so H'(Q - y) = -1.
 reached = Transition(s=14, a=2, reward=1.0, s_next=15, terminated=True)
-state = dqn.State.new((16, 4), np.random.default_rng(0))
+state = dqn.DQNState.new((16, 4), np.random.default_rng(0))
 state.replay.put(reached)
 dqn.update(state, gamma=0.99, lr=0.003, batch=1, tau=0.01, target_every=1, delta=1.0)
 q = {"table": td.q_learning_update(np.zeros((16, 4)), 14, 2, 1.0, 15, alpha=0.1, discount=0.0),
@@ -39,7 +39,7 @@ print(table(("learner", "seed H'(Q - y)", "entries that changed", "of them Right
 def run(lake: Lake, seed: int, steps: int, every: int, buffer: int = 100_000, outputs: float = 0.0,
         **chosen: float) -> np.ndarray:
     """Along the run: Q of theta-, of theta.  The first W2 has standard deviation `outputs`."""
-    state = dqn.State.new((16, 4), np.random.default_rng(seed), buffer=buffer)
+    state = dqn.DQNState.new((16, 4), np.random.default_rng(seed), buffer=buffer)
     state.theta["W2"].data += outputs * np.random.default_rng(100 + seed).normal(size=(64, 4)).astype(np.float32)
     state.mean["W2"].data[...] = state.theta["W2"].data
     return np.array([(dqn.q_table(state.mean), dqn.q_table(state.theta))

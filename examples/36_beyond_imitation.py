@@ -19,7 +19,7 @@ from rlscratch.documents import d004_fundamentals
 from rlscratch.report import figures
 from rlscratch.report.table import table, within
 from rlscratch.tasks import spelling
-from rlscratch.train.language import grpo, measure, sft, worlds
+from rlscratch.train.language import evaluation, grpo, sft, worlds
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Policy
 
@@ -44,7 +44,7 @@ for letters, asked in LENGTHS.items():
 
 def right(policy: Policy, most: int = 1000) -> dict[str, dict[str, float]]:
     """The share of right answers by length, at temperatures 1 and 0."""
-    found = {letters: measure.measured(policy, task, asked[:most], np.random.default_rng(1))
+    found = {letters: evaluation.measured(policy, task, asked[:most], np.random.default_rng(1))
              for letters, asked in LENGTHS.items()}
     return {letters: {"sampled": f["accuracy"], "greedy": f["accuracy_greedy"]} for letters, f in found.items()}
 

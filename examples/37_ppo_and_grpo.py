@@ -17,7 +17,7 @@ from rlscratch import memory
 from rlscratch.report import figures
 from rlscratch.report.table import table, within
 from rlscratch.tasks import spelling
-from rlscratch.train.language import expert, grpo, measure, ppo, sft, worlds
+from rlscratch.train.language import evaluation, expert_iteration, grpo, ppo, sft, worlds
 from rlscratch.train.language.method import Stages
 
 BUDGET = 30  # seconds on two cores
@@ -43,7 +43,7 @@ CRITIC = {"value_weight": 0.1, "lam": 0.95, "whiten": True}
 METHODS = {
     "PPO": (ppo.METHOD, {**SHARED, **CRITIC, "batch": ANSWERS, "clip": 0.2, "kl_penalty": "k3-loss", "target_kl": 0.0}),
     "GRPO": (grpo.METHOD, {**SHARED, **GROUPS, "variant": "grpo", "eps_low": 0.2, "eps_high": 0.2}),
-    "expert iteration": (expert.METHOD, {**GROUPS, "lr": 3e-3, "kept": 1})}
+    "expert iteration": (expert_iteration.METHOD, {**GROUPS, "lr": 3e-3, "kept": 1})}
 curves, needs, after, seconds = {}, {}, {}, {}
 for name, (method, settings) in METHODS.items():
     began = time.process_time()
@@ -53,7 +53,8 @@ for name, (method, settings) in METHODS.items():
     curves[name] = {key: np.array([told[key] for _, told in learned])
                     for key in ("reward", "kl", "clip_fraction", "flat_groups") if key in learned[0][1]}
     needs[name] = learner.model.num_params - start.model.num_params
-    after[name] = measure.measured(learner.policy, world.task, asked, np.random.default_rng(1), reference=start.model)
+    after[name] = evaluation.measured(learner.policy, world.task, asked, np.random.default_rng(1),
+                                      reference=start.model)
 
 # %% What each needs, the document's words above our numbers.
 print(table((f"a step of {ANSWERS} answers", *METHODS), [
@@ -66,7 +67,7 @@ print(table((f"a step of {ANSWERS} answers", *METHODS), [
 
 
 # %% What each reaches.  Training depends on the processor's rounding, so a figure is told by its bounds.
-before = measure.measured(start, world.task, asked, np.random.default_rng(1))
+before = evaluation.measured(start, world.task, asked, np.random.default_rng(1))
 flat, clipped = curves["GRPO"]["flat_groups"], {name: curves[name]["clip_fraction"].mean() for name in ("PPO", "GRPO")}
 print()
 print(table((f"after {STEPS * ANSWERS} answers, held-out words", "the start", *METHODS), [

@@ -17,7 +17,7 @@ from rlscratch import memory
 from rlscratch.report import figures
 from rlscratch.report.table import table, within
 from rlscratch.tasks import labellers
-from rlscratch.train.language import feedback, frontier, measure, ppo, reward_model, sft, worlds
+from rlscratch.train.language import evaluation, feedback, over_optimisation, ppo, reward_model, sft, worlds
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.scoring import RewardModel, accuracy
 
@@ -56,10 +56,10 @@ run = list(ppo.METHOD.learn(world, replace(stages, reward_model=proxy), steps=35
 learned, figures_of_steps = run[-1][0].policy, [told_at_step for _, told_at_step in run]
 
 # %% What it brought, on held-out prompts.  Best of n asks n times and gives the answer that the proxy likes most.
-after = measure.measured(learned, task, asked, np.random.default_rng(1), reference=imitator.model, proxy=proxy,
+after = evaluation.measured(learned, task, asked, np.random.default_rng(1), reference=imitator.model, proxy=proxy,
                          greedy=False)
-pool = frontier.pool(imitator, task, asked, 16, {"proxy": proxy}, np.random.default_rng(2))
-best = {point["n"]: point for point in frontier.best_of_curve(pool, "proxy", (1, 2, 4, 8, 16))}
+pool = over_optimisation.pool(imitator, task, asked, 16, {"proxy": proxy}, np.random.default_rng(2))
+best = {point["n"]: point for point in over_optimisation.best_of_curve(pool, "proxy", (1, 2, 4, 8, 16))}
 MUST = {"SFT": (best[1], (1.5, 3.0), (-0.5, 0.5)), "best of 4": (best[4], (2.6, 4.5), (0.3, 1.8)),
         "best of 16": (best[16], (3.0, 5.0), (0.6, 2.5)), "PPO": (after, (2.8, 5.0), (0.4, 2.0))}
 print()
@@ -72,7 +72,7 @@ print("of what best of 16 gains in gold, PPO with one answer gains", within(gain
 
 # %% Over the steps, and against the distance.
 fig, (left, right) = figures.new(columns=2, width=9.0, height=3.8)
-path = frontier.Trajectory.of(figures_of_steps)
+path = over_optimisation.Trajectory.of(figures_of_steps)
 left.plot(path.step, path.gold, color=figures.BLUE, marker="o", ms=4, label="gold, which nobody trains on")
 left.plot(path.step, path.proxy, color=figures.ORANGE, marker="s", ms=4, ls="--", label="proxy, the reward model")
 left.set(xlabel="PPO steps of 128 answers", ylabel="mean reward of the answers", ylim=(-0.5, 6))

@@ -16,7 +16,7 @@ from rlscratch import memory
 from rlscratch.report import figures
 from rlscratch.report.table import table, within
 from rlscratch.tasks import preferences
-from rlscratch.train.language import frontier, ppo, reward_model, sft, worlds
+from rlscratch.train.language import over_optimisation, ppo, reward_model, sft, worlds
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.scoring import RewardModel, accuracy
 
@@ -35,8 +35,8 @@ for learner, _ in sft.METHOD.learn(world, steps=500, lr=1e-2, batch=64):
 proxy = RewardModel(learner.model, learner.chat)
 
 # %% Best of n, which moves at most 1.84 nats away.
-pool = frontier.pool(imitator, task, asked, 16, {"proxy": proxy}, np.random.default_rng(2))
-best = frontier.best_of_curve(pool, "proxy", (1, 2, 4, 8, 16))
+pool = over_optimisation.pool(imitator, task, asked, 16, {"proxy": proxy}, np.random.default_rng(2))
+best = over_optimisation.best_of_curve(pool, "proxy", (1, 2, 4, 8, 16))
 print("share of pairs of held-out answers that the proxy has in the order of gold:",
       within(accuracy(pool.proxies["proxy"], pool.gold), 0.55, 0.75))
 
@@ -45,8 +45,8 @@ WINDOW, runs, learned = 9, {}, {}
 for beta in (0.0, 0.1):
     steps = list(ppo.METHOD.learn(world, Stages(imitator, proxy), steps=60, lr=4e-4, batch=128, beta=beta,
                                   kl_target=0.0))
-    runs[beta], learned[beta] = frontier.Trajectory.of(found for _, found in steps), steps[-1][0].policy
-turns = {beta: frontier.turn(run, WINDOW) for beta, run in runs.items()}
+    runs[beta], learned[beta] = over_optimisation.Trajectory.of(found for _, found in steps), steps[-1][0].policy
+turns = {beta: over_optimisation.turn(run, WINDOW) for beta, run in runs.items()}
 
 # %% Outcomes: means of nine steps, the last ones against SFT.
 start = best[0]

@@ -8,14 +8,8 @@ the argument, shows its value, and says what was expected:
     ...
     ValueError: temperature is -1.0; expected a finite number > 0
 
-Names come from the keyword, so a call reads like the sentence it may print.  `called` names
-the first argument where its name is no Python name: an option, an entry, a sum.
-
-    >>> positive(total=0, called="the sum of mask")
-    Traceback (most recent call last):
-    ...
-    ValueError: the sum of mask is 0; expected a finite number > 0
-
+Names come from the keyword, so a call reads like the sentence it may print.  `called` names the
+first argument where its name is no Python name: positive(total=0, called="the sum of mask").
 A check that converts returns what it converted: one array for one keyword, a tuple for several.
 """
 from collections.abc import Sequence
@@ -199,6 +193,7 @@ def weighted(weight: Any, **arrays: Any) -> Any:
 def per_sequence(**arrays: Any) -> Any:
     """same_rank for one number a sequence, (N,): log-probabilities already summed over tokens."""
     checked = same_rank(**arrays)
+    log_probabilities(**dict(zip(named(arrays), checked, strict=True)))
     if checked[0].ndim > 1:
         fail(f"the shape of {next(iter(named(arrays)))}", checked[0].shape,
              "(N,), one number a sequence, summed over its tokens")
@@ -243,6 +238,11 @@ def probabilities(*, ndim: int | None = None, **arrays: Any) -> Any:
     return _each(arrays, one)
 
 
+def log_probabilities(**arrays: Any) -> Any:
+    """Arrays (already converted) of logs of probabilities: at most 0, but for rounding and numerical derivatives."""
+    return _entries(arrays, "a log-probability, at most 0 (take the log of a probability)", lambda x: x > 1e-4)
+
+
 def mask(*, ndim: int | None = None, **arrays: Any) -> Any:
     """Arrays of 0 and 1 (or booleans), returned as float64."""
     def one(name: str, value: Any) -> Array:
@@ -285,12 +285,8 @@ def shape(expected: tuple[int, ...], because: str = "", **arrays: Any) -> Any:
 
 def entries_between(low: float, high: float, because: str = "", **arrays: Any) -> Any:
     """Arrays (already converted) whose entries all lie in [low, high]."""
-    def one(name: str, value: Array) -> Array:
-        outside = (value.real < low) | (value.real > high)
-        _none(outside, name, value, f"a number in [{low}, {high}]{because and ', ' + because}")
-        return value
-
-    return _each(arrays, one)
+    expected = f"a number in [{low}, {high}]{because and ', ' + because}"
+    return _entries(arrays, expected, lambda x: (x < low) | (x > high))
 
 
 # ---------------------------------------------------------------- machinery
@@ -309,6 +305,14 @@ def _ranged(scalars: dict[str, Any], expected: str, holds: Any) -> Any:
         return result
 
     return _each(scalars, one)
+
+
+def _entries(arrays: dict[str, Any], expected: str, bad: Any) -> Any:
+    def one(name: str, value: Array) -> Array:
+        _none(bad(value.real), name, value, expected)
+        return value
+
+    return _each(arrays, one)
 
 
 def _each(arguments: dict[str, Any], one: Any) -> Any:

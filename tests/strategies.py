@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from rlscratch.mdp import MDP
 
+LOGS = ("logp", "logp_old", "logp_ref", "old", "ref")       # names of log-probabilities
+
 
 def eighths(low: float = -4, high: float = 4) -> st.SearchStrategy[float]:
     """Multiples of 1/8 in [low, high]."""
@@ -56,9 +58,10 @@ def masks_bt(max_b: int = 4, max_t: int = 5) -> st.SearchStrategy[np.ndarray]:
 
 @st.composite
 def batches_bt(draw: st.DrawFn, *names: str, low: float = -3, high: float = 3, **sizes: int) -> dict[str, np.ndarray]:
-    """A dict with "mask" (B, T) and one masked (B, T) array a name: 0 wherever the mask is 0."""
+    """A dict with "mask" (B, T) and one masked (B, T) array a name: 0 wherever the mask is 0, LOGS at most 0."""
     mask = draw(masks_bt(**sizes))
-    values = {name: draw(arrays(mask.shape, eighths(low, high))) * mask for name in names}
+    highest = {name: min(high, 0) if name in LOGS else high for name in names}
+    values = {name: draw(arrays(mask.shape, eighths(low, highest[name]))) * mask for name in names}
     return {"mask": mask, **values}
 
 

@@ -122,7 +122,7 @@ def test_called_leaves_the_other_arguments_and_their_order_alone():
     refuses(ValueError, "the shape of b is (2,); expected (3,) like best, or 1 in place of an axis to spread over it",
             lambda: check.same_rank(a=np.ones(3), b=np.ones(2), called="best"))
     refuses(ValueError, "the shape of x[0] is (1, 1); expected (N,), one number a sequence, summed over its tokens",
-            lambda: check.per_sequence(a=np.ones((1, 1)), called="x[0]"))
+            lambda: check.per_sequence(a=np.zeros((1, 1)), called="x[0]"))
 
 
 def test_several_arguments_come_back_in_their_order():
@@ -196,10 +196,21 @@ def test_weights_come_last_and_are_not_negative():
 
 
 def test_one_number_a_sequence_has_one_axis():
-    chosen, rejected = check.per_sequence(chosen=[1, 2], rejected=[0, 1])
+    chosen, rejected = check.per_sequence(chosen=[-1, -2], rejected=[0, -1])
     assert chosen.shape == rejected.shape == (2,)
     with pytest.raises(ValueError, match=r"the shape of chosen is \(1, 2\); expected \(N,\), one number a sequence"):
-        check.per_sequence(chosen=[[1, 2]], rejected=[[0, 1]])
+        check.per_sequence(chosen=[[-1, -2]], rejected=[[0, -1]])
+    refuses(ValueError, "rejected[1] is 0.25; expected a log-probability, at most 0 (take the log of a probability)",
+            lambda: check.per_sequence(chosen=[-1, -2], rejected=[-1, 0.25]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+def test_a_log_probability_is_at_most_0_but_for_rounding(dtype):
+    for logp in ([-1, 0], [0, 1e-5], [-800, -np.inf]):
+        assert check.log_probabilities(logp=np.array(logp, dtype)).tolist() == np.array(logp, dtype).tolist()
+    assert check.log_probabilities(logp=np.array([1e-20j])) == [1e-20j]            # the step of a complex derivative
+    with pytest.raises(ValueError, match=r"logp\[0, 1\] is .*; expected a log-probability, at most 0 \(take the log"):
+        check.log_probabilities(logp=np.array([[-1, 0.25]], dtype))
 
 
 def test_a_group_has_enough_answers_on_its_last_axis():

@@ -160,6 +160,7 @@ ONE = np.zeros((1, 2))
 @pytest.mark.parametrize(("logp", "weight", "error", "message"), [
     (ONE, np.ones(2), ValueError, r"the shape of weight is \(2,\); expected \(1, 2\) like logp"),
     (ONE, -np.ones((1, 2)), ValueError, r"weight\[0, 0\] is -1\.0; expected weights >= 0"),
+    ([[-1, .4]], [[1, 1]], ValueError, r"logp\[0, 1\] is 0.4; expected a log-probability, at most 0 \(take the log of"),
     (ONE, [[1, np.nan]], ValueError, r"weight\[0, 1\] is nan; expected finite numbers"),
     ([[0, -np.inf]], ONE, ValueError, r"logp\[0, 1\] is -inf; expected finite numbers"),
     (np.zeros((0, 2)), np.zeros((0, 2)), ValueError, r"the shape of logp is \(0, 2\); expected at least one entry"),

@@ -311,9 +311,11 @@ def test_gspo_passes_over_rows_and_tokens_that_weigh_nothing():
 @pytest.mark.parametrize(("step", "advantage"), [(1 / 4, 2.0), (-1 / 4, -2.0)])
 def test_gspo_on_a_bound_takes_the_slope_from_inside(step, advantage):
     eps = abs(np.exp(step).item() - 1)
-    assert_allclose(gspo_grad([step, step], [0, 0], [advantage], [1, 1], eps, eps), [-advantage * np.exp(step)] * 2)
-    beyond = np.array([step, step]) * (1 + 1e-9)
-    assert_array_equal(gspo_grad(beyond, [0, 0], [advantage], [1, 1], eps, eps), [0, 0])
+    old = [-1, -1]
+    at = gspo_grad([step - 1, step - 1], old, [advantage], [1, 1], eps, eps)
+    assert_allclose(at, [-advantage * np.exp(step)] * 2)
+    beyond = np.array([step, step]) * (1 + 1e-9) - 1
+    assert_array_equal(gspo_grad(beyond, old, [advantage], [1, 1], eps, eps), [0, 0])
 
 
 def test_cispo_keeps_the_tokens_that_ppo_drops():
@@ -326,7 +328,7 @@ def test_cispo_keeps_the_tokens_that_ppo_drops():
 
 def test_float32_stays_float32_and_losses_are_python_floats():
     logp, data = np.zeros((1, 2), np.float32), (np.ones((1, 1)), np.ones((1, 2)))
-    old = np.full((1, 2), .25)
+    old = np.full((1, 2), -.25)
     assert group_advantage(np.float32([1, 2, 4])).dtype == np.float32
     assert group_advantage(np.float32([1, 2, 4]), eps=1e-4, center_only=True).dtype == np.float32
     for grad in (grpo_grad(logp, *data), grpo_clip_grad(logp, old, old, *data), gspo_grad(logp, old, *data),
@@ -480,10 +482,11 @@ def test_bad_input_to_the_advantage_is_named(arguments, error, message):
         group_advantage(**arguments)
 
 
-ONE = [[0.5, 0.5]]
+ONE, LIKELY = [[0.5, 0.5]], [[-0.5, -0.5]]
 OBJECTIVES = {
-    grpo_loss: {}, grpo_grad: {}, grpo_clip_loss: dict(logp_old=ONE, logp_ref=ONE),
-    grpo_clip_grad: dict(logp_old=ONE, logp_ref=ONE), gspo_loss: dict(logp_old=ONE), gspo_grad: dict(logp_old=ONE),
+    grpo_loss: {}, grpo_grad: {}, grpo_clip_loss: dict(logp_old=LIKELY, logp_ref=LIKELY),
+    grpo_clip_grad: dict(logp_old=LIKELY, logp_ref=LIKELY),
+    gspo_loss: dict(logp_old=LIKELY), gspo_grad: dict(logp_old=LIKELY),
     cispo_loss: dict(ratio=ONE, eps_low=1, eps_high=4), cispo_grad: dict(ratio=ONE, eps_low=1, eps_high=4),
 }
 
@@ -491,11 +494,12 @@ OBJECTIVES = {
 @pytest.mark.parametrize("f", OBJECTIVES)
 @pytest.mark.parametrize(("change", "message"), [
     (dict(logp=[[np.inf, 0]]), r"logp\[0, 0\] is inf; expected finite numbers"),
+    (dict(logp=[[-1, 0.4]]), r"logp\[0, 1\] is 0.4; expected a log-probability, at most 0 \(take the log of a prob"),
     (dict(advantage=[1, 1]), r"the shape of advantage is \(2,\); expected \(1, 2\) like logp"),
     (dict(weight=[[1, -1]]), r"weight\[0, 1\] is -1.0; expected weights >= 0"),
 ])
 def test_bad_input_to_any_loss_is_named(f, change, message):
-    good = dict(logp=ONE, advantage=[[1]], weight=ONE) | OBJECTIVES[f]
+    good = dict(logp=LIKELY, advantage=[[1]], weight=ONE) | OBJECTIVES[f]
     with pytest.raises(ValueError, match=message):
         f(**(good | change))
 
@@ -504,16 +508,19 @@ def test_bad_input_to_any_loss_is_named(f, change, message):
     ((grpo_clip_loss, grpo_clip_grad), dict(beta=-1), r"beta is -1; expected a finite number >= 0"),
     ((grpo_clip_loss, grpo_clip_grad), dict(eps_low=2), r"eps_low is 2; expected a number in \[0, 1\]"),
     ((grpo_clip_loss, grpo_clip_grad), dict(logp_ref=[0, 0]), r"the shape of logp_ref is \(2,\); expected \(1, 2\)"),
-    ((grpo_clip_loss,), dict(logp_ref=[[0, 900]]), r"the penalty k3\[0, 1\] is inf; expected finite numbers"),
-    ((grpo_clip_grad,), dict(logp_ref=[[0, 900]]), r"the derivative of k3\[0, 1\] is -inf; expected finite numbers"),
+    ((grpo_clip_loss,), dict(logp=[[0, -900]]), r"the penalty k3\[0, 1\] is inf; expected finite numbers"),
+    ((grpo_clip_grad,), dict(logp=[[0, -900]]), r"the derivative of k3\[0, 1\] is -inf; expected finite numbers"),
     ((gspo_loss, gspo_grad), dict(advantage=[[1, 2]]), r"advantage\[0, 1\] is 2.0; expected 1.0, as for the other"),
-    ((gspo_loss, gspo_grad), dict(logp=0.5, logp_old=0, advantage=1, weight=1), r"the shape of logp is \(\); expected"),
+    ((grpo_clip_loss, grpo_clip_grad), dict(logp_old=[[0, 0.4]]), r"logp_old\[0, 1\] is 0.4; expected a log-probab"),
+    ((grpo_clip_loss, grpo_clip_grad), dict(logp_ref=[[0, 0.4]]), r"logp_ref\[0, 1\] is 0.4; expected a log-probab"),
+    ((gspo_loss, gspo_grad), dict(logp_old=[[0, 0.4]]), r"logp_old\[0, 1\] is 0.4; expected a log-probability"),
+    ((gspo_loss, gspo_grad), dict(logp=-0.5, logp_old=0, advantage=1, weight=1), r"the shape of logp is \(\); exp"),
     ((gspo_loss, gspo_grad), dict(eps_high=-1), r"eps_high is -1; expected a finite number >= 0"),
     ((cispo_loss, cispo_grad), dict(ratio=[[1, -2]]), r"ratio\[0, 1\] is -2.0; expected a number in \[0, inf\]"),
     ((cispo_loss, cispo_grad), dict(eps_low=1.5), r"eps_low is 1.5; expected a number in \[0, 1\]"),
 ])
 def test_bad_input_to_one_loss_is_named(pair, change, message):
     for f in pair:
-        good = dict(logp=ONE, advantage=[[1]], weight=ONE) | OBJECTIVES[f]
+        good = dict(logp=LIKELY, advantage=[[1]], weight=ONE) | OBJECTIVES[f]
         with pytest.raises(ValueError, match=message):
             f(**(good | change))

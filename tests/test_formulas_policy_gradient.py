@@ -196,7 +196,7 @@ def test_where_no_baseline_is_given_it_is_0():
 
 def test_micro_batches_add_up_to_the_whole_batch():
     rng = np.random.default_rng(0)
-    logp, returns, weight = rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), rng.random((6, 3))
+    logp, returns, weight = -rng.random((6, 3)), rng.normal(size=(6, 3)), rng.random((6, 3))
     whole = reinforce_grad(logp, returns, weight, .3)
     parts = [slice(0, 1), slice(1, 5), slice(5, 6)]
     assert_allclose(np.vstack([reinforce_grad(logp[s], returns[s], weight[s], .3) for s in parts]), whole)
@@ -392,6 +392,8 @@ ONES = np.ones((2, 3))
     (lambda: reinforce_grad(ONES, ONES, ONES, np.ones(3)), ValueError, r"the shape of baseline is \(3,\); expected"),
     (lambda: reinforce_loss(ONES, ONES, -ONES), ValueError, r"weight\[0, 0\] is -1.0; expected weights >= 0"),
     (lambda: reinforce_grad(-np.inf * ONES, ONES, ONES), ValueError, r"logp\[0, 0\] is -inf; expected finite"),
+    (lambda: reinforce_loss([[-1., .4]], [[1., 1.]], [[1., 1.]]), ValueError,
+     r"logp\[0, 1\] is 0.4; expected a log-probability, at most 0 \(take the log of a probability\)"),
     (lambda: reinforce_grad(ONES, ONES, ONES, np.nan), ValueError, r"baseline is nan; expected finite numbers"),
     (lambda: reinforce_loss([["a"]], ONES, ONES), TypeError, r"logp is .*; expected an array of real or complex"),
     (lambda: batch_mean_baseline(ONES, 0 * ONES), ValueError, r"the sum of mask is 0; expected at least 1"),
@@ -420,7 +422,7 @@ def test_bad_input_is_named(call, error, message):
 ])
 def test_a_broken_gradient_is_caught(broken):
     rng = np.random.default_rng(1)
-    logp, r, w = rng.normal(size=(2, 3)), rng.normal(size=(2, 3)), rng.random((2, 3))
+    logp, r, w = -rng.random((2, 3)), rng.normal(size=(2, 3)), rng.random((2, 3))
     assert_is_gradient(reinforce_grad(logp, r, w, .3), lambda y: reinforce_loss(y, r, w, .3), logp)
     with pytest.raises(AssertionError):
         assert_is_gradient(broken(logp, r, w, .3), lambda y: reinforce_loss(y, r, w, .3), logp)

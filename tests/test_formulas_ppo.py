@@ -24,9 +24,13 @@ from rlscratch.formulas.ppo import (
     clip_fraction,
     clip_ratio,
     clipped_tokens,
+    dead,
+    exp_of,
     ppo_clip_grad,
     ppo_clip_loss,
     ratio,
+    surrogate_loss,
+    surrogate_slope,
     value_grad,
     value_loss,
 )
@@ -85,18 +89,18 @@ def test_after_step_5_every_word_has_moved_as_far_as_ppo_lets_it():
 
 @pytest.mark.parametrize(("where", "rho", "advantage", "loss", "grad"), SIX)
 def test_each_of_the_six_regions_has_the_loss_and_the_gradient_of_the_table(where, rho, advantage, loss, grad):
-    sample = [[np.log(rho)]], [[0.0]], [[advantage]], [[1.0]]
+    sample = [[np.log(rho / 2)]], [[np.log(1 / 2)]], [[advantage]], [[1.0]]
     assert_allclose(ppo_clip_loss(*sample), loss, rtol=1e-15)
     assert_allclose(ppo_clip_grad(*sample), [[grad]], rtol=1e-15)
 
 
 def test_the_two_sides_of_the_clip_are_set_apart():
-    rising, falling = np.log([1.25, 4.0]), np.log([.75, .01])
-    assert_allclose(ppo_clip_grad(rising, [0, 0], [1, 1], [1, 1], 0.2, 0.28), [-1.25, 0])
-    assert_allclose(ppo_clip_grad(rising, [0, 0], [1, 1], [1, 1], 0.28, 0.2), [0, 0])
-    assert_allclose(ppo_clip_grad(rising, [0, 0], [1, 1], [1, 1], 0.2, 5.0), [-1.25, -4])
-    assert_allclose(ppo_clip_grad(falling, [0, 0], [-1, -1], [1, 1], 0.3, 0.2), [.75, 0])
-    assert_allclose(ppo_clip_grad(falling, [0, 0], [-1, -1], [1, 1], 1.0, 0.2), [.75, .01])
+    rising, falling, old = np.log([.25, .8]), np.log([.15, .002]), np.log([.2, .2])       # ratios 1.25, 4; .75, .01
+    assert_allclose(ppo_clip_grad(rising, old, [1, 1], [1, 1], 0.2, 0.28), [-1.25, 0])
+    assert_allclose(ppo_clip_grad(rising, old, [1, 1], [1, 1], 0.28, 0.2), [0, 0])
+    assert_allclose(ppo_clip_grad(rising, old, [1, 1], [1, 1], 0.2, 5.0), [-1.25, -4])
+    assert_allclose(ppo_clip_grad(falling, old, [-1, -1], [1, 1], 0.3, 0.2), [.75, 0])
+    assert_allclose(ppo_clip_grad(falling, old, [-1, -1], [1, 1], 1.0, 0.2), [.75, .01])
 
 
 @pytest.mark.parametrize("step", [-1 / 2, -1 / 4, -1 / 8, 1 / 8, 1 / 4, 1 / 2])
@@ -106,18 +110,19 @@ def test_on_a_bound_the_slope_is_the_one_from_inside(step):
     assert 1 + side * eps == rho
 
     def loss(logp: float) -> float:
-        return ppo_clip_loss([logp], [0], [advantage], [1], eps, eps)
+        return ppo_clip_loss([logp], [-1], [advantage], [1], eps, eps)
 
-    assert_allclose(ppo_clip_grad([step], [0], [advantage], [1], eps, eps), [-advantage * rho])
-    assert_allclose((loss(step) - loss(step - side * 1e-6)) / (side * 1e-6), -advantage * rho, rtol=1e-5)
-    assert loss(step + side * 1e-6) == loss(step)
+    at = step - 1
+    assert_allclose(ppo_clip_grad([at], [-1], [advantage], [1], eps, eps), [-advantage * rho])
+    assert_allclose((loss(at) - loss(at - side * 1e-6)) / (side * 1e-6), -advantage * rho, rtol=1e-5)
+    assert loss(at + side * 1e-6) == loss(at)
 
 
 def test_a_bound_that_cannot_bind_is_no_kink():
     eps_high = np.exp(0.25).item() - 1
-    bad = [0], [-2], [1], 0.2, eps_high                    # A < 0 is live on both sides of the upper bound
-    grad = central_difference(lambda x: ppo_clip_loss(x, *bad), np.array([0.25]))
-    assert_allclose(ppo_clip_grad([0.25], *bad), grad, rtol=1e-6)
+    bad = [-1], [-2], [1], 0.2, eps_high                   # A < 0 is live on both sides of the upper bound
+    grad = central_difference(lambda x: ppo_clip_loss(x, *bad), np.array([-0.75]))
+    assert_allclose(ppo_clip_grad([-0.75], *bad), grad, rtol=1e-6)
 
 
 def test_a_clip_range_of_nothing_still_takes_the_first_step():
@@ -125,9 +130,9 @@ def test_a_clip_range_of_nothing_still_takes_the_first_step():
 
 
 def test_no_advantage_is_no_gradient_and_not_a_clipped_token():
-    wild = np.log([.01, 1.0, 100.0])
-    assert_array_equal(ppo_clip_grad(wild, np.zeros(3), np.zeros(3), np.ones(3)), np.zeros(3))
-    assert clip_fraction(wild, np.zeros(3), np.zeros(3), np.ones(3)) == 0
+    wild = np.log([.0001, .01, 1.0]), np.log([.01, .01, .01])
+    assert_array_equal(ppo_clip_grad(*wild, np.zeros(3), np.ones(3)), np.zeros(3))
+    assert clip_fraction(*wild, np.zeros(3), np.ones(3)) == 0
 
 
 # ---------------------------------------------------------------- the gradient
@@ -143,7 +148,7 @@ def compare(grad: Callable, logp: np.ndarray, *data: object) -> None:
 @example(DOCUMENT, (0.2, 0.2))
 def test_the_gradient_is_the_derivative_of_the_loss(batch, eps):
     if eps[0] == 0:                                        # ratio 1 would lie on both bounds
-        batch = (batch[0] + 1 / 16, *batch[1:])
+        batch = (batch[0] - 1 / 16, *batch[1:])
     compare(ppo_clip_grad, batch[0], *batch[1:], *eps)
 
 
@@ -160,7 +165,7 @@ PLANTED = {
     "one token late": lambda lp, old, a, w, lo, hi: np.roll(ppo_clip_grad(lp, old, a, w, lo, hi), 1, axis=1),
 }
 SIX_BATCH = (
-    np.log([[.7, 1.05, 1.25], [.7, 1.1, 1.25]]), np.zeros((2, 3)),
+    np.log([[.35, .525, .625], [.35, .55, .625]]), np.full((2, 3), np.log(.5)),
     np.array([[1.0, 2, 3], [-1, -2, -3]]), np.array([[.5, .25, .25], [.5, .25, .25]]),
 )
 
@@ -194,9 +199,9 @@ def test_masked_tokens_count_nothing(batch, eps):
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 2, 3)])
 def test_any_rank_will_do(shape):
-    logp, ones = np.full(shape, np.log(1.1)), np.ones(shape)
-    assert_allclose(ppo_clip_loss(logp, 0, ones, 1), -1.1 * ones.sum())
-    assert_allclose(ppo_clip_grad(logp, 0, ones, 1), -1.1 * ones)
+    logp, old, ones = np.full(shape, np.log(.33)), np.log(.3), np.ones(shape)
+    assert_allclose(ppo_clip_loss(logp, old, ones, 1), -1.1 * ones.sum())
+    assert_allclose(ppo_clip_grad(logp, old, ones, 1), -1.1 * ones)
 
 
 def test_one_advantage_a_row_spreads_over_its_tokens():
@@ -263,15 +268,15 @@ def test_with_the_clip_it_is_the_policy_gradient_no_more():
 # ---------------------------------------------------------------- the share of clipped tokens
 
 def test_the_clip_fraction_counts_dead_tokens_and_not_large_ratios():
-    logp, advantage = np.log([[.5, 1.0, 1.5, .5, 1.0, 1.5]]), np.array([[1, 1, 1, -1, -1, -1]])
-    sample = logp, np.zeros((1, 6)), advantage
+    rho, advantage = np.array([[.5, 1.0, 1.5, .5, 1.0, 1.5]]), np.array([[1, 1, 1, -1, -1, -1]])
+    sample = np.log(rho / 2), np.full((1, 6), np.log(1 / 2)), advantage
     assert_allclose(clip_fraction(*sample, np.ones((1, 6))), 2 / 6)
-    outside = np.abs(np.exp(logp) - 1) > 0.2               # what CleanRL and Stable-Baselines3 count
+    outside = np.abs(rho - 1) > 0.2               # what CleanRL and Stable-Baselines3 count
     assert_allclose(outside.mean(), 4 / 6)
 
 
 def test_the_clip_fraction_looks_at_chosen_tokens_only():
-    sample = np.log([[1.5, 1.5, 1.0]]), np.zeros((1, 3)), np.ones((1, 3))
+    sample = np.log([[.75, .75, .5]]), np.log([[.5, .5, .5]]), np.ones((1, 3))
     assert clip_fraction(*sample, [[True, False, True]]) == 0.5
     assert clip_fraction(*sample, [[0, 0, 1]]) == 0
     assert clip_fraction(*sample, [[1]]) == clip_fraction(*sample, [[1, 1, 1]])
@@ -287,6 +292,16 @@ def test_the_clip_fraction_is_where_the_gradient_is_zero_though_the_advantage_is
 
 
 # ---------------------------------------------------------------- ratio and clip
+
+@given(batches_bt("logp", "logp_old", "advantage"), ranges)
+def test_the_surrogate_of_ratios_is_that_of_their_log_probabilities(batch, eps):
+    logp, old, A, weight = batch["logp"], batch["logp_old"], batch["advantage"], batch["mask"]
+    rho = exp_of(logp - old)
+    assert_array_equal(rho, ratio(logp, old))
+    assert surrogate_loss(rho, A, weight, *eps) == ppo_clip_loss(logp, old, A, weight, *eps)
+    assert_array_equal(surrogate_slope(rho, A, weight, *eps), ppo_clip_grad(logp, old, A, weight, *eps))
+    assert_array_equal(dead(rho, A, *eps) & (weight > 0), clipped_tokens(logp, old, A, weight, *eps))
+
 
 @given(batches_bt("logp", "logp_old"))
 def test_the_ratio_is_the_quotient_of_the_probabilities(batch):
@@ -407,13 +422,15 @@ def test_clipping_never_lowers_the_value_loss_and_a_wide_clip_leaves_it(triple, 
 
 # ---------------------------------------------------------------- bad input
 
-ONE = [[0.5, 0.5]]
+ONE, LOGP = [[0.5, 0.5]], [[-0.5, -0.5]]
 BAD = [
     (dict(logp=[[np.nan, 0]]), ValueError, r"logp\[0, 0\] is nan; expected finite numbers"),
     (dict(logp=[["a", "b"]]), TypeError, r"logp is .*; expected an array of real or complex numbers"),
     (dict(logp=[[]]), ValueError, r"the shape of logp is \(1, 0\); expected at least one entry"),
     (dict(logp_old=[[-np.inf, 0]]), ValueError, r"logp_old\[0, 0\] is -inf; expected finite numbers"),
-    (dict(logp_old=[[-800, 0]]), ValueError, r"\(logp - logp_old\)\[0, 0\] is 800.5; expected .* \[-inf, 709\]"),
+    (dict(logp_old=[[-800, 0]]), ValueError, r"\(logp - logp_old\)\[0, 0\] is 799.5; expected .* \[-inf, 709\]"),
+    (dict(logp=[[-1, 0.4]]), ValueError, r"logp\[0, 1\] is 0.4; expected a log-probability, at most 0 \(take the log"),
+    (dict(logp_old=[[0.4, -1]]), ValueError, r"logp_old\[0, 0\] is 0.4; expected a log-probability, at most 0"),
     (dict(advantage=[1, 1]), ValueError, r"the shape of advantage is \(2,\); expected \(1, 2\) like logp"),
     (dict(weight=[[1, -1]]), ValueError, r"weight\[0, 1\] is -1.0; expected weights >= 0"),
     (dict(eps_low=1.5), ValueError, r"eps_low is 1.5; expected a number in \[0, 1\]"),
@@ -427,7 +444,7 @@ BAD = [
 @pytest.mark.parametrize("f", [ppo_clip_loss, ppo_clip_grad])
 @pytest.mark.parametrize(("change", "error", "message"), BAD)
 def test_bad_input_is_named(f, change, error, message):
-    good = dict(logp=ONE, logp_old=ONE, advantage=ONE, weight=ONE)
+    good = dict(logp=LOGP, logp_old=LOGP, advantage=ONE, weight=ONE)
     with pytest.raises(error, match=message):
         f(**(good | change))
 

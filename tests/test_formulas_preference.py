@@ -39,9 +39,9 @@ four_rows = st.integers(1, 5).flatmap(lambda n: arrays((4, n)))
 
 
 def arguments(name, x, beta=0.5):
-    """The arguments of an objective, from a table (4, N)."""
+    """The arguments of an objective, from a table (4, N); -8 makes log-probabilities of it, and cancels in (12)."""
     return {"bradley_terry": (x[0], x[1]), "rating": (x[0], x[1]), "ranking": (x,), "plackett_luce": (x,),
-            "dpo": (*x, beta), "ipo": (*x, beta)}[name]
+            "dpo": (*x - 8, beta), "ipo": (*x - 8, beta)}[name]
 
 
 def assert_is_the_gradient(loss, grad, args):
@@ -163,8 +163,9 @@ def test_ranking_losses_ignore_the_origin_of_scores(scores, shift):
     assert pref.bradley_terry_loss(scores + shift, back + shift) == pref.bradley_terry_loss(scores, back)
 
 
-@given(x=four_rows, shift=eighths(-100, 100), beta=betas)
+@given(x=four_rows, shift=eighths(-100, 4), beta=betas)
 def test_dpo_and_ipo_ignore_a_constant_of_the_prompt(x, shift, beta):
+    x = x - 8
     moved = x + np.array([shift, shift, 0, 0])[:, None]
     for name in ("dpo", "ipo"):
         loss, grad = OBJECTIVES[name]
@@ -271,7 +272,7 @@ def test_ipo_is_least_at_the_chance_to_win_in_place_of_the_reward(case, beta, aw
     assert above > least and np.abs(gradient).max() > 1e-3
 
 
-@given(x=four_rows, beta=betas)
+@given(x=four_rows.map(lambda x: -np.abs(x)), beta=betas)
 def test_ipo_is_the_squared_distance_of_the_margin_from_its_target(x, beta):
     squares = [((lc - rc) - (lr - rr) - 1 / (2 * beta)) ** 2 for lc, lr, rc, rr in x.T]
     assert_allclose(pref.ipo_loss(*x, beta), sum(squares) / len(squares), rtol=1e-12)
@@ -280,20 +281,22 @@ def test_ipo_is_the_squared_distance_of_the_margin_from_its_target(x, beta):
 @given(p=st.integers(1, 7).map(lambda k: k / 8), beta=betas)
 def test_two_answers_rest_at_log_odds_under_dpo_and_at_p_minus_a_half_under_ipo(p, beta):
     def gradient(objective, h):
-        return p * objective([h], [0.0], [0.0], [0.0], beta) - (1 - p) * objective([0.0], [h], [0.0], [0.0], beta)
+        c, r = -max(-h, 0.0), -max(h, 0.0)          # c - r = h
+        return p * objective([c], [r], [0.0], [0.0], beta) - (1 - p) * objective([r], [c], [0.0], [0.0], beta)
 
     assert_allclose(gradient(pref.dpo_grad, log(p / (1 - p)) / beta), 0, atol=1e-15)
     assert_allclose(gradient(pref.ipo_grad, (p - 0.5) / beta), 0, atol=1e-14)
 
 
 def test_where_one_answer_always_wins_ipo_stops_and_dpo_does_not():
-    assert_array_equal(pref.ipo_grad([2.0], [0.0], [0.0], [0.0], 0.25), [0.0])
-    assert pref.ipo_grad([2.5], [0.0], [0.0], [0.0], 0.25) > 0
-    assert all(pref.dpo_grad([h], [0.0], [0.0], [0.0], 0.25) < 0 for h in (2.0, 20.0, 200.0))
+    assert_array_equal(pref.ipo_grad([0.0], [-2.0], [0.0], [0.0], 0.25), [0.0])
+    assert pref.ipo_grad([0.0], [-2.5], [0.0], [0.0], 0.25) > 0
+    assert all(pref.dpo_grad([0.0], [-h], [0.0], [0.0], 0.25) < 0 for h in (2.0, 20.0, 200.0))
 
 
 @given(x=four_rows, beta=betas)
 def test_dpo_is_bradley_terry_on_implicit_rewards(x, beta):
+    x = x - 8
     lc, lr, rc, rr = x
     chosen, rejected = pref.implicit_reward(lc, rc, beta), pref.implicit_reward(lr, rr, beta)
     assert_allclose(pref.dpo_loss(*x, beta), pref.bradley_terry_loss(chosen, rejected), rtol=1e-14)
@@ -355,6 +358,9 @@ BAD = [
         (name, ([-1.0], [-2.0], [-1.0], [-2.0], 0.0), ValueError, r"beta is 0.0; expected a finite number > 0"),
         (name, ([-1.0], [-2.0], [-1.0], [-2.0], "x"), TypeError, r"beta is 'x'; expected a finite number > 0"),
         (name, ([-1.0], [-2.0], [-1.0], [np.nan], 0.1), ValueError, r"ref_rejected\[0\] is nan"),
+        (name, ([-1.0, 0.4], [-2.0] * 2, [-1.0] * 2, [-2.0] * 2, 0.1), ValueError,
+         r"logp_chosen\[1\] is 0.4; expected a log-probability, at most 0 \(take the log of a probability\)"),
+        (name, ([-1.0], [-2.0], [-1.0], [0.4], 0.1), ValueError, r"ref_rejected\[0\] is 0.4; expected a log-prob"),
         (name, ([-1.0, -1.0], [-2.0] * 3, [-1.0], [-2.0], 0.1), ValueError, r"the shape of logp_rejected is \(3,\)"),
         (name, (*[[[-1.0, -2.0]]] * 4, 0.1), ValueError,
          r"the shape of logp_chosen is \(1, 2\); expected \(N,\), one number a sequence, summed over its tokens")]],
@@ -373,5 +379,7 @@ def test_bad_input_is_named_by_the_probabilities_and_the_implicit_reward():
         pref.bradley_terry(np.nan)
     with pytest.raises(ValueError, match=r"the shape of logp_ref is \(3,\); expected \(2,\) like logp_policy"):
         pref.implicit_reward([-1.0, -2.0], [-1.0] * 3, 0.1)
+    with pytest.raises(ValueError, match=r"logp_ref\[1\] is 0.4; expected a log-probability"):
+        pref.implicit_reward([-1.0, -2.0], [-1.0, 0.4], 0.1)
     with pytest.raises(ValueError, match=r"beta is -0.1; expected a finite number > 0"):
         pref.implicit_reward([-1.0], [-1.0], -0.1)

@@ -90,7 +90,7 @@ def test_the_numpy_twins_import_numpy_alone():
 
 @pytest.mark.parametrize(("source", "room"), [
     ("from rlscratch.autograd import tensor", "formulas"), ("from rlscratch import mdp", "kernels"),
-    ("import rlscratch.train.dqn", "mdp"), ("from rlscratch.train.run import Run", "documents"),
+    ("import rlscratch.train.dqn.deep_q_learning", "mdp"), ("from rlscratch.train.run import Run", "documents"),
     ("from rlscratch.train import dqn", "documents"), ("import rlscratch", "train"), ("import torch", "formulas")])
 def test_the_law_would_notice(source, room, tmp_path):
     path = tmp_path / "planted.py"

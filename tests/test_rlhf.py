@@ -22,9 +22,9 @@ from rlscratch.formulas.best_of_n import best_of_n_kl_bound
 from rlscratch.report.rlhf import pipeline
 from rlscratch.tasks import preferences
 from rlscratch.tasks.task import Task
-from rlscratch.train.language import dpo, frontier, measure, reward_model, worlds
+from rlscratch.train.language import dpo, evaluation, over_optimisation, reward_model, worlds
 from rlscratch.train.language.chat import Chat
-from rlscratch.train.language.frontier import Trajectory, turn
+from rlscratch.train.language.over_optimisation import Trajectory, turn
 from rlscratch.train.language.policy import Policy, by_task
 from rlscratch.transformer import Config, Transformer
 from strategies import arrays, eighths
@@ -55,22 +55,22 @@ def lengths(batch):
 
 def test_a_pool_holds_what_everybody_says_of_the_same_answers(letters, monkeypatch):
     policy, task = letters
-    found = frontier.pool(policy, task, task.prompts, 5, {"length": lengths}, np.random.default_rng(1))
+    found = over_optimisation.pool(policy, task, task.prompts, 5, {"length": lengths}, np.random.default_rng(1))
     batch = policy.answer([prompt for prompt in task.prompts for _ in range(5)], np.random.default_rng(1))
     assert_array_equal(found.gold.ravel(), task.rewards(batch.prompts, batch.texts))
     assert_array_equal(found.proxies["length"].ravel(), lengths(batch))
     assert_array_equal(found.lengths.ravel(), batch.rows.mask.sum(axis=1))
     assert found.gold.shape == (4, 5) and np.ptp(found.gold) > 0 and np.ptp(found.lengths) > 0
-    monkeypatch.setattr(frontier, "AT_ONCE", 3)                     # in parts that cut through prompts: the same
-    parts = frontier.pool(policy, task, task.prompts, 5, {"length": lengths}, np.random.default_rng(1))
+    monkeypatch.setattr(over_optimisation, "AT_ONCE", 3)           # in parts that cut through prompts: the same
+    parts = over_optimisation.pool(policy, task, task.prompts, 5, {"length": lengths}, np.random.default_rng(1))
     assert_array_equal(parts.gold, found.gold)
     assert_array_equal(parts.proxies["length"], found.proxies["length"])
 
 
 def test_the_curve_ends_where_best_of_all_the_pool_is_and_begins_at_its_mean(letters):
     policy, task = letters
-    found = frontier.pool(policy, task, task.prompts, 8, {"length": lengths}, np.random.default_rng(1))
-    one, two, eight = frontier.best_of_curve(found, "length", (1, 2, 8))
+    found = over_optimisation.pool(policy, task, task.prompts, 8, {"length": lengths}, np.random.default_rng(1))
+    one, two, eight = over_optimisation.best_of_curve(found, "length", (1, 2, 8))
     batch = policy.answer([prompt for prompt in task.prompts for _ in range(8)], np.random.default_rng(1))
     scores = np.reshape(lengths(batch), (-1, 8))
     best = batch.at(scores.argmax(axis=1) + 8 * np.arange(len(scores)))
@@ -148,7 +148,7 @@ def tiny(monkeypatch):
     monkeypatch.setitem(worlds.RECIPES, "preferences", recipe)
     monkeypatch.setattr(rlhf, "SETTINGS", TINY)
     monkeypatch.setattr(reward_model, "HELD_OUT", 20)
-    monkeypatch.setattr(measure, "MOST", 40)
+    monkeypatch.setattr(evaluation, "MOST", 40)
     monkeypatch.setattr(dpo, "SEEN", 16)
 
 
@@ -227,7 +227,7 @@ def test_samples_are_the_same_prompts_with_gold_and_its_parts(finished):
 def test_a_finished_run_is_read_and_not_trained_again(copy, capsys, monkeypatch):
     (copy / "index.html").unlink()
     monkeypatch.setattr(rlhf.command, "train", None)
-    monkeypatch.setattr(rlhf.measure, "held_out", None)
+    monkeypatch.setattr(rlhf.evaluation, "held_out", None)
     assert lasting(resumed(copy, capsys)) == lasting(pipeline.result(copy))
     assert (copy / "index.html").exists()
 

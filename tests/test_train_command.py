@@ -17,11 +17,11 @@ from rlscratch.cli import train as cli
 from rlscratch.formulas.kl import adaptive_beta
 from rlscratch.report import curves
 from rlscratch.tasks.task import Task
-from rlscratch.train.language import command, dpo, expert, grpo, ppo, reward_model, sft, worlds
+from rlscratch.train.language import command, dpo, expert_iteration, grpo, ppo, reward_model, sft, worlds
 from rlscratch.train.language.chat import Chat
-from rlscratch.train.language.run import ModelRun
+from rlscratch.train.model_run import ModelRun
 
-METHODS = {m.name: m for m in (sft.METHOD, reward_model.METHOD, ppo.METHOD, grpo.METHOD, dpo.METHOD, expert.METHOD)}
+METHODS = {m.METHOD.name: m.METHOD for m in (sft, reward_model, ppo, grpo, dpo, expert_iteration)}
 LATER = [name for name in METHODS if name != "sft"]
 
 

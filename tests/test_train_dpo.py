@@ -23,7 +23,7 @@ from rlscratch.formulas.kl import kl_optimal_policy
 from rlscratch.optim import AdamW, warmup_cosine
 from rlscratch.train.language import dpo, feedback, reward_model
 from rlscratch.train.language.chat import Rows
-from rlscratch.train.language.measure import of_answers
+from rlscratch.train.language.evaluation import of_answers
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import copied, update
 

@@ -25,9 +25,9 @@ from derivatives import central_difference
 from rlscratch.__main__ import main
 from rlscratch.autograd import Tensor
 from rlscratch.formulas import td
-from rlscratch.train import dqn
-from rlscratch.train.dqn import State, learn, q_table, q_values, settings, update
-from rlscratch.train.replay import Replay
+from rlscratch.train.dqn import deep_q_learning
+from rlscratch.train.dqn.deep_q_learning import DQNState, learn, q_table, q_values, settings, update
+from rlscratch.train.dqn.replay import Replay
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition
 
@@ -36,7 +36,7 @@ HOW = {"gamma": 0.99, "lr": 0.003, "batch": 1, "tau": 0.01, "target_every": 1, "
 
 
 def new(seed=0, **choices):
-    return State.new((16, 4), np.random.default_rng(seed), **choices)
+    return DQNState.new((16, 4), np.random.default_rng(seed), **choices)
 
 
 def random_theta(seed=0, states=5, hidden=7, actions=3):
@@ -215,8 +215,9 @@ def test_the_same_seed_is_the_same_run_and_another_is_not():
 
 
 def test_defaults_are_said_once():
-    given = {name: p.default for name, p in inspect.signature(State.new).parameters.items() if p.default is not p.empty}
-    assert given == {name: dqn.LEARNER[name][0] for name in ("hidden", "buffer")}
+    asked = inspect.signature(DQNState.new).parameters
+    given = {name: p.default for name, p in asked.items() if p.default is not p.empty}
+    assert given == {name: deep_q_learning.LEARNER[name][0] for name in ("hidden", "buffer")}
 
 
 # ---------------------------------------------------------------- what a run reaches
@@ -224,14 +225,14 @@ def test_defaults_are_said_once():
 @pytest.mark.parametrize(("seed", "hole"), [(0, 0), (1, 0), (2, -1)])
 def test_without_slipping_the_greedy_policy_is_optimal_in_every_state(seed, hole):
     lake = Lake(hole=hole)
-    figures = dqn.figures(lake, train(lake, 8000, seed))
+    figures = deep_q_learning.figures(lake, train(lake, 8000, seed))
     assert figures["path_length"] == 6 and figures["suboptimal_states"] == 0
     assert figures["success_probability"] == 1 and figures["max_error"] < 0.05
 
 
 def test_on_slippery_ice_it_comes_near_the_best_policy():
     lake = Lake(slippery=True)
-    figures = dqn.figures(lake, train(lake, 12_000, epsilon_final=0.1, epsilon_steps=10_000, tau=0.02))
+    figures = deep_q_learning.figures(lake, train(lake, 12_000, epsilon_final=0.1, epsilon_steps=10_000, tau=0.02))
     assert figures["success_probability"] >= 0.7402 - 0.05 and figures["path_length"] is None
 
 
@@ -243,7 +244,7 @@ def test_without_one_of_its_parts_the_learner_is_still_far_away(lacking):
         state.mean["W2"].data[...] = state.theta["W2"].data
     for _ in islice(learn(lake.env, state, **settings(**({"tau": 1.0} if lacking == "theta-" else {}))), 5000):
         pass
-    assert dqn.figures(lake, state)["max_error"] > 0.3
+    assert deep_q_learning.figures(lake, state)["max_error"] > 0.3
 
 
 def test_figures_count_wrong_moves_and_ignore_what_was_never_learned():
@@ -251,10 +252,10 @@ def test_figures_count_wrong_moves_and_ignore_what_was_never_learned():
     with_best = {"W1": np.eye(16), "b1": np.zeros(16), "W2": lake.best[0].copy(), "b2": np.zeros(4)}
     with_best["W2"][lake.mdp.terminal] = 7.0                # holes and goal: any number
     state.mean = {name: Tensor(array) for name, array in with_best.items()}
-    figures = dqn.figures(lake, state)
+    figures = deep_q_learning.figures(lake, state)
     assert figures["suboptimal_states"] == 0 and figures["max_error"] < 1e-9 and figures["path_length"] == 6
     state.mean["W2"].data[14] = [1, 0, 0, 0]                # back to 13 instead of into the goal
-    figures = dqn.figures(lake, state)
+    figures = deep_q_learning.figures(lake, state)
     assert figures["suboptimal_states"] == 1 and figures["success_probability"] == 0
 
 
@@ -325,7 +326,7 @@ def test_help_shows_the_choices_their_defaults_and_an_example(capsys):
         main(["train", "dqn", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert end.value.code == 0 and "example: rlscratch train dqn" in shown
-    for name, (default, _, told) in dqn.LEARNER.items():
+    for name, (default, _, told) in deep_q_learning.LEARNER.items():
         assert f"--{name.replace('_', '-')}" in shown and f"{told} (default: {default})" in shown
 
 
@@ -368,13 +369,13 @@ def test_numbers_that_grow_beyond_all_bounds_are_a_failure_not_a_bad_argument(tm
     def grow(*_, **__):
         raise ValueError("q_next[0, 0] is inf; expected finite numbers")
 
-    monkeypatch.setattr(dqn, "update", grow)
+    monkeypatch.setattr(deep_q_learning, "update", grow)
     assert command("--steps", "60", *SMALL, folder=tmp_path) == 1
     assert "step 40: q_next[0, 0] is inf; expected finite numbers; a smaller lr" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: State.new((16, 4), 0), TypeError, "rng is 0; expected a numpy.random.Generator"),
+    (lambda: DQNState.new((16, 4), 0), TypeError, "rng is 0; expected a numpy.random.Generator"),
     (lambda: new(hidden=0), ValueError, "hidden is 0; expected an integer >= 1"),
     (lambda: new(buffer=0), ValueError, "capacity is 0; expected an integer >= 1"),
     (lambda: Replay(2).draw(1, np.random.default_rng(0)), ValueError, "the number of transitions is 0; expected at"),

@@ -76,7 +76,7 @@ def test_answers_of_another_distribution_stop_the_run(planted):
 
 
 def test_a_deviation_counts_chosen_tokens_alone_and_both_directions():
-    logp, mask = np.log([[0.5, 0.25, 9.0]]), np.array([[1.0, 1.0, 0.0]])
+    logp, mask = np.array([[-0.5, -0.25, -9.0]]), np.array([[1.0, 1.0, 0.0]])
     moved = np.array([[1e-4, 0, 5]])
     assert deviation(logp + moved, logp, mask) == pytest.approx(np.expm1(1e-4))
     assert deviation(logp - moved, logp, mask) == pytest.approx(-np.expm1(-1e-4))

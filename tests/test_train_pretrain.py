@@ -25,9 +25,9 @@ from rlscratch.__main__ import main
 from rlscratch.autograd import Tensor
 from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.optim import AdamW
-from rlscratch.train.language import held_out, ngram, pretrain, text
-from rlscratch.train.language.corpus import Corpus
-from rlscratch.train.language.run import ModelRun
+from rlscratch.train.model_run import ModelRun
+from rlscratch.train.pretraining import bits_per_byte, n_gram, pretrain, text
+from rlscratch.train.pretraining.corpus import Corpus
 from rlscratch.transformer import Config, Transformer
 
 RHYME = "Round and round the rugged rock the ragged rascal ran.  " * 12
@@ -61,7 +61,7 @@ def test_the_reference_comes_with_python_and_repeats_itself():
     if sys.version_info[:2] == (3, 11):
         assert (len(train) + len(held), len(held)) == (466_117, 46_612)
         assert_allclose(text.repeated(train, held), 0.3157, atol=5e-5)
-        assert_allclose([*held_out.rivals(train, held).values()], [1.945, 1.409, 1.902], atol=2e-3)
+        assert_allclose([*bits_per_byte.rivals(train, held).values()], [1.945, 1.409, 1.902], atol=2e-3)
 
 
 def test_files_are_read_one_after_the_other(tmp_path):
@@ -139,9 +139,9 @@ class Known:
 @pytest.mark.parametrize("size", [2, 256, 1000])
 def test_a_uniform_model_needs_log2_of_the_vocabulary_for_each_token(size):
     ids = np.arange(50) % size
-    nats = held_out.nats(Known(8, lambda before, token: np.full(token.shape, -math.log(size))), ids, 11)
-    assert_allclose(held_out.bits_per_byte(nats, 39), math.log2(size))
-    assert_allclose(held_out.bits_per_byte(nats, 78), math.log2(size) / 2)          # tokens of two bytes
+    nats = bits_per_byte.nats(Known(8, lambda before, token: np.full(token.shape, -math.log(size))), ids, 11)
+    assert_allclose(bits_per_byte.bits_per_byte(nats, 39), math.log2(size))
+    assert_allclose(bits_per_byte.bits_per_byte(nats, 78), math.log2(size) / 2)          # tokens of two bytes
 
 
 @given(st.integers(2, 9), st.integers(1, 20), st.integers(1, 60))
@@ -149,13 +149,13 @@ def test_a_uniform_model_needs_log2_of_the_vocabulary_for_each_token(size):
 def test_every_held_out_token_is_predicted_once_and_from_the_token_before_it(context, start, count):
     ids = np.arange(start + count)
     model = Known(context, lambda before, token: np.where(token == before + 1, -2.0 ** (token % 20), -1e9))
-    assert_allclose(held_out.nats(model, ids, start), (2.0 ** (ids[start:] % 20)).sum(), rtol=1e-12)
+    assert_allclose(bits_per_byte.nats(model, ids, start), (2.0 ** (ids[start:] % 20)).sum(), rtol=1e-12)
 
 
 @given(st.integers(2, 9), st.integers(1, 20), st.integers(1, 60))
 def test_each_token_has_half_a_context_before_it_or_all_that_there_is(context, start, count):
     ids = np.arange(start + count)
-    windows, counted = held_out._windows(ids, start, context)
+    windows, counted = bits_per_byte._windows(ids, start, context)
     for row, where in zip(windows, counted, strict=True):
         for place in np.flatnonzero(where):
             assert place >= min(row[place], context - context // 2)
@@ -164,62 +164,62 @@ def test_each_token_has_half_a_context_before_it_or_all_that_there_is(context, s
 def test_a_transformer_that_sees_the_whole_text_needs_what_its_log_probabilities_say():
     model = Transformer(Config(7, 12, 8, 1, 2), np.random.default_rng(0), np.float64)
     ids = np.random.default_rng(1).integers(0, 7, 12)
-    assert_allclose(held_out.nats(model, ids, 5), -model.logp(ids[None]).data[0, 5:].sum(), rtol=1e-12)
+    assert_allclose(bits_per_byte.nats(model, ids, 5), -model.logp(ids[None]).data[0, 5:].sum(), rtol=1e-12)
 
 
 def test_the_first_token_of_all_cannot_be_held_out():
     with pytest.raises(ValueError, match=r"start is 0; expected an integer in \[1, 3\]"):
-        held_out.nats(Known(4, None), [1, 2, 3, 4], 0)
+        bits_per_byte.nats(Known(4, None), [1, 2, 3, 4], 0)
 
 
 def test_compressors_copy_what_they_have_seen_and_gzip_forgets():
     noise = np.random.default_rng(0).integers(0, 256, 80_000, dtype=np.uint8).tobytes()
-    needs = held_out.rivals(noise, noise[:4000], order=2)
+    needs = bits_per_byte.rivals(noise, noise[:4000], order=2)
     assert needs["xz"] < 1 and needs["gzip"] > 7.9                # 80 KB back: beyond gzip's window
-    assert held_out.rivals(noise, noise[-4000:], order=2)["gzip"] < 1
+    assert bits_per_byte.rivals(noise, noise[-4000:], order=2)["gzip"] < 1
 
 
 # ---------------------------------------------------------------- counting
 
 def test_witten_bell_by_hand():
-    tables = ngram.fit(b"aab", 2)
-    assert_allclose(ngram.probabilities(tables)[ord("a")], 0.4015625, rtol=1e-15)
-    assert_allclose(ngram.probabilities(tables, b"xa")[ord("a")], 0.45078125, rtol=1e-15)
-    assert_array_equal(ngram.probabilities(tables, b"x"), ngram.probabilities(tables))      # x was never seen
+    tables = n_gram.fit(b"aab", 2)
+    assert_allclose(n_gram.probabilities(tables)[ord("a")], 0.4015625, rtol=1e-15)
+    assert_allclose(n_gram.probabilities(tables, b"xa")[ord("a")], 0.45078125, rtol=1e-15)
+    assert_array_equal(n_gram.probabilities(tables, b"x"), n_gram.probabilities(tables))      # x was never seen
 
 
 @given(few_bytes, few_bytes, st.integers(1, 5))
 @example(b"aab", b"a", 2)
 @example(b"\xff" * 7, b"\xff\xff", 5)
 def test_every_distribution_sums_to_one_and_leaves_nothing_out(learned, context, order):
-    p = ngram.probabilities(ngram.fit(learned, min(order, len(learned))), context)
+    p = n_gram.probabilities(n_gram.fit(learned, min(order, len(learned))), context)
     assert_allclose(p.sum(), 1, rtol=1e-12)
     assert (p > 0).all()
 
 
 def test_a_count_that_is_off_by_one_would_be_noticed(monkeypatch):
-    right = ngram.Table.context
+    right = n_gram.Table.context
 
     def wrong(table, contexts):
         total, *others = right(table, contexts)
         return total + 1, *others
 
-    monkeypatch.setattr(ngram.Table, "context", wrong)
-    assert abs(ngram.probabilities(ngram.fit(b"aab", 2), b"a").sum() - 1) > 0.1
+    monkeypatch.setattr(n_gram.Table, "context", wrong)
+    assert abs(n_gram.probabilities(n_gram.fit(b"aab", 2), b"a").sum() - 1) > 0.1
 
 
 @given(few_bytes, few_bytes, st.integers(1, 7), st.integers(0, 4))
 def test_the_bits_of_a_text_are_those_of_its_bytes_one_by_one(learned, other, order, start):
-    tables = ngram.fit(learned, min(order, len(learned)))
-    alone = [-np.log2(ngram.probabilities(tables, other[:i])[other[i]]) for i in range(start, len(other))]
-    assert_allclose(ngram.bits(tables, other, start), alone, rtol=1e-12)
+    tables = n_gram.fit(learned, min(order, len(learned)))
+    alone = [-np.log2(n_gram.probabilities(tables, other[:i])[other[i]]) for i in range(start, len(other))]
+    assert_allclose(n_gram.bits(tables, other, start), alone, rtol=1e-12)
 
 
 def test_an_order_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"order is 8; expected an integer in \[1, 7\]"):
-        ngram.fit(b"abc", 8)
+        n_gram.fit(b"abc", 8)
     with pytest.raises(ValueError, match="the length of text is 3; expected at least 4 bytes"):
-        ngram.fit(b"abc", 4)
+        n_gram.fit(b"abc", 4)
 
 
 # ---------------------------------------------------------------- the loop
@@ -307,7 +307,7 @@ def test_a_run_leaves_its_model_its_tokenizer_its_curve_and_its_figures(rhyme, t
     saved = checkpoint.load(folder)
     corpus = Corpus.of(RHYME, "bytes")
     assert_allclose(result["held_out_bits_per_byte"], corpus.held_out(saved.model), rtol=1e-12)
-    assert_allclose(result["xz_bits_per_byte"], held_out.rivals(corpus.train, corpus.held)["xz"])
+    assert_allclose(result["xz_bits_per_byte"], bits_per_byte.rivals(corpus.train, corpus.held)["xz"])
     assert Tokenizer.load(folder).encode("rock") == list(b"rock")
     assert (folder / "learning_curve.svg").read_text("utf-8").startswith("<?xml")
     assert result["held_out_bits_per_byte"] < 8.2
@@ -389,7 +389,7 @@ def test_bad_arguments_end_with_one_line_and_leave_no_folder(more, says, rhyme, 
 @pytest.mark.parametrize(("length", "says"), [
     (1, "the length of the text is 1; expected bytes enough to learn from nine tenths and to hold out one; give"),
     (8, "the number of tokens to learn from is 7; expected at least 8; give a longer text, or several"),
-    (12, "--context is 16; expected at most 10, the tokens that there are to learn from; lower it, or give --text"),
+    (12, "--context is 16; expected at most 10, the tokens that there are to learn from; lower it, or give a longer"),
 ])
 def test_a_text_that_is_too_short_is_refused_with_what_to_do(length, says, rhyme, tmp_path, capsys):
     rhyme.write_text(RHYME[:length], "utf-8")

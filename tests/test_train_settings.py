@@ -6,7 +6,7 @@ import pytest
 from rlscratch import check
 from rlscratch.cli import train as cli
 from rlscratch.train import settings
-from rlscratch.train.language import dpo, expert, grpo, ppo, reward_model, sft
+from rlscratch.train.language import dpo, expert_iteration, grpo, ppo, reward_model, sft
 from rlscratch.train.settings import Choice, given, shown
 from rlscratch.train.settings import of as settings_of
 from rlscratch.train.tabular import clone, reinforce
@@ -18,7 +18,7 @@ TEXT_LR = Choice("lr", {"": 0.001, "addition": 0.01}, "largest step size", check
 LOSS = Choice("loss_of", {"": "dpo"}, "which loss", options=("dpo", "ipo"))
 TURN = Choice("turn", {"a lake": False, "a bandit": True}, "turn it")
 PAIRS = [(tabular_ppo.METHOD, ppo.METHOD), (tabular_grpo.METHOD, grpo.METHOD)]
-ALL = (*(m for pair in PAIRS for m in pair), sft.METHOD, dpo.METHOD, reward_model.METHOD, expert.METHOD,
+ALL = (*(m for pair in PAIRS for m in pair), sft.METHOD, dpo.METHOD, reward_model.METHOD, expert_iteration.METHOD,
        reinforce.METHOD, clone.METHOD)
 
 

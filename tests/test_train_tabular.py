@@ -31,7 +31,7 @@ from rlscratch.tasks import bandits
 from rlscratch.tasks.task import RewardError, Task
 from rlscratch.train.on_policy import deviation
 from rlscratch.train.tabular import clone, grpo, ppo, reinforce, table, worlds
-from rlscratch.train.tabular.worlds import World
+from rlscratch.train.tabular.worlds import TabularWorld
 from rlscratch.train.variants import REDRAWS
 from strategies import arrays, eighths
 
@@ -40,7 +40,7 @@ CREAM, HOCKEY, DONKEY = range(3)
 PATH = [0, 4, 8, 9, 13, 14]
 
 
-class Scripted(World):
+class Scripted(TabularWorld):
     """A world in which the episodes are given; a list of them is used up from the front."""
 
     def collect(self, policy, episodes, rng, start=None):

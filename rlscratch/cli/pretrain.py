@@ -6,7 +6,7 @@ import numpy as np
 
 from rlscratch import memory
 from rlscratch.report import curves
-from rlscratch.train.language import pretrain
+from rlscratch.train.pretraining import pretrain
 
 add_arguments = pretrain.add_arguments
 

@@ -8,7 +8,7 @@ The task is `preferences`, whose gold reward is known and never trained on.  Eac
     dpo/                     trained on the same rankings, stopped at that KL        train.language.dpo
     few-rankings/            a poor proxy, learned from few rankings
     beta-0/, beta-0.03/ ...  trained on the poor proxy with fixed brakes
-    best-of-n/               the best by either proxy of 1, 2, ..., 64 answers       train.language.frontier
+    best-of-n/               the best by either proxy of 1, 2, ..., 64 answers       train.language.over_optimisation
     comparison/              all of them on the same held-out prompts
     samples/                 the same prompts answered by three policies
     figures/, index.html     what report.rlhf draws of it
@@ -32,8 +32,8 @@ from rlscratch.files import write_atomic
 from rlscratch.report.rlhf import page, pipeline
 from rlscratch.tasks import preferences
 from rlscratch.train import run as runs
-from rlscratch.train.language import command, dpo, frontier, measure, ppo, reward_model, sft, worlds
-from rlscratch.train.language.method import Method
+from rlscratch.train.language import command, dpo, evaluation, over_optimisation, ppo, reward_model, sft, worlds
+from rlscratch.train.language.method import LanguageMethod
 from rlscratch.train.language.policy import Policy, by_task, scored
 from rlscratch.train.language.worlds import World
 from rlscratch.train.run import UNSAID, Run
@@ -95,7 +95,7 @@ def _stages(whole: Run, args: argparse.Namespace) -> dict[str, float]:
     folder, world = whole.folder, worlds.make(TASK, args.seed)
     seconds: dict[str, float] = {}
 
-    def trained(name: str, method: Method, **settings: Any) -> Path:
+    def trained(name: str, method: LanguageMethod, **settings: Any) -> Path:
         seconds[name] = _trained(folder / name, args, method, settings)
         return folder / name
 
@@ -121,14 +121,15 @@ def _measures(world: World, folder: Path, prompts: int) -> dict[str, Callable[[]
     proxies = {name: world.reward_model(folder / name) for name in ("reward-model", "few-rankings")}
 
     def best_of_n() -> dict[str, Any]:
-        found = frontier.pool(policies["sft"], world.task, world.measured[:prompts], max(SIZES), proxies,
+        found = over_optimisation.pool(policies["sft"], world.task, world.measured[:prompts], max(SIZES), proxies,
                               world.stream("best of n"))
-        return {name: frontier.best_of_curve(found, name, SIZES) for name in proxies}
+        return {name: over_optimisation.best_of_curve(found, name, SIZES) for name in proxies}
 
     def comparison() -> dict[str, Any]:
         others = {"reference": policies["sft"].model, "proxy": proxies["reward-model"], "greedy": False}
-        return {"prompts": len(world.measured[:measure.MOST]),
-                "policies": {name: measure.held_out(policies[name], world, **others) for name in ("sft", "ppo", "dpo")}}
+        return {"prompts": len(world.measured[:evaluation.MOST]),
+                "policies": {name: evaluation.held_out(policies[name], world, **others)
+                             for name in ("sft", "ppo", "dpo")}}
 
     def samples() -> list[dict[str, Any]]:
         return _samples(world, {name: policies[name] for name in ("sft", "ppo", free)})
@@ -136,7 +137,7 @@ def _measures(world: World, folder: Path, prompts: int) -> dict[str, Callable[[]
     return {"best-of-n": best_of_n, "comparison": comparison, "samples": samples}
 
 
-def _trained(folder: Path, args: argparse.Namespace, method: Method, settings: dict[str, Any]) -> float:
+def _trained(folder: Path, args: argparse.Namespace, method: LanguageMethod, settings: dict[str, Any]) -> float:
     """A stage that trains, unless it is done already; how many seconds it took."""
     begin = time.perf_counter()
     if (folder / "result.json").exists():

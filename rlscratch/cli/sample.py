@@ -28,7 +28,7 @@ from rlscratch.generate import Within, beam_search, generate
 from rlscratch.generate.filters import ORDERS
 from rlscratch.train.language import chat
 from rlscratch.train.language.chat import Chat
-from rlscratch.train.language.run import command_of
+from rlscratch.train.model_run import command_of
 from rlscratch.train.run import UNSAID
 from rlscratch.transformer import Transformer
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from rlscratch import bpe, check
 from rlscratch.bpe import Tokenizer
 from rlscratch.report.table import table
-from rlscratch.train.language import text as texts
+from rlscratch.train.pretraining import text as texts
 from rlscratch.train.run import UNSAID
 
 VOCABULARY = 1024

@@ -19,13 +19,13 @@ from rlscratch.report import curves
 from rlscratch.report.table import table
 from rlscratch.train import run as runs
 from rlscratch.train import settings
-from rlscratch.train.language import command, dpo, expert, grpo, ppo, reward_model, sft
-from rlscratch.train.language.method import Method
+from rlscratch.train.language import command, dpo, expert_iteration, grpo, ppo, reward_model, sft
+from rlscratch.train.language.method import LanguageMethod
 from rlscratch.train.settings import Choice
 from rlscratch.train.tabular import grpo as tabular_grpo
 from rlscratch.train.tabular import ppo as tabular_ppo
 from rlscratch.train.tabular import worlds
-from rlscratch.train.tabular.method import Method as TabularMethod
+from rlscratch.train.tabular.method import TabularMethod
 
 LONGEST = 60            # characters of an answer in the table
 
@@ -34,7 +34,7 @@ LONGEST = 60            # characters of an answer in the table
 class Command:
     """A method on text as a command, with the method of the same name on tables if there is one."""
 
-    text: Method
+    text: LanguageMethod
     tables: TabularMethod | None = None
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -114,5 +114,6 @@ def _add(group: argparse._ArgumentGroup, some: Iterable[Choice]) -> None:
         choice.add(group)
 
 
-SFT, REWARD_MODEL, DPO, EXPERT_ITERATION = map(Command, (sft.METHOD, reward_model.METHOD, dpo.METHOD, expert.METHOD))
+SFT, REWARD_MODEL, DPO = Command(sft.METHOD), Command(reward_model.METHOD), Command(dpo.METHOD)
+EXPERT_ITERATION = Command(expert_iteration.METHOD)
 PPO, GRPO = Command(ppo.METHOD, tabular_ppo.METHOD), Command(grpo.METHOD, tabular_grpo.METHOD)

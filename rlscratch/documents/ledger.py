@@ -26,7 +26,7 @@ WIDTH = sum(COLUMNS.values()) + len(GAP) * (len(COLUMNS) - 1)
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """An entry with the value that its formula gave just now, and what is wrong with it, if anything."""
 
     entry: Entry
@@ -35,18 +35,18 @@ class Row:
 
 
 def table(document: str | None = None, verdict: str | None = None, kind: str | None = None,
-          among: Iterable[Entry] | None = None) -> list[Row]:
+          among: Iterable[Entry] | None = None) -> list[LedgerRow]:
     """The entries that pass every filter that is given, computed, in reading order.
 
     >>> [row.entry.id for row in table(document="003", verdict="differs", kind="computed")]
     ['S3.softmax.T1', 'S3.update.final', 'S3.ifeel.topp']
     """
     wanted = {"document": document, "verdict": verdict, "kind": kind}
-    return [Row(entry, entry.computed(), entry.complaints()) for entry in (entries() if among is None else among)
+    return [LedgerRow(entry, entry.computed(), entry.complaints()) for entry in (entries() if among is None else among)
             if all(value in (None, getattr(entry, name)) for name, value in wanted.items())]
 
 
-def as_text(rows: list[Row]) -> str:
+def as_text(rows: list[LedgerRow]) -> str:
     """The rows as blocks of lines at most WIDTH long, a document each, and the totals."""
     lines: list[str] = []
     for document, title in DOCUMENTS.items():
@@ -59,7 +59,7 @@ def as_text(rows: list[Row]) -> str:
     return "\n".join([*lines, *_totals(rows), "", *wrap(f"{headline(rows)} {failed} failed.", WIDTH)])
 
 
-def as_dict(rows: list[Row]) -> dict[str, Any]:
+def as_dict(rows: list[LedgerRow]) -> dict[str, Any]:
     """The same as data that JSON can hold; tuples become lists."""
     fields = ("id", "document", "section", "claim", "formula", "printed", "exact", "tolerance", "verdict", "kind",
               "source", "proof", "note")
@@ -71,14 +71,14 @@ def as_dict(rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def counts(rows: Iterable[Row]) -> dict[str, Counter]:
+def counts(rows: Iterable[LedgerRow]) -> dict[str, Counter]:
     """How many rows of each kind have which verdict; kinds and verdicts in their order, none that has no row."""
     found = Counter((row.entry.kind, row.entry.verdict) for row in rows)
     return {kind: Counter({verdict: found[kind, verdict] for verdict in VERDICTS if found[kind, verdict]})
             for kind in KINDS if any(kind == one for one, _ in found)}
 
 
-def headline(rows: Iterable[Row]) -> str:
+def headline(rows: Iterable[LedgerRow]) -> str:
     """How many numbers a formula computed and how they compare with the printed ones; then everything else.
 
     >>> headline(table(document="001"))
@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _row_lines(row: Row) -> list[str]:
+def _row_lines(row: LedgerRow) -> list[str]:
     entry = row.entry
     cells = {"id": entry.id, "verdict": entry.verdict, "printed": shown(entry.printed, decimals_of(entry)),
              "computed": shown(row.computed), "formula": entry.formula}
@@ -147,7 +147,7 @@ def _row_lines(row: Row) -> list[str]:
     return lines
 
 
-def _totals(rows: list[Row]) -> list[str]:
+def _totals(rows: list[LedgerRow]) -> list[str]:
     """The kinds by their verdicts, as lines of a table."""
     lines = [("kind", *VERDICTS, "all")]
     lines += [(kind, *(of[verdict] or "" for verdict in VERDICTS), of.total()) for kind, of in counts(rows).items()]

@@ -40,7 +40,7 @@ def cross_entropy_loss(logp: Array, weight: Array) -> float:
     logp    (B, T)  log pi(a_t | s_t) of the tokens that were written, natural log
     weight  (B, T)  how much each token counts; 0 for prompt and padding
 
-    ValueError for an infinite logp: a token of probability 0 has no finite loss.
+    ValueError for an infinite logp, since a token of probability 0 has no finite loss, and for one above 0.
 
     Two tokens of probability 1/2 and 1/8, weighed equally, cost (1 + 3) / 2 = 2 bits each:
 
@@ -51,6 +51,7 @@ def cross_entropy_loss(logp: Array, weight: Array) -> float:
     Proof: tests/test_formulas_cross_entropy.py, test_the_loss_is_the_weighted_sum_and_its_gradient_the_derivative
     """
     logp, weight = check.weighted(weight, logp=logp)
+    check.log_probabilities(logp=logp)
     return -(weight * logp).sum().item()
 
 
@@ -63,6 +64,7 @@ def cross_entropy_grad(logp: Array, weight: Array) -> Array:
     Proof: tests/test_formulas_cross_entropy.py, test_the_loss_is_the_weighted_sum_and_its_gradient_the_derivative
     """
     logp, weight = check.weighted(weight, logp=logp)
+    check.log_probabilities(logp=logp)
     return np.broadcast_to(-weight, logp.shape).astype(logp.dtype)
 
 

@@ -71,7 +71,15 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas.kl import kl_k2, kl_k2_grad, kl_k3, kl_k3_grad
 from rlscratch.formulas.policy_gradient import reinforce_grad, reinforce_loss
-from rlscratch.formulas.ppo import clip_ratio, clipped_tokens, ppo_clip_grad, ppo_clip_loss
+from rlscratch.formulas.ppo import (
+    clip_ratio,
+    dead,
+    exp_of,
+    ppo_clip_grad,
+    ppo_clip_loss,
+    surrogate_loss,
+    surrogate_slope,
+)
 
 ESTIMATORS = {"k2": (kl_k2, kl_k2_grad), "k3": (kl_k3, kl_k3_grad)}     # of the penalty in (3): value, derivative
 
@@ -224,8 +232,8 @@ def gspo_loss(
 
     Proof: tests/test_formulas_grpo.py, test_each_row_of_the_table_is_its_paper_s_loss_and_gradient
     """
-    _, log_s, advantage, total, _ = _sequences(logp, logp_old, advantage, weight)
-    return ppo_clip_loss(log_s, 0.0, advantage, total, eps_low, eps_high)
+    _, s, advantage, total, _ = _sequences(logp, logp_old, advantage, weight)
+    return surrogate_loss(s, advantage, total, eps_low, eps_high)
 
 
 def gspo_grad(
@@ -238,8 +246,8 @@ def gspo_grad(
 
     Proof: tests/test_formulas_grpo.py, test_gspo_s_gradient_is_the_derivative_of_its_loss
     """
-    logp, log_s, advantage, total, share = _sequences(logp, logp_old, advantage, weight)
-    return (ppo_clip_grad(log_s, 0.0, advantage, total, eps_low, eps_high) * share).astype(logp.dtype)
+    logp, s, advantage, total, share = _sequences(logp, logp_old, advantage, weight)
+    return (surrogate_slope(s, advantage, total, eps_low, eps_high) * share).astype(logp.dtype)
 
 
 def gspo_clipped_tokens(
@@ -254,8 +262,8 @@ def gspo_clipped_tokens(
 
     Proof: tests/test_formulas_grpo.py, test_gspo_s_clipped_tokens_are_those_without_a_gradient
     """
-    _, log_s, advantage, total, share = _sequences(logp, logp_old, advantage, weight)
-    return clipped_tokens(log_s, 0.0, advantage, total, eps_low, eps_high) & (share > 0)
+    _, s, advantage, _, share = _sequences(logp, logp_old, advantage, weight)
+    return dead(s, advantage, eps_low, eps_high) & (share > 0)
 
 
 def cispo_loss(
@@ -301,15 +309,17 @@ def _referred(
 ) -> tuple[Array, Array, Array, Array, Array, float]:
     """The checked arguments of (3)."""
     arrays = check.weighted(weight, logp=logp, logp_old=logp_old, logp_ref=logp_ref, advantage=advantage)
+    check.log_probabilities(logp=arrays[0], logp_old=arrays[1], logp_ref=arrays[2])
     return *arrays, check.non_negative(beta=beta)
 
 
 def _sequences(
     logp: Array, logp_old: Array, advantage: Array, weight: Array,
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """logp, then log s_i, A_i and W_i of (5), each (..., 1), and the shares w_it / W_i."""
+    """logp, then s_i, A_i and W_i of (5), each (..., 1), and the shares w_it / W_i."""
     check.array(min_ndim=1, logp=logp)
     logp, logp_old, advantage, weight = check.weighted(weight, logp=logp, logp_old=logp_old, advantage=advantage)
+    check.log_probabilities(logp=logp, logp_old=logp_old)
     advantage, weight = np.broadcast_to(advantage, logp.shape), np.broadcast_to(weight, logp.shape)
     counts = weight != 0
     first = np.take_along_axis(advantage, counts.argmax(axis=-1)[..., None], axis=-1)
@@ -320,7 +330,7 @@ def _sequences(
                    f"{first[(*place[:-1], 0)]}, as for the other tokens of this sequence")
     total = weight.sum(axis=-1, keepdims=True)
     share = weight / np.where(total == 0, 1, total)
-    return logp, np.sum(share * (logp - logp_old), axis=-1, keepdims=True), first, total, share
+    return logp, exp_of(np.sum(share * (logp - logp_old), axis=-1, keepdims=True)), first, total, share
 
 
 def _truncated(

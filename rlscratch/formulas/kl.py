@@ -118,6 +118,8 @@ def kl_k1(logp_policy: Array, logp_ref: Array) -> Array:
     logp_policy  (...)  log pi(a) of tokens or answers drawn from pi, natural log
     logp_ref     (...)  log q(a) of the same; as many axes, or a scalar
 
+    Raises ValueError for numbers that are not finite or above 0, and for shapes that do not fit.
+
     >>> kl_k1([-1., -2.], [-3., -1.])
     array([ 2., -1.])
 
@@ -192,6 +194,7 @@ def kl_k3_grad(logp_policy: Array, logp_ref: Array) -> Array:
 def _log_ratio(logp_policy: Array, logp_ref: Array) -> tuple[Array, np.dtype]:
     """d, and the dtype that a gradient in logp_policy has."""
     logp_policy, logp_ref = check.same_rank(logp_policy=logp_policy, logp_ref=logp_ref)
+    check.log_probabilities(logp_policy=logp_policy, logp_ref=logp_ref)
     return logp_policy - logp_ref, logp_policy.dtype
 
 
@@ -213,6 +216,7 @@ def kl_coefficient(reward: Array, logp_policy: Array, logp_ref: Array, beta: flo
     Proof: tests/test_formulas_kl.py, test_the_coefficient_times_the_score_is_the_gradient_and_the_1_is_a_baseline
     """
     logp_policy, logp_ref, reward = check.same_rank(logp_policy=logp_policy, logp_ref=logp_ref, reward=reward)
+    check.log_probabilities(logp_policy=logp_policy, logp_ref=logp_ref)
     return reward - check.non_negative(beta=beta) * (1 + logp_policy - logp_ref)
 
 

@@ -125,7 +125,7 @@ def reinforce_loss(logp: Array, returns: Array, weight: Array, baseline: Array |
     baseline  scalar, (B, 1) or (B, T)  what to expect instead of 0, in units of reward
 
     Each may have any one rank; (B, 1) spreads over tokens.  Raises ValueError for (B,)
-    beside (B, T), for weights below 0 and for anything that is not finite.
+    beside (B, T), for a log-probability above 0, for weights below 0 and for anything that is not finite.
 
     Two tokens of half the weight each: (log 2 + log 4) / 2.
 
@@ -152,6 +152,7 @@ def reinforce_grad(logp: Array, returns: Array, weight: Array, baseline: Array |
 
 def _weighted_advantage(logp: Array, returns: Array, weight: Array, baseline: Array | float) -> tuple[Array, Array]:
     logp, returns, baseline, weight = check.weighted(weight, logp=logp, returns=returns, baseline=baseline)
+    check.log_probabilities(logp=logp)
     return logp, weight * (returns - baseline)
 
 

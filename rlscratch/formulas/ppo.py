@@ -66,8 +66,8 @@ def ratio(logp: Array, logp_old: Array) -> Array:
     logp      any shape   log pi(a_t | s_t), natural log
     logp_old  like logp   the same under the policy that sampled the tokens
 
-    Raises ValueError where the exponential would overflow (a log-ratio above 709 in float64, 88 in float32);
-    such a pair does not come from sampling.
+    Raises ValueError for a log-probability above 0, and where the exponential would overflow (a log-ratio
+    above 709 in float64, 88 in float32); such a pair does not come from sampling.
 
     The document's step 6, .40 / .33:
 
@@ -77,11 +77,19 @@ def ratio(logp: Array, logp_old: Array) -> Array:
     Proof: tests/test_formulas_ppo.py, test_the_ratio_is_the_quotient_of_the_probabilities
     """
     logp, logp_old = check.same_rank(logp=logp, logp_old=logp_old)
-    difference = logp - logp_old
-    highest = math.floor(np.log(np.finfo(difference.dtype).max))
+    check.log_probabilities(logp=logp, logp_old=logp_old)
+    return exp_of(logp - logp_old)
+
+
+def exp_of(log_ratio: Array) -> Array:
+    """Equation (1) from the difference of the log-probabilities.  Raises ValueError where it would overflow.
+
+    Proof: tests/test_formulas_ppo.py, test_the_surrogate_of_ratios_is_that_of_their_log_probabilities
+    """
+    highest = math.floor(np.log(np.finfo(log_ratio.dtype).max))
     check.entries_between(-np.inf, highest, "so that the ratio is finite",
-                          difference=difference, called="(logp - logp_old)")
-    return np.exp(difference)
+                          log_ratio=log_ratio, called="(logp - logp_old)")
+    return np.exp(log_ratio)
 
 
 def clip_ratio(ratio: Array, eps_low: float = 0.2, eps_high: float = 0.2) -> Array:
@@ -116,8 +124,8 @@ def ppo_clip_loss(
     eps_low    in [0, 1]  lower reach of the clip; 1 is none
     eps_high   >= 0       upper reach
 
-    Raises ValueError for shapes that do not agree, numbers that are not finite, a negative weight, a clip
-    range out of bounds, a ratio that overflows.
+    Raises ValueError for shapes that do not agree, numbers that are not finite, a log-probability above 0,
+    a negative weight, a clip range out of bounds, a ratio that overflows.
 
     The document's steps 4-7: A = 5 - 3, pi_old = .33, pi_new = .40; 1.21 is cut to 1.2.
 
@@ -126,10 +134,7 @@ def ppo_clip_loss(
 
     Proof: tests/test_formulas_ppo.py, test_each_of_the_six_regions_has_the_loss_and_the_gradient_of_the_table
     """
-    _, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
-    dead = _dead(rho, advantage, eps_low, eps_high)
-    branch = np.where(dead, clip_ratio(rho, eps_low, eps_high), rho)
-    return -np.sum(weight * branch * advantage).item()
+    return surrogate_loss(*_prepare(logp, logp_old, advantage, weight)[1:], eps_low, eps_high)
 
 
 def ppo_clip_grad(
@@ -145,8 +150,34 @@ def ppo_clip_grad(
     Proof: tests/test_formulas_ppo.py, test_the_gradient_is_the_derivative_of_the_loss
     """
     logp, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
-    dead = _dead(rho, advantage, eps_low, eps_high)
-    return np.where(dead, 0, -weight * rho * advantage).astype(logp.dtype)
+    return surrogate_slope(rho, advantage, weight, eps_low, eps_high).astype(logp.dtype)
+
+
+def surrogate_loss(rho: Array, advantage: Array, weight: Array, eps_low: float, eps_high: float) -> float:
+    """Equation (3) for ratios (checked arrays): of tokens, or of whole sequences as in GSPO.
+
+    Proof: tests/test_formulas_ppo.py, test_the_surrogate_of_ratios_is_that_of_their_log_probabilities
+    """
+    is_dead = dead(rho, advantage, eps_low, eps_high)
+    branch = np.where(is_dead, clip_ratio(rho, eps_low, eps_high), rho)
+    return -np.sum(weight * branch * advantage).item()
+
+
+def surrogate_slope(rho: Array, advantage: Array, weight: Array, eps_low: float, eps_high: float) -> Array:
+    """Equation (4) for the same: the derivative of surrogate_loss with respect to log rho.
+
+    Proof: tests/test_formulas_ppo.py, test_the_surrogate_of_ratios_is_that_of_their_log_probabilities
+    """
+    return np.where(dead(rho, advantage, eps_low, eps_high), 0, -weight * rho * advantage)
+
+
+def dead(rho: Array, advantage: Array, eps_low: float, eps_high: float) -> Array:
+    """The two dead regions of the table, as booleans, for ratios and advantages (checked arrays).
+
+    Proof: tests/test_formulas_ppo.py, test_the_surrogate_of_ratios_is_that_of_their_log_probabilities
+    """
+    clipped, rho, advantage = clip_ratio(rho, eps_low, eps_high), rho.real, advantage.real
+    return (rho > clipped) & (advantage > 0) | (rho < clipped) & (advantage < 0)
 
 
 def clipped_tokens(
@@ -158,13 +189,13 @@ def clipped_tokens(
 
     Ratios 2 and 2 with A = 1 and A = -1: both are out of range, one is dead.
 
-    >>> clipped_tokens(np.log([1, 1]), np.log([.5, .5]), [1, -1], [1, 1]).tolist()
+    >>> clipped_tokens(np.log([.8, .8]), np.log([.4, .4]), [1, -1], [1, 1]).tolist()
     [True, False]
 
     Proof: tests/test_formulas_ppo.py, test_the_clip_fraction_is_where_the_gradient_is_zero_though_the_advantage_is_not
     """
     _, rho, advantage, weight = _prepare(logp, logp_old, advantage, weight)
-    return _dead(rho, advantage, eps_low, eps_high) & (weight > 0)
+    return dead(rho, advantage, eps_low, eps_high) & (weight > 0)
 
 
 def clip_fraction(
@@ -177,15 +208,14 @@ def clip_fraction(
     CleanRL and Stable-Baselines3 count every |ratio - 1| > eps, live or not, whatever the sign of A; verl and
     TRL's GRPO count dead tokens, as here.  Raises as ppo_clip_loss does, and for a mask without a 1.
 
-    >>> clip_fraction(np.log([1, 1]), np.log([.5, .5]), [1, -1], [1, 1])
+    >>> clip_fraction(np.log([.8, .8]), np.log([.4, .4]), [1, -1], [1, 1])
     0.5
 
     Proof: tests/test_formulas_ppo.py, test_the_clip_fraction_is_where_the_gradient_is_zero_though_the_advantage_is_not
     """
     logp, mask = check.same_rank(logp=logp, mask=check.mask(mask=mask))
-    dead = clipped_tokens(logp, logp_old, advantage, mask, eps_low, eps_high)
-    chosen = np.broadcast_to(mask, logp.shape).sum()
-    return (dead.sum() / check.positive(chosen=chosen, called="the sum of mask")).item()
+    chosen = check.positive(chosen=np.broadcast_to(mask, logp.shape).sum(), called="the sum of mask")
+    return (clipped_tokens(logp, logp_old, advantage, mask, eps_low, eps_high).sum() / chosen).item()
 
 
 def value_loss(
@@ -235,12 +265,6 @@ def _prepare(logp: Array, logp_old: Array, advantage: Array, weight: Array) -> t
     """The checked arrays, with the ratio in the place of logp_old."""
     logp, logp_old, advantage, weight = check.weighted(weight, logp=logp, logp_old=logp_old, advantage=advantage)
     return logp, ratio(logp, logp_old), advantage, weight
-
-
-def _dead(rho: Array, advantage: Array, eps_low: float, eps_high: float) -> Array:
-    """The two dead regions of the table, as booleans."""
-    clipped, rho, advantage = clip_ratio(rho, eps_low, eps_high), rho.real, advantage.real
-    return (rho > clipped) & (advantage > 0) | (rho < clipped) & (advantage < 0)
 
 
 def _errors(

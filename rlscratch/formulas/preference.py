@@ -240,7 +240,7 @@ def implicit_reward(logp_policy: Array, logp_ref: Array, beta: float) -> Array:
     beta               strength of the KL penalty, > 0, in units of reward
 
     Comparable between answers to one prompt only: beta log Z differs from prompt to prompt.
-    Raises ValueError or TypeError on numbers that are not finite, shapes that do not fit, beta <= 0.
+    Raises ValueError or TypeError on log-probabilities not finite or above 0, shapes that do not fit, beta <= 0.
 
     >>> implicit_reward(np.log([0.5]), np.log([0.25]), beta=0.1).round(4).tolist()    # .1 log 2
     [0.0693]
@@ -248,6 +248,7 @@ def implicit_reward(logp_policy: Array, logp_ref: Array, beta: float) -> Array:
     Proof: tests/test_formulas_preference.py, test_the_implicit_reward_is_the_reward_less_beta_log_z
     """
     logp_policy, logp_ref = check.same_rank(logp_policy=logp_policy, logp_ref=logp_ref)
+    check.log_probabilities(logp_policy=logp_policy, logp_ref=logp_ref)
     return _like(logp_policy, check.positive(beta=beta) * (logp_policy - logp_ref))
 
 
@@ -258,8 +259,8 @@ def dpo_loss(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
     ref_chosen, ref_rejected    (N,)  the same under the frozen reference
     beta                              strength of the KL penalty, > 0
 
-    Raises ValueError or TypeError on numbers that are not finite, beta <= 0, or a shape that is
-    not (N,): per-token log-probabilities (B, T) must be summed first.  At pi = ref it is log 2:
+    Raises ValueError or TypeError on numbers that are not finite or above 0, beta <= 0, or a shape that
+    is not (N,): per-token log-probabilities (B, T) must be summed first.  At pi = ref it is log 2:
 
     >>> round(dpo_loss([-2.0], [-5.0], [-2.0], [-5.0], beta=0.1), 4)
     0.6931
@@ -316,8 +317,7 @@ def _log_ratio_gap(
     """Checked: the argument differentiated, h of equation (12), beta."""
     logp_chosen, logp_rejected, ref_chosen, ref_rejected = check.per_sequence(
         logp_chosen=logp_chosen, logp_rejected=logp_rejected, ref_chosen=ref_chosen, ref_rejected=ref_rejected)
-    beta = check.positive(beta=beta)
-    return logp_chosen, (logp_chosen - ref_chosen) - (logp_rejected - ref_rejected), beta
+    return logp_chosen, (logp_chosen - ref_chosen) - (logp_rejected - ref_rejected), check.positive(beta=beta)
 
 
 def _tails(scores: Array) -> Array:

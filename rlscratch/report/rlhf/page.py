@@ -21,7 +21,7 @@ from rlscratch.report.rlhf.pipeline import Findings
 from rlscratch.report.tour import page
 from rlscratch.report.tour.ladder import Figure
 from rlscratch.tasks.preferences import BEST
-from rlscratch.train.language.frontier import Trajectory
+from rlscratch.train.language.over_optimisation import Trajectory
 
 GOLD, PROXY = {"linewidth": 1.8}, {"linewidth": 1.2, "linestyle": (0, (4, 2)), "alpha": 0.9}
 DEEPEST = 8             # reward below the fine-tuned policy's at which a figure ends

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlscratch.report.table import table
-from rlscratch.train.language import frontier
-from rlscratch.train.language.frontier import Trajectory
+from rlscratch.train.language import over_optimisation
+from rlscratch.train.language.over_optimisation import Trajectory
 
 YARDSTICK = 16                              # the n of best-of-n that trained policies are compared with
 WINDOW = 9                                  # steps of a curve that are averaged
@@ -16,7 +16,7 @@ NAMES = {"sft": "SFT", "best-of-16": "best of 16", "ppo": "PPO", "dpo": "DPO", "
 
 
 class Brake(NamedTuple):
-    """A run of PPO against the poor proxy, and frontier.turn of it."""
+    """A run of PPO against the poor proxy, and over_optimisation.turn of it."""
 
     beta: float
     run: Trajectory
@@ -30,7 +30,7 @@ class Findings(NamedTuple):
     metrics    name -> what they wrote down, a line a step
     policies   name -> reward (gold), proxy, kl, answer_length of SFT, best of 16, PPO and DPO, in this order
     prompts    how many held-out ones these are means over
-    best_of_n  name of a reward model -> a point for each n, as frontier.best_of_curve has them
+    best_of_n  name of a reward model -> a point for each n, as over_optimisation.best_of_curve has them
     brakes     from none to the strongest
     samples    prompts, each with answers by policy
     """
@@ -66,7 +66,8 @@ def read(folder: Path) -> Findings:
     policies = {"sft": compared["policies"]["sft"], f"best-of-{YARDSTICK}": yardstick, **compared["policies"]}
     runs = [(stages[name]["beta"], Trajectory.of(metrics[name])) for name in betas]
     return Findings(stages, metrics, policies, compared["prompts"], best_of_n,
-                    [Brake(beta, run, frontier.turn(run, window(len(run.step)))) for beta, run in runs], samples)
+                    [Brake(beta, run, over_optimisation.turn(run, window(len(run.step)))) for beta, run in runs],
+                    samples)
 
 
 def window(steps: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rlscratch.documents import ledger
-from rlscratch.documents.ledger import Row
+from rlscratch.documents.ledger import LedgerRow
 from rlscratch.report.tour import ladder, page
 from rlscratch.report.tour.ladder import Result
 
@@ -62,7 +62,7 @@ def _cannot_write(index: Path, error: OSError) -> int:
     return 1
 
 
-def _report(args: argparse.Namespace, index: Path, rows: Sequence[Row], results: Sequence[Result],
+def _report(args: argparse.Namespace, index: Path, rows: Sequence[LedgerRow], results: Sequence[Result],
             seconds: float) -> int:
     """Say on standard output what was done, and on standard error what failed."""
     numbers = [row.entry.id for row in rows if row.complaints]

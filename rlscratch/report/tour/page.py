@@ -23,7 +23,7 @@ from rlscratch import kernels
 from rlscratch.documents import DOCUMENTS
 from rlscratch.documents.entry import VERDICTS, Value
 from rlscratch.documents.errata import Finding, errata
-from rlscratch.documents.ledger import Row, decimals_of, shown
+from rlscratch.documents.ledger import LedgerRow, decimals_of, shown
 from rlscratch.files import write_atomic
 from rlscratch.formulas import distribution, policy_gradient
 from rlscratch.report.tour import library
@@ -67,7 +67,7 @@ MANY = 16           # a section with more entries than that folds those that nee
 class Block:
     """Entries of one section that stand in one table; `fold` is the line to unfold them by, "" for open ones."""
 
-    rows: list[Row]
+    rows: list[LedgerRow]
     fold: str = ""
 
 
@@ -85,7 +85,7 @@ class Chapter:
     findings: list[Finding]
 
 
-def build(rows: Sequence[Row], results: Sequence[Result], hint: str = "") -> str:
+def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "") -> str:
     """The page as HTML.
 
     rows     of the ledger (documents.ledger.table), in reading order
@@ -117,10 +117,10 @@ def write(path: Path, html: str) -> None:
 
 # ---------------------------------------------------------------- what stands on it
 
-def _chapter(number: str, rows: Iterable[Row], results: Iterable[Result], shelf: Iterable[Derivation],
+def _chapter(number: str, rows: Iterable[LedgerRow], results: Iterable[Result], shelf: Iterable[Derivation],
              findings: Iterable[Finding]) -> Chapter:
     mine = [row for row in rows if row.entry.document == number]
-    sections: dict[str, list[Row]] = {}
+    sections: dict[str, list[LedgerRow]] = {}
     for row in mine:
         sections.setdefault(row.entry.section, []).append(row)
     modules = {library.location(row.entry.source)[0] for row in mine}
@@ -132,13 +132,13 @@ def _chapter(number: str, rows: Iterable[Row], results: Iterable[Result], shelf:
         [f for f in findings if f.document == number and not f.ids])
 
 
-def _blocks(rows: list[Row]) -> Iterator[Block]:
+def _blocks(rows: list[LedgerRow]) -> Iterator[Block]:
     """A short section as it is.  Of a long one, what agrees and what one training run left is folded."""
     if len(rows) <= MANY:
         yield Block(rows)
         return
 
-    def fold(row: Row) -> str:
+    def fold(row: LedgerRow) -> str:
         if row.complaints:
             return ""
         if row.entry.kind == "run-dependent":
@@ -152,13 +152,13 @@ def _blocks(rows: list[Row]) -> Iterator[Block]:
         yield Block(block, f"{len(block)} {line}" if line else "")
 
 
-def _counts(rows: Iterable[Row], names: Iterable[str]) -> Counter:
+def _counts(rows: Iterable[LedgerRow], names: Iterable[str]) -> Counter:
     """How many rows count as each of these verdicts or kinds, in their order."""
     counts = Counter(row.entry.counted for row in rows)
     return Counter({name: counts[name] for name in names})
 
 
-def _weight(finding: Finding, rows: Iterable[Row]) -> tuple[int, ...]:
+def _weight(finding: Finding, rows: Iterable[LedgerRow]) -> tuple[int, ...]:
     """Where a finding stands: the chosen ones, then claims about algorithms, formulas, and maps."""
     chosen = [i for i, name in enumerate(FIRST) if name in finding.ids]
     if chosen:
@@ -229,12 +229,12 @@ def template(package: str = __package__) -> jinja2.Template:
     return environment.from_string((files(package) / "page.html").read_text("utf-8"))
 
 
-def _decimals(row: Row) -> int:
+def _decimals(row: LedgerRow) -> int:
     """As many as the document prints; none to keep where it prints nothing or a formula."""
     return 0 if row.entry.printed is None or row.entry.kind == "statement" else decimals_of(row.entry)
 
 
-def _brief(row: Row) -> str:
+def _brief(row: LedgerRow) -> str:
     """The computed value to two digits more than are printed."""
     decimals = min(6, decimals_of(row.entry) + 2)
 

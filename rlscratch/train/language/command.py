@@ -25,11 +25,12 @@ from rlscratch.files import write_atomic
 from rlscratch.tasks.task import RewardError
 from rlscratch.train import run as runs
 from rlscratch.train import settings
-from rlscratch.train.language import stages, text, worlds
-from rlscratch.train.language.method import Figures, Learner, Method, advance
+from rlscratch.train.language import stages, worlds
+from rlscratch.train.language.method import Figures, LanguageMethod, Learner, advance
 from rlscratch.train.language.policy import by_task, scored
-from rlscratch.train.language.run import ModelRun
 from rlscratch.train.language.worlds import World
+from rlscratch.train.model_run import ModelRun
+from rlscratch.train.pretraining import text
 
 SAMPLES = 8                         # prompts that are answered before and after
 SAVE_EVERY = 50
@@ -38,7 +39,7 @@ WORDS = "every-third-character"     # the task that has words to choose
 
 # ---------------------------------------------------------------- options
 
-def add_arguments(parser: argparse.ArgumentParser, method: Method) -> None:
+def add_arguments(parser: argparse.ArgumentParser, method: LanguageMethod) -> None:
     """The options of a method's command."""
     parser.add_argument("--task", choices=method.tasks, default=method.tasks[0], metavar="NAME",
                         help=f"what to train on: {', '.join(method.tasks)}")
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser, method: Method) -> None:
     runs.add_arguments(parser, method.name, save_every=SAVE_EVERY, explain_steps=settings.shown(method.steps))
 
 
-def add_beginning(group: Any, method: Method) -> None:
+def add_beginning(group: Any, method: LanguageMethod) -> None:
     """The options of a method's command that are neither its choices nor every run's."""
     group.add_argument("--words", type=Path, metavar="FILE",
                        help=f"{WORDS}: a file with words of your own, 5 to 12 letters each{runs.UNSAID}")
@@ -63,7 +64,7 @@ def add_beginning(group: Any, method: Method) -> None:
                                 f"preferences one is trained, in reward-model/; other tasks need none){runs.UNSAID}")
 
 
-def arguments(method: Method, **given: Any) -> argparse.Namespace:
+def arguments(method: LanguageMethod, **given: Any) -> argparse.Namespace:
     """What the command line would make of these options and no others; the way to call `train` from Python.
 
     >>> from rlscratch.train.language import sft
@@ -81,7 +82,7 @@ def arguments(method: Method, **given: Any) -> argparse.Namespace:
 
 # ---------------------------------------------------------------- the command
 
-def train(method: Method, args: argparse.Namespace, show: bool = True) -> ModelRun:
+def train(method: LanguageMethod, args: argparse.Namespace, show: bool = True) -> ModelRun:
     """Begin or go on, step by step; save, measure, print; the run.
 
     args  with all options of the command, as `arguments` makes them
@@ -109,14 +110,14 @@ def train(method: Method, args: argparse.Namespace, show: bool = True) -> ModelR
     return run
 
 
-def _train_stage(args: argparse.Namespace, method: Method, folder: Path, begun_with: dict[str, Any]) -> None:
+def _train_stage(args: argparse.Namespace, method: LanguageMethod, folder: Path, begun_with: dict[str, Any]) -> None:
     """A stage of the run with its default settings, from its beginning or from its last save."""
     train(method, arguments(method, task=args.task, seed=args.seed, words=args.words, save_every=args.save_every,
                             run_dir=str(folder), resume=(folder / "config.json").exists(), quiet=args.quiet,
                             **begun_with), show=False)
 
 
-def _loop(run: ModelRun, method: Method, world: World, learner: Learner, steps: int, lr: float,
+def _loop(run: ModelRun, method: LanguageMethod, world: World, learner: Learner, steps: int, lr: float,
           saved: Checkpoint | None) -> tuple[int, Figures]:
     """Step by step until there are as many as asked for, or enough: how many, and the facts of the last save."""
     done, facts = (saved.step, saved.facts) if saved else (0, {"seconds": 0.0, "report": None})

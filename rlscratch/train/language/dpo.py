@@ -25,8 +25,8 @@ from rlscratch.formulas import preference
 from rlscratch.optim import AdamW
 from rlscratch.train.language import feedback
 from rlscratch.train.language.chat import Rows
-from rlscratch.train.language.measure import held_out, of_answers
-from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of
+from rlscratch.train.language.evaluation import held_out, of_answers
+from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
 from rlscratch.train.language.policy import Policy, copied, update
 from rlscratch.train.language.worlds import NAMES, World
 from rlscratch.train.settings import Choice, at_least_1, at_least_2
@@ -122,5 +122,5 @@ CHOICES = (
     Choice("max_kl", {"": 0.0, "preferences": 1.7}, "stop at so many nats an answer from the reference; 0: never",
            check.non_negative),
 )
-METHOD = Method("dpo", ("preferences", *(name for name in NAMES if name != "preferences")), CHOICES, {"": 400}, begin,
-                shown="loss")
+METHOD = LanguageMethod("dpo", ("preferences", *(name for name in NAMES if name != "preferences")), CHOICES, {"": 400},
+                        begin, shown="loss")

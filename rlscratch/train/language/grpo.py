@@ -32,8 +32,8 @@ from rlscratch.formulas import kl
 from rlscratch.optim import AdamW
 from rlscratch.train import settings, variants
 from rlscratch.train.language.chat import texts
-from rlscratch.train.language.measure import held_out
-from rlscratch.train.language.method import Learner, Method, Stages, judges, optimizer_of
+from rlscratch.train.language.evaluation import held_out
+from rlscratch.train.language.method import LanguageMethod, Learner, Stages, judges, optimizer_of
 from rlscratch.train.language.policy import (
     Batch,
     Experience,
@@ -179,5 +179,5 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, variant: st
 
 
 CHOICES = (*settings.GRPO, Choice("minibatches", {"": 1}, "parts of a pass", settings.at_least_1), settings.TEMPERATURE)
-METHOD = Method("grpo", NAMES, CHOICES, {"": 100, "every-third-character": 200, "addition": 800}, begin,
-                ("sft", "reward-model"), agree=variants.agree)
+METHOD = LanguageMethod("grpo", NAMES, CHOICES, {"": 100, "every-third-character": 200, "addition": 800}, begin,
+                        ("sft", "reward-model"), agree=variants.agree)

@@ -64,7 +64,7 @@ class Learner:
 
 
 @dataclass(frozen=True)
-class Method:
+class LanguageMethod:
     """One method: the function that its module's docstring speaks of, and how the command offers it.
 
     name     of the command

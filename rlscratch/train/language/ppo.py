@@ -52,8 +52,8 @@ from rlscratch.formulas import grpo, kl, ppo, returns, weights
 from rlscratch.optim import AdamW
 from rlscratch.train import settings
 from rlscratch.train.language.chat import Rows, texts
-from rlscratch.train.language.measure import held_out
-from rlscratch.train.language.method import Learner, Method, Stages, judges, optimizer_of
+from rlscratch.train.language.evaluation import held_out
+from rlscratch.train.language.method import LanguageMethod, Learner, Stages, judges, optimizer_of
 from rlscratch.train.language.policy import (
     Batch,
     Experience,
@@ -256,4 +256,5 @@ CHOICES = (
            check.non_negative),
     Choice("kl_penalty", {"": "k1-reward"}, "where the KL counts", options=tuple(KL_PENALTIES)),
 )
-METHOD = Method("ppo", NAMES, CHOICES, {"": 100, "preferences": 150}, begin, ("sft", "reward-model"), agree=agree)
+METHOD = LanguageMethod("ppo", NAMES, CHOICES, {"": 100, "preferences": 150}, begin, ("sft", "reward-model"),
+                        agree=agree)

@@ -28,7 +28,7 @@ from rlscratch.formulas import preference
 from rlscratch.optim import AdamW
 from rlscratch.train.language import feedback
 from rlscratch.train.language.chat import Rows
-from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of
+from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
 from rlscratch.train.language.policy import copied, update
 from rlscratch.train.language.scoring import RewardModel, accuracy, at_the_end, calibration, scores
 from rlscratch.train.language.worlds import NAMES, World
@@ -107,7 +107,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
                    report, end=end)
 
 
-METHOD = Method("reward-model", ("preferences", *(name for name in NAMES if name != "preferences")), (
+METHOD = LanguageMethod("reward-model", ("preferences", *(name for name in NAMES if name != "preferences")), (
     Choice("lr", {"": 2e-3}, "largest step size", check.positive),
     Choice("loss", {"": "pairs"},
            "what is learned from: all pairs of a ranking, the ranking as it was drawn, or grades",

@@ -24,8 +24,8 @@ from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_l
 from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW
 from rlscratch.train.language.chat import Rows
-from rlscratch.train.language.measure import held_out
-from rlscratch.train.language.method import Learner, Method, Stages, optimizer_of
+from rlscratch.train.language.evaluation import held_out
+from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
 from rlscratch.train.language.policy import Policy, update
 from rlscratch.train.language.worlds import NAMES, World
 from rlscratch.train.settings import Choice, at_least_1
@@ -73,7 +73,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     return Learner(model, optimizer, rng, chat, partial(step, model, optimizer, rows, rng, batch=batch), report, policy)
 
 
-METHOD = Method("sft", NAMES, (
+METHOD = LanguageMethod("sft", NAMES, (
     Choice("lr", {"": 3e-3}, "largest step size", check.positive),
     Choice("batch", {"": 128}, "pairs of a step", at_least_1),
     Choice("shown", {"every-third-character": 4, "addition": 16, "preferences": 4, "": 200},

@@ -1,8 +1,8 @@
 """The stages that a method begins with: found in folders, loaded, or trained now.
 
 A method that aligns a policy begins with a fine-tuned one, and where preferences are learned with a reward model, too
-(method.Method.needs).  Each is the run of another method.  A run whose user names no folder for a stage trains it
-itself, in a folder of its own: sft/, reward-model/.
+(LanguageMethod.needs).  Each is the run of another method.  Where a run's user names no folder for a stage, the run
+trains it, in a folder of its own: sft/, reward-model/.
 
 The folder of a stage is read and never written.  In config.json it stands by its content, not by its path: a run that
 was begun with one model is not resumed with another.
@@ -16,15 +16,15 @@ from typing import Any
 from rlscratch import check
 from rlscratch.train.language import reward_model, sft
 from rlscratch.train.language.chat import Chat
-from rlscratch.train.language.method import Figures, Learner, Method, Stages
-from rlscratch.train.language.run import ModelRun, command_of
+from rlscratch.train.language.method import Figures, LanguageMethod, Learner, Stages
 from rlscratch.train.language.worlds import World
+from rlscratch.train.model_run import ModelRun, command_of
 from rlscratch.transformer import Transformer
 
-Train = Callable[[Method, Path, dict[str, Any]], None]        # (method, folder, options): train that stage there
+Train = Callable[[LanguageMethod, Path, dict[str, Any]], None]      # (method, folder, options): train that stage there
 
 
-def given(method: Method, args: argparse.Namespace, world: World) -> tuple[Stages, dict[str, str | None]]:
+def given(method: LanguageMethod, args: argparse.Namespace, world: World) -> tuple[Stages, dict[str, str | None]]:
     """The stages whose folders were given, and for config.json by what they are known."""
     policy = proxy = None
     known: dict[str, str | None] = {}
@@ -54,7 +54,7 @@ def _loaded(option: str, folder: Path | None, expected: str, holds: bool, load: 
         raise ValueError(f"{option} {folder}: {wrong}") from wrong
 
 
-def _missing(method: Method, world: World, given: Stages) -> list[Method]:
+def _missing(method: LanguageMethod, world: World, given: Stages) -> list[LanguageMethod]:
     """The stages that are to be trained before the method can begin."""
     missing = [sft.METHOD] if "sft" in method.needs and given.policy is None else []
     if "reward-model" in method.needs and given.reward_model is None and world.name == "preferences":
@@ -62,7 +62,8 @@ def _missing(method: Method, world: World, given: Stages) -> list[Method]:
     return missing
 
 
-def tried(method: Method, args: argparse.Namespace, world: World, given: Stages, settings: Figures) -> Learner | None:
+def tried(method: LanguageMethod, args: argparse.Namespace, world: World, given: Stages,
+          settings: Figures) -> Learner | None:
     """The learner of a method that needs no stages; for the others None, but the first stage is tried with few data.
 
     So folders in the way and data that do not fit are found before anything is written.
@@ -82,7 +83,7 @@ def tried(method: Method, args: argparse.Namespace, world: World, given: Stages,
     return None
 
 
-def prepared(method: Method, args: argparse.Namespace, world: World, run: ModelRun, given: Stages,
+def prepared(method: LanguageMethod, args: argparse.Namespace, world: World, run: ModelRun, given: Stages,
              train: Train) -> Stages:
     """The stages that a method needs: as given, or trained now, each in a folder of the run.
 

@@ -31,14 +31,14 @@ from rlscratch.formulas import cross_entropy, td, weights
 from rlscratch.formulas.distribution import softmax
 from rlscratch.train.settings import at_least_1
 from rlscratch.train.tabular import table, worlds
-from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
-from rlscratch.train.tabular.worlds import World
+from rlscratch.train.tabular.method import Figures, Tables, TabularMethod, choice, report, shared_steps
+from rlscratch.train.tabular.worlds import TabularWorld
 
 GAMMA = 0.99
 ROUNDING = 9        # decimals to which two moves are equally good; the expert takes the first of equals
 
 
-def expert(world: World) -> Array:
+def expert(world: TabularWorld) -> Array:
     """(S, A): the best move in each state, as rows of 0 and 1.
 
     >>> expert(worlds.make("frozen-lake"))[[0, 4, 8, 9, 13, 14]].argmax(axis=1).tolist()       # 1 Down, 2 Right
@@ -48,14 +48,14 @@ def expert(world: World) -> Array:
     return td.epsilon_greedy(q.round(ROUNDING), 0.0)
 
 
-def initial(world: World, rng: np.random.Generator, *, demonstrations: int, **settings: object) -> Tables:
+def initial(world: TabularWorld, rng: np.random.Generator, *, demonstrations: int, **settings: object) -> Tables:
     """The world's first policy, and the expert's pairs: states and actions (M,)."""
     batch = world.collect(expert(world), demonstrations, rng)
     taken = batch.mask == 1
     return {"logits": world.logits.copy(), "states": batch.states[taken], "actions": batch.actions[taken]}
 
 
-def step(world: World, tables: Tables, rng: np.random.Generator, *, lr: float, **settings: object,
+def step(world: TabularWorld, tables: Tables, rng: np.random.Generator, *, lr: float, **settings: object,
          ) -> tuple[Tables, Figures]:
     """One step down (1) over all pairs.  tables: logits (S, A), states, actions (M,); lr > 0."""
     logits, states, actions = (tables[name] for name in ("logits", "states", "actions"))
@@ -65,7 +65,7 @@ def step(world: World, tables: Tables, rng: np.random.Generator, *, lr: float, *
     return {**tables, "logits": moved}, {"cross_entropy": cross_entropy.cross_entropy_loss(logp, weight)}
 
 
-def clone_report(world: World, tables: Tables, settings: dict) -> Figures:
+def clone_report(world: TabularWorld, tables: Tables, settings: dict) -> Figures:
     """report(), the expert's worth, and how both do where the expert never went."""
     logits, states = tables["logits"], tables["states"]
     teacher, policy = expert(world), softmax(logits)
@@ -84,7 +84,7 @@ def clone_report(world: World, tables: Tables, settings: dict) -> Figures:
     return figures
 
 
-def elsewhere(world: World, policy: Array, shown: Array) -> float | None:
+def elsewhere(world: TabularWorld, policy: Array, shown: Array) -> float | None:
     """The mean worth of a policy over the states that are neither terminal nor among `shown`; None without any."""
     unseen = ~world.mdp.terminal & ~np.isin(np.arange(len(policy)), shown)
     return world.worth_by_state(policy)[unseen].mean().item() if unseen.any() else None
@@ -98,5 +98,5 @@ CHOICES = (
     choice("demonstrations", 20, 20, "episodes that the expert shows", at_least_1),
     choice("lr", 50.0, 1.0, "length of a step", check.positive),
 )
-METHOD = Method("clone", CHOICES, shared_steps({}, 500), initial, step, clone_report)
+METHOD = TabularMethod("clone", CHOICES, shared_steps({}, 500), initial, step, clone_report)
 add_arguments, run = METHOD.add_arguments, METHOD.run

@@ -26,18 +26,18 @@ from rlscratch.mdp import Episodes
 from rlscratch.train import settings, variants
 from rlscratch.train.on_policy import deviation
 from rlscratch.train.tabular import table
-from rlscratch.train.tabular.method import Figures, Method, Tables, report, shared_steps
-from rlscratch.train.tabular.worlds import World
+from rlscratch.train.tabular.method import Figures, Tables, TabularMethod, report, shared_steps
+from rlscratch.train.tabular.worlds import TabularWorld
 from rlscratch.train.variants import REDRAWS
 
 
-def initial(world: World, rng: np.random.Generator, **options: object) -> Tables:
+def initial(world: TabularWorld, rng: np.random.Generator, **options: object) -> Tables:
     """The world's first policy, twice: to train, and as the reference."""
     return {"logits": world.logits.copy(), "reference": world.logits.copy()}
 
 
-def step(world: World, tables: Tables, rng: np.random.Generator, *, variant: str, groups: int, group: int, lr: float,
-         epochs: int, **numbers: float | None) -> tuple[Tables, Figures]:
+def step(world: TabularWorld, tables: Tables, rng: np.random.Generator, *, variant: str, groups: int, group: int,
+         lr: float, epochs: int, **numbers: float | None) -> tuple[Tables, Figures]:
     """One update: P groups of G and the passes over them.  tables: logits, reference (S, A); as in CHOICES."""
     logits, reference, chosen = tables["logits"], tables["reference"], variants.variant(variant, **numbers)
     policy = softmax(logits)
@@ -59,7 +59,7 @@ def step(world: World, tables: Tables, rng: np.random.Generator, *, variant: str
     return {"logits": logits, "reference": reference}, figures
 
 
-def collect(world: World, policy: Array, groups: int, group: int, rng: np.random.Generator, redraws: int = 0,
+def collect(world: TabularWorld, policy: Array, groups: int, group: int, rng: np.random.Generator, redraws: int = 0,
             ) -> tuple[Episodes, Figures]:
     """P groups of G episodes, rows in the order of the groups, and the figures; a group shares its first state.
 
@@ -84,4 +84,4 @@ def collect(world: World, policy: Array, groups: int, group: int, rng: np.random
 
 
 LAKES = {"frozen-lake": 150, "frozen-lake-slippery": 400, "frozen-lake-8x8": 300, "frozen-lake-8x8-slippery": 600}
-METHOD = Method("grpo", settings.GRPO, shared_steps(LAKES, 300), initial, step, report, variants.agree)
+METHOD = TabularMethod("grpo", settings.GRPO, shared_steps(LAKES, 300), initial, step, report, variants.agree)

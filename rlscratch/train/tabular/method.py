@@ -27,7 +27,7 @@ from rlscratch.train import run as runs
 from rlscratch.train import settings
 from rlscratch.train.settings import Choice
 from rlscratch.train.tabular import worlds
-from rlscratch.train.tabular.worlds import World
+from rlscratch.train.tabular.worlds import TabularWorld
 
 Tables = dict[str, Array]
 Figures = dict[str, Any]
@@ -40,7 +40,7 @@ def choice(name: str, lake: Any, bandit: Any, help: str, holds: Callable[..., An
 
 
 @dataclass(frozen=True)
-class Method:
+class TabularMethod:
     """One method: the functions that the module's docstring speaks of, and how the command offers them.
 
     name     of the command
@@ -57,16 +57,16 @@ class Method:
     steps: dict[str, int]
     initial: Callable[..., Tables]
     step: Callable[..., tuple[Tables, Figures]]
-    report: Callable[[World, Tables, dict[str, Any]], Figures]
+    report: Callable[[TabularWorld, Tables, dict[str, Any]], Figures]
     agree: Callable[..., None] = lambda **settings: None
 
-    def settings(self, world: World, **chosen: Any) -> dict[str, Any]:
+    def settings(self, world: TabularWorld, **chosen: Any) -> dict[str, Any]:
         """Every setting, checked: as chosen, or the default for this kind of world."""
         found = settings.of(self.choices, [world.kind], chosen)
         self.agree(**found)
         return found
 
-    def learn(self, world: World, rng: np.random.Generator, **chosen: Any) -> Iterator[tuple[Tables, Figures]]:
+    def learn(self, world: TabularWorld, rng: np.random.Generator, **chosen: Any) -> Iterator[tuple[Tables, Figures]]:
         """Tables and figures after each step, for as long as the caller asks; settings as chosen."""
         found = self.settings(world, **chosen)
         tables = self.initial(world, check.generator(rng=rng), **found)
@@ -94,7 +94,7 @@ class Method:
         self._train(folder, world, found, args.seed, steps)
         return 0
 
-    def _train(self, folder: runs.Run, world: World, found: dict[str, Any], seed: int, steps: int) -> None:
+    def _train(self, folder: runs.Run, world: TabularWorld, found: dict[str, Any], seed: int, steps: int) -> None:
         rng = np.random.default_rng(seed)
         tables, done, before, begin = folder.arrays, 0, 0.0, time.perf_counter()
         if tables:
@@ -116,7 +116,7 @@ class Method:
                        "seconds": round(before + time.perf_counter() - begin, 3)})
 
 
-def report(world: World, tables: Tables, settings: dict[str, Any]) -> Figures:
+def report(world: TabularWorld, tables: Tables, settings: dict[str, Any]) -> Figures:
     """The exact worth of the policy, the best possible, and how much chance is left in the policy.
 
     policy_entropy  the mean over states in which there is something to decide, in nats

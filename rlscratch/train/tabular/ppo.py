@@ -35,16 +35,16 @@ from rlscratch.mdp import Episodes
 from rlscratch.train import settings
 from rlscratch.train.on_policy import deviation
 from rlscratch.train.tabular import table
-from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
-from rlscratch.train.tabular.worlds import World
+from rlscratch.train.tabular.method import Figures, Tables, TabularMethod, choice, report, shared_steps
+from rlscratch.train.tabular.worlds import TabularWorld
 
 
-def initial(world: World, rng: np.random.Generator, **settings: object) -> Tables:
+def initial(world: TabularWorld, rng: np.random.Generator, **settings: object) -> Tables:
     """The world's first policy, and values of 0."""
     return {"logits": world.logits.copy(), "values": np.zeros(len(world.logits))}
 
 
-def step(world: World, tables: Tables, rng: np.random.Generator, *, episodes: int, lr: float, value_lr: float,
+def step(world: TabularWorld, tables: Tables, rng: np.random.Generator, *, episodes: int, lr: float, value_lr: float,
          gamma: float, lam: float, epochs: int, minibatches: int, clip: float, target_kl: float, entropy: float,
          whiten: bool) -> tuple[Tables, Figures]:
     """One update: a batch and its epochs.  tables: logits (S, A), values (S,); the others as in CHOICES."""
@@ -93,4 +93,4 @@ CHOICES = (
     choice("gamma", 0.99, 1.0, "discount, in [0, 1]", settings.unit_interval),
 )
 LAKES = {"frozen-lake": 60, "frozen-lake-slippery": 200, "frozen-lake-8x8": 100, "frozen-lake-8x8-slippery": 400}
-METHOD = Method("ppo", CHOICES, shared_steps(LAKES, 150), initial, step, report)
+METHOD = TabularMethod("ppo", CHOICES, shared_steps(LAKES, 150), initial, step, report)

@@ -1,6 +1,6 @@
 """REINFORCE on a table: document 004's algorithm, steps (a) to (e), with the baseline as a choice.
 
-    (a)  N episodes under pi = softmax(z)                                    World.collect
+    (a)  N episodes under pi = softmax(z)                                    TabularWorld.collect
     (b)  rewards-to-go G_t                                                   returns.rewards_to_go
     (c)  a baseline b                                                        below
     (d)  g = (1/N) sum_it (G_it - b) grad log pi(a_it|s_it)                  policy_gradient.reinforce_grad, table
@@ -42,18 +42,18 @@ from rlscratch.formulas.distribution import softmax
 from rlscratch.mdp import Episodes
 from rlscratch.train.settings import at_least_2, unit_interval
 from rlscratch.train.tabular import table
-from rlscratch.train.tabular.method import Figures, Method, Tables, choice, report, shared_steps
-from rlscratch.train.tabular.worlds import World
+from rlscratch.train.tabular.method import Figures, Tables, TabularMethod, choice, report, shared_steps
+from rlscratch.train.tabular.worlds import TabularWorld
 
 BASELINES = ("batch_mean", "leave_one_out", "value", "none")
 
 
-def initial(world: World, rng: np.random.Generator, **settings: object) -> Tables:
+def initial(world: TabularWorld, rng: np.random.Generator, **settings: object) -> Tables:
     """The world's first policy, and values of 0."""
     return {"logits": world.logits.copy(), "values": np.zeros(len(world.logits))}
 
 
-def step(world: World, tables: Tables, rng: np.random.Generator, *, episodes: int, lr: float, baseline: str,
+def step(world: TabularWorld, tables: Tables, rng: np.random.Generator, *, episodes: int, lr: float, baseline: str,
          gamma: float, entropy: float, value_lr: float) -> tuple[Tables, Figures]:
     """One update, (a) to (e).
 
@@ -107,5 +107,5 @@ CHOICES = (
            check.fraction),
 )
 LAKES = {"frozen-lake": 60, "frozen-lake-slippery": 150, "frozen-lake-8x8": 100, "frozen-lake-8x8-slippery": 300}
-METHOD = Method("reinforce", CHOICES, shared_steps(LAKES, 500), initial, step, report)
+METHOD = TabularMethod("reinforce", CHOICES, shared_steps(LAKES, 500), initial, step, report)
 add_arguments, run = METHOD.add_arguments, METHOD.run

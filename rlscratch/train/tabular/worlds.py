@@ -29,7 +29,7 @@ NAMES = (*LAKES, *bandits.TASKS)
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class TabularWorld:
     """One task as tables.
 
     name     as --task has it
@@ -76,7 +76,7 @@ class World:
         return best_stationary(self.mdp, self.horizon)
 
 
-def make(name: str | Task) -> World:
+def make(name: str | Task) -> TabularWorld:
     """The world of that name, or of a task with a list of answers.
 
     >>> make("ice-cream").best[1], round(make("capital-of-france").worth([[.4, .3, .2, .1], [1, 0, 0, 0]]), 2)
@@ -86,8 +86,9 @@ def make(name: str | Task) -> World:
         check.one_of(NAMES, task=name)
     if name in LAKES:
         lake = Lake(*LAKES[name])
-        return World(name, lake.reaching, lake.horizon, np.zeros(lake.mdp.transition.shape[:2]), "success_probability")
+        logits = np.zeros(lake.mdp.transition.shape[:2])
+        return TabularWorld(name, lake.reaching, lake.horizon, logits, "success_probability")
     task = name if isinstance(name, Task) else bandits.TASKS[name]
     mdp = bandits.one_step(task)
     rows = np.tile(np.log(bandits.before(task)), (len(task.prompts), 1))
-    return World(task.name, mdp, 1, np.vstack([rows, np.zeros(rows.shape[1])]), "expected_reward", task)
+    return TabularWorld(task.name, mdp, 1, np.vstack([rows, np.zeros(rows.shape[1])]), "expected_reward", task)

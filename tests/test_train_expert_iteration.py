@@ -15,7 +15,7 @@ from rlscratch.formulas import grpo
 from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW
 from rlscratch.tasks.task import RewardError
-from rlscratch.train.language import expert, policy
+from rlscratch.train.language import expert_iteration, policy
 from rlscratch.train.language import grpo as grpo_method
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import by_task
@@ -32,13 +32,13 @@ groups = st.tuples(st.integers(1, 4), st.integers(2, 5)).flatmap(arrays)
     ([[.1, .1, .1]], 3, []), ([[.7, .7, .7]], 3, []), ([[0, 1], [2, 2], [5, 4]], 2, [1, 4])])
 def test_what_is_kept_by_hand(rewards, kept, places):
     """The mean of three .7 is less than .7 in floating point, and that of three .1 is more than .1."""
-    assert expert.better(rewards, kept).tolist() == places
+    assert expert_iteration.better(rewards, kept).tolist() == places
 
 
 @given(groups, st.integers(1, 6))
 def test_what_is_kept_is_the_best_of_each_group_and_above_its_mean(rewards, kept):
     P, G = rewards.shape
-    places = expert.better(rewards, kept)
+    places = expert_iteration.better(rewards, kept)
     assert len(set(places.tolist())) == len(places)
     for p in range(P):
         ours, group = places[places // G == p] % G, rewards[p]
@@ -54,7 +54,7 @@ def test_what_is_kept_is_the_best_of_each_group_and_above_its_mean(rewards, kept
     ([[1.0, np.nan]], 1, r"rewards\[0, 1\] is nan"), ([[1.0, 2.0]], 0, "kept is 0; expected an integer >= 1")])
 def test_groups_that_are_none_are_refused(rewards, kept, message):
     with pytest.raises(ValueError, match=message):
-        expert.better(rewards, kept)
+        expert_iteration.better(rewards, kept)
 
 
 # ---------------------------------------------------------------- one step
@@ -64,7 +64,7 @@ def count(batch):
 
 
 def stepped(actor, score, groups=3, group=5, kept=1, seed=0):
-    return tiny.gradient(actor, lambda subject, optimizer: expert.step(
+    return tiny.gradient(actor, lambda subject, optimizer: expert_iteration.step(
         subject, actor.model, optimizer, score, ["a", "b"], np.random.default_rng(seed), groups=groups, group=group,
         kept=kept))
 
@@ -82,7 +82,7 @@ def test_the_gradient_of_a_step_is_the_cross_entropy_s_on_what_is_kept(kept, tem
     actor = tiny.policy("ab", 5, temperature=temperature)
     ours, figures = stepped(actor, count, kept=kept)
     batch, rewards = drawn(actor)
-    chosen = batch.at(expert.better(rewards, kept))
+    chosen = batch.at(expert_iteration.better(rewards, kept))
 
     def loss(model):
         mask = chosen.rows.mask
@@ -119,7 +119,7 @@ def test_flat_groups_move_nothing():
     world = tiny.world(lambda prompt, answer: .1)
     actor, before = tiny.beginner(world), tiny.beginner(world)
     optimizer = AdamW(actor.model.parameters(), .1, weight_decay=.1)
-    figures = expert.step(actor, before.model, optimizer, by_task(world.task), world.task.prompts,
+    figures = expert_iteration.step(actor, before.model, optimizer, by_task(world.task), world.task.prompts,
                           np.random.default_rng(0), groups=2, group=3)
     assert figures["kept"] == figures["loss"] == figures["gradient_norm"] == figures["ratio_deviation"] == 0
     assert figures["flat_groups"] == 1 and figures["reward"] == pytest.approx(.1)
@@ -139,8 +139,8 @@ def test_a_reward_that_is_no_number_stops_before_anything_changes():
     actor = tiny.policy("ab", 3)
     before = {name: p.data.copy() for name, p in actor.model.parameters().items()}
     with pytest.raises(RewardError, match=r"the reward of the answer .* to the prompt .* is nan"):
-        expert.step(actor, actor.model, AdamW(actor.model.parameters(), .1), lambda batch: [np.nan] * len(batch),
-                    ["a"], np.random.default_rng(0), groups=1, group=2)
+        expert_iteration.step(actor, actor.model, AdamW(actor.model.parameters(), .1),
+                              lambda batch: [np.nan] * len(batch), ["a"], np.random.default_rng(0), groups=1, group=2)
     assert all((before[name] == p.data).all() for name, p in actor.model.parameters().items())
 
 
@@ -155,7 +155,7 @@ SMALL = {"groups": 4, "group": 8, "lr": 1e-2}
 
 
 def test_it_learns_to_answer_better():
-    learner, history = tiny.trained(expert.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 120, **SMALL)
+    learner, history = tiny.trained(expert_iteration.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 120, **SMALL)
     assert history[0]["reward"] < .6 and np.mean([figures["reward"] for figures in history[-10:]]) > 1.6
     assert abs(history[0]["kl"]) < 1e-6 and history[-1]["kl"] > 1
     report = learner.report()
@@ -163,17 +163,18 @@ def test_it_learns_to_answer_better():
 
 
 def test_it_learns_from_several_answers_of_a_group_too():
-    _, history = tiny.trained(expert.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 60, **SMALL, kept=4)
+    _, history = tiny.trained(expert_iteration.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 60, **SMALL, kept=4)
     assert np.mean([figures["reward"] for figures in history[-10:]]) > 2 * history[0]["reward"]
     assert max(figures["kept"] for figures in history) > 1 / 8
 
 
 def test_it_has_the_budget_of_grpo():
     ours, theirs = ({choice.name: choice.of_text().defaults for choice in method.choices}
-                    for method in (expert.METHOD, grpo_method.METHOD))
+                    for method in (expert_iteration.METHOD, grpo_method.METHOD))
     assert all(ours[name] == theirs[name] for name in ("groups", "group", "temperature"))
-    assert expert.METHOD.steps == grpo_method.METHOD.steps and expert.METHOD.needs == grpo_method.METHOD.needs
-    _, (here,) = tiny.trained(expert.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 1, **SMALL)
+    assert expert_iteration.METHOD.steps == grpo_method.METHOD.steps
+    assert expert_iteration.METHOD.needs == grpo_method.METHOD.needs
+    _, (here,) = tiny.trained(expert_iteration.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 1, **SMALL)
     _, (there,) = tiny.trained(grpo_method.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 1, **SMALL, variant="document")
     both = set(here) & set(there)
     assert both >= {"reward", "kl", "flat_groups", "cut", "answer_length", "tokens", "gradient_norm", "ratio_deviation"}
@@ -182,7 +183,7 @@ def test_it_has_the_budget_of_grpo():
 def test_with_a_reward_model_it_learns_from_that_and_shows_gold_beside_it():
     judge, actor = tiny.beginner(WORLD, seed=1, scale=4.0), tiny.beginner(WORLD)
     proxy = RewardModel(policy.copied(judge.model, np.random.default_rng(1)), judge.chat)
-    learner, history = tiny.trained(expert.METHOD, WORLD, Stages(actor, proxy), 30, **SMALL)
+    learner, history = tiny.trained(expert_iteration.METHOD, WORLD, Stages(actor, proxy), 30, **SMALL)
     assert history[-1]["reward"] > history[0]["reward"]
     assert all(0 <= figures["gold"] <= 3 for figures in history)
     batch = learner.policy.answer(["a"] * 40, np.random.default_rng(0))
@@ -192,7 +193,7 @@ def test_with_a_reward_model_it_learns_from_that_and_shows_gold_beside_it():
 
 def test_the_policy_that_it_begins_with_is_left_as_it_was():
     actor, fresh = tiny.beginner(WORLD), tiny.beginner(WORLD)
-    learner, _ = tiny.trained(expert.METHOD, WORLD, Stages(actor), 3, **SMALL)
+    learner, _ = tiny.trained(expert_iteration.METHOD, WORLD, Stages(actor), 3, **SMALL)
     for name, parameter in actor.model.parameters().items():
         assert_array_equal(parameter.data, fresh.model.parameters()[name].data)
     assert (learner.model.parameters()["wte.weight"].data != actor.model.parameters()["wte.weight"].data).any()
@@ -204,4 +205,4 @@ def test_the_policy_that_it_begins_with_is_left_as_it_was():
     ({"variant": "grpo"}, "setting is 'variant'; expected one of 'lr', 'kept'")])
 def test_settings_that_will_not_do_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        tiny.trained(expert.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 1, **SMALL | settings)
+        tiny.trained(expert_iteration.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 1, **SMALL | settings)

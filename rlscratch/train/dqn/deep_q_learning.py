@@ -63,7 +63,7 @@ from rlscratch.formulas import td
 from rlscratch.mdp import best_stationary
 from rlscratch.optim import AdamW
 from rlscratch.train import run as runs
-from rlscratch.train.replay import Replay
+from rlscratch.train.dqn.replay import Replay
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition, falling, linear, rejoin
 from rlscratch.train.tabular.worlds import LAKES
@@ -96,7 +96,7 @@ def q_table(theta: Mapping[str, Tensor]) -> Array:
 # ---------------------------------------------------------------- one run, in the environment
 
 @dataclass
-class State:
+class DQNState:
     """All that the next step of one run depends on.
 
     theta, mean  the parameters that learn and act; theta- of (5)
@@ -119,7 +119,8 @@ class State:
     actions: list[int] = field(default_factory=list)
 
     @classmethod
-    def new(cls, shape: tuple[int, int], rng: np.random.Generator, hidden: int = 64, buffer: int = 100_000) -> "State":
+    def new(cls, shape: tuple[int, int], rng: np.random.Generator, hidden: int = 64,
+            buffer: int = 100_000) -> "DQNState":
         """Before the first step, for a table of this shape."""
         theta = initial(shape[0], hidden, shape[1], rng)
         mean = {name: Tensor(t.data.copy()) for name, t in theta.items()}
@@ -128,7 +129,8 @@ class State:
     step = property(lambda self: self.replay.count)
 
 
-def update(state: State, *, gamma: float, lr: float, batch: int, tau: float, target_every: int, delta: float) -> None:
+def update(state: DQNState, *, gamma: float, lr: float, batch: int, tau: float, target_every: int,
+           delta: float) -> None:
     """Equations (2) to (5), once; `state` is changed in place.
 
     gamma, lr     in [0, 1]; the step size of AdamW
@@ -150,7 +152,7 @@ def update(state: State, *, gamma: float, lr: float, batch: int, tau: float, tar
             mean.data += tau * (state.theta[name].data - mean.data)
 
 
-def learn(env: Any, state: State, *, gamma: float, epsilon: Callable[[int], float], lr: Callable[[int], float],
+def learn(env: Any, state: DQNState, *, gamma: float, epsilon: Callable[[int], float], lr: Callable[[int], float],
           start: int, every: int, **how: Any) -> Iterator[Transition]:
     """Step by step for as long as the caller asks: act, remember, update now and then, yield the transition.
 
@@ -185,7 +187,7 @@ def learn(env: Any, state: State, *, gamma: float, epsilon: Callable[[int], floa
         s = s_next
 
 
-def figures(lake: Lake, state: State) -> dict[str, Any]:
+def figures(lake: Lake, state: DQNState) -> dict[str, Any]:
     """What the result is worth, exactly: Lake.figures, and in how many states its action is not a best one."""
     q = np.where(lake.mdp.terminal[:, None], 0, q_table(state.mean))        # nothing follows, so nothing was learned
     policy = td.epsilon_greedy(q.astype(np.float64), 0.0)
@@ -243,7 +245,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = {name: holds(value=getattr(args, name), called=name)
               for name, (_, holds, _) in LEARNER.items()}
     lake = Lake(*LAKES[args.task], args.hole_reward, args.gamma)
-    state = State.new(lake.mdp.transition.shape[:2], np.random.default_rng(args.seed), args.hidden, args.buffer)
+    state = DQNState.new(lake.mdp.transition.shape[:2], np.random.default_rng(args.seed), args.hidden, args.buffer)
     steps = learn(lake.env, state, **settings(**chosen))
     folder = runs.Run(args, "dqn", {"task": args.task, "hole_reward": args.hole_reward, "seed": args.seed, **chosen})
     begin = time.perf_counter() - _restore(state, folder)
@@ -264,7 +266,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _kept(state: State, seconds: float) -> tuple[dict[str, Array], dict[str, Any]]:
+def _kept(state: DQNState, seconds: float) -> tuple[dict[str, Array], dict[str, Any]]:
     """A state as arrays and facts."""
     moments = state.optimizer.state_dict()
     parts = {"theta": {name: t.data for name, t in state.theta.items()}, "m": moments["m"], "v": moments["v"],
@@ -274,7 +276,7 @@ def _kept(state: State, seconds: float) -> tuple[dict[str, Array], dict[str, Any
              "rng": state.rng.bit_generator.state, "seconds": seconds})
 
 
-def _restore(state: State, folder: runs.Run) -> float:
+def _restore(state: DQNState, folder: runs.Run) -> float:
     """Put what a resumed run saved into a new state; returns the seconds that it has taken so far."""
     if not folder.facts:
         return 0.0

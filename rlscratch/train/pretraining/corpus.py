@@ -6,7 +6,7 @@ import numpy as np
 from rlscratch.bpe import Tokenizer
 from rlscratch.check import Array
 from rlscratch.generate import generate
-from rlscratch.train.language import held_out, text
+from rlscratch.train.pretraining import bits_per_byte, text
 from rlscratch.transformer import Transformer
 
 CONTINUED, TEMPERATURE = 100, 0.8       # tokens of a sample at most, and what divides its logits
@@ -42,11 +42,11 @@ class Corpus:
 
     def held_out(self, model: Transformer) -> float:
         """Bits per byte of the held-out part."""
-        return held_out.bits_per_byte(held_out.nats(model, self.ids, self.start), len(self.held))
+        return bits_per_byte.bits_per_byte(bits_per_byte.nats(model, self.ids, self.start), len(self.held))
 
     def in_training(self, nats_per_token: float) -> float:
         """The same for a mean loss in training."""
-        return held_out.bits_per_byte(nats_per_token * self.start, len(self.train))
+        return bits_per_byte.bits_per_byte(nats_per_token * self.start, len(self.train))
 
     def sample(self, model: Transformer, rng: np.random.Generator) -> str:
         """How the model goes on after the end of the training part."""

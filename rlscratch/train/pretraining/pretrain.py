@@ -47,9 +47,9 @@ from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_l
 from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW, clip_grad_norm, warmup_cosine
 from rlscratch.train import run as runs
-from rlscratch.train.language import held_out, text
-from rlscratch.train.language.corpus import Corpus
-from rlscratch.train.language.run import ModelRun
+from rlscratch.train.model_run import ModelRun
+from rlscratch.train.pretraining import bits_per_byte, text
+from rlscratch.train.pretraining.corpus import Corpus
 from rlscratch.transformer import Config, Transformer
 
 STEPS = 2000
@@ -203,7 +203,7 @@ def _loop(folder: ModelRun, corpus: Corpus, schedule: Schedule, config: Config) 
                 folder.save_model(schedule.step, model, optimizer, rng, facts, seconds=round(schedule.seconds, 3),
                                   **figures, sample=sample)
                 losses, last = [], schedule.seconds
-    others = held_out.rivals(corpus.train, corpus.held)
+    others = bits_per_byte.rivals(corpus.train, corpus.held)
     folder.finish({"steps": schedule.step, "tokens": schedule.step * tokens, "parameters": model.num_params, **figures,
                    **{f"{name}_bits_per_byte": bits for name, bits in others.items()},
                    "seconds": round(schedule.seconds, 3)})

@@ -35,7 +35,7 @@ from rlscratch import check
 from rlscratch.autograd import no_grad
 from rlscratch.check import Array
 from rlscratch.formulas import cross_entropy
-from rlscratch.train.language import ngram
+from rlscratch.train.pretraining import n_gram
 
 ROWS = 16                       # windows that go through the model at once
 
@@ -79,7 +79,7 @@ def bits_per_byte(nats: float, size: int) -> float:
 
 def rivals(train: bytes, held: bytes, order: int = 5) -> dict[str, float]:
     """Bits per byte of `held`, given `train`: gzip, xz, and the n-gram of this order."""
-    counted = ngram.bits(ngram.fit(train, order), train + held, len(train))
+    counted = n_gram.bits(n_gram.fit(train, order), train + held, len(train))
     return {"gzip": _added(lambda data: gzip.compress(data, 9, mtime=0), train, held),
             "xz": _added(lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), train, held),
             f"{order}-gram": counted.mean().item()}

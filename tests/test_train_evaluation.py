@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 import tiny
 from rlscratch.formulas.kl import kl
 from rlscratch.tasks.task import RewardError
-from rlscratch.train.language import measure
+from rlscratch.train.language import evaluation
 from rlscratch.train.language.policy import Batch
 
 
@@ -32,7 +32,7 @@ def given():
 
 def test_the_worked_sheet():
     batch, actor, other = given()
-    figures = measure.of_answers(batch, WORLD.task, other, lambda batch: [3.0, 4.0, 8.0])
+    figures = evaluation.of_answers(batch, WORLD.task, other, lambda batch: [3.0, 4.0, 8.0])
     assert figures["reward"] == 1 and figures["proxy"] == 5
     assert_allclose([figures["answer_length"], figures["cut"]], [8 / 3, 1 / 3])
     sums = (actor.logp(batch.rows) - other.logp(batch.rows)).sum(axis=1)
@@ -42,7 +42,7 @@ def test_the_worked_sheet():
 
 def test_what_was_not_asked_for_is_not_there():
     batch, _, _ = given()
-    assert set(measure.of_answers(batch, WORLD.task)) == {"reward", "answer_length", "cut"}
+    assert set(evaluation.of_answers(batch, WORLD.task)) == {"reward", "answer_length", "cut"}
 
 
 def test_the_kl_is_that_of_whole_answers():
@@ -51,7 +51,7 @@ def test_the_kl_is_that_of_whole_answers():
     rows = tiny.every_answer(actor, "a")
     p, q = (np.exp(one.logp(rows).sum(axis=1)) for one in (actor, other))
     assert_allclose([p.sum(), q.sum()], 1, rtol=1e-12)
-    figures = [measure.of_answers(Batch(["a"], ["-"], rows.at(np.array([i])), actor.logp(rows.at(np.array([i]))),
+    figures = [evaluation.of_answers(Batch(["a"], ["-"], rows.at(np.array([i])), actor.logp(rows.at(np.array([i]))),
                                         np.array([False])), WORLD.task, other)["kl"] for i in range(len(p))]
     assert_allclose(p @ figures, kl(p, q), rtol=1e-12)
     assert abs(kl(q, p) / kl(p, q) - 1) > 1e-3                                  # and not of ref from pi
@@ -59,25 +59,25 @@ def test_the_kl_is_that_of_whole_answers():
 
 def test_a_policy_is_no_distance_from_itself():
     actor = tiny.policy("abcd", 3, dtype=np.float64)
-    figures = measure.measured(actor, WORLD.task, ["a"] * 30, np.random.default_rng(0), reference=actor.model)
+    figures = evaluation.measured(actor, WORLD.task, ["a"] * 30, np.random.default_rng(0), reference=actor.model)
     assert abs(figures["kl"]) < 1e-12
 
 
 def test_sampled_and_greedy_answers_are_counted_each_for_itself():
     actor, prompts = tiny.policy("abcd", 3), ["a", "b", "c"] * 40
-    figures = measure.measured(actor, WORLD.task, prompts, np.random.default_rng(0))
+    figures = evaluation.measured(actor, WORLD.task, prompts, np.random.default_rng(0))
     rng = np.random.default_rng(0)
     sampled, greedy = actor.answer(prompts, rng), actor.answer(prompts, rng, 0)
     assert figures["accuracy"] == np.mean([text.count(p) > 1 for p, text in zip(prompts, sampled.texts, strict=True)])
     assert figures["accuracy_greedy"] == np.mean([t.count(p) > 1 for p, t in zip(prompts, greedy.texts, strict=True)])
     assert figures["accuracy"] != figures["accuracy_greedy"]
     assert_allclose(figures["reward"], WORLD.task.rewards(prompts, sampled.texts).mean())
-    assert "accuracy_greedy" not in measure.measured(actor, WORLD.task, prompts, rng, greedy=False)
+    assert "accuracy_greedy" not in evaluation.measured(actor, WORLD.task, prompts, rng, greedy=False)
 
 
 def test_temperature_is_the_policy_s_and_so_is_the_reference_s():
     actor, other = tiny.policy("abcd", 3, temperature=.5), tiny.policy("abcd", 3, seed=1)
-    figures = measure.measured(actor, WORLD.task, ["a"] * 20, np.random.default_rng(0), reference=other.model)
+    figures = evaluation.measured(actor, WORLD.task, ["a"] * 20, np.random.default_rng(0), reference=other.model)
     batch = actor.answer(["a"] * 20, np.random.default_rng(0))
     expected = (batch.logp - actor.with_model(other.model).logp(batch.rows)).sum(axis=1).mean()
     assert_allclose(figures["kl"], expected, rtol=1e-12)
@@ -85,22 +85,22 @@ def test_temperature_is_the_policy_s_and_so_is_the_reference_s():
 
 
 def test_held_out_prompts_are_asked_and_the_same_each_time(monkeypatch):
-    asked, measured = [], measure.measured
-    monkeypatch.setattr(measure, "measured", lambda policy, task, prompts, *more, **beside: (
+    asked, measured = [], evaluation.measured
+    monkeypatch.setattr(evaluation, "measured", lambda policy, task, prompts, *more, **beside: (
         asked.append(prompts) or measured(policy, task, prompts, *more, **beside)))
     actor = tiny.policy("abcd", 3)
-    first, second = measure.held_out(actor, WORLD), measure.held_out(actor, WORLD)
+    first, second = evaluation.held_out(actor, WORLD), evaluation.held_out(actor, WORLD)
     assert asked == [("d",), ("d",)] and first == second
     assert set(first) == {"held_out_accuracy", "held_out_accuracy_greedy", "reward", "answer_length", "cut"}
-    monkeypatch.setattr(measure, "MOST", 2)
+    monkeypatch.setattr(evaluation, "MOST", 2)
     everything = tiny.world(count, 3, ("a", "b", "c", "d"), ())                 # nothing is held out, so all are asked
-    measure.held_out(actor, everything)
+    evaluation.held_out(actor, everything)
     assert asked[-1] == ("a", "b")
 
 
 def test_bad_answers_are_named():
     actor = tiny.policy("abcd", 3)
     with pytest.raises(ValueError, match=r"prompts is \[\]; expected at least one"):
-        measure.measured(actor, WORLD.task, [], np.random.default_rng(0))
+        evaluation.measured(actor, WORLD.task, [], np.random.default_rng(0))
     with pytest.raises(RewardError, match=r"the reward of the answer .* to the prompt 'a' is nan"):
-        measure.measured(actor, WORLD.task, ["a"], np.random.default_rng(0), proxy=lambda batch: [np.nan])
+        evaluation.measured(actor, WORLD.task, ["a"], np.random.default_rng(0), proxy=lambda batch: [np.nan])

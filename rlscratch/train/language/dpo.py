@@ -105,7 +105,8 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
             return figures
         prompts = [world.task.prompts[i] for i in rng.integers(len(world.task.prompts), size=SEEN)]
         seen = of_answers(policy.answer(prompts, rng), world.task, reference)
-        return figures | {"kl": seen["kl"], "reward": seen["reward"], "enough": 0 < max_kl < seen["kl"]}
+        figures |= {name: seen[name] for name in ("kl", "kl_error", "reward", "reward_error", "measured_answers")}
+        return figures | {"enough": 0 < max_kl < seen["kl"]}
 
     return Learner(model, optimizer, rng, policy.chat, one, lambda: held_out(policy, world, reference=reference.model),
                    policy, facts)

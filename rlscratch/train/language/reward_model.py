@@ -28,9 +28,10 @@ from rlscratch.formulas import preference
 from rlscratch.optim import AdamW
 from rlscratch.train.language import feedback
 from rlscratch.train.language.chat import Rows
+from rlscratch.train.language.evaluation import named
 from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
 from rlscratch.train.language.policy import copied, update
-from rlscratch.train.language.scoring import RewardModel, accuracy, at_the_end, calibration, scores
+from rlscratch.train.language.scoring import RewardModel, accuracy, accuracy_error, at_the_end, calibration, scores
 from rlscratch.train.language.worlds import NAMES, World
 from rlscratch.train.settings import Choice, at_least_1, at_least_2
 from rlscratch.transformer import Transformer
@@ -98,8 +99,9 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     def report() -> dict[str, Any]:
         found, learned = (scores(model, which.batch.rows).reshape(-1, K) for which in (others, said))
         curve = calibration(found, others.ranked)
-        return {"held_out_accuracy": accuracy(found, others.rewards),
-                "learned_accuracy": accuracy(learned, said.rewards),
+        name = named(world, "accuracy")
+        return {name: accuracy(found, others.rewards), f"{name}_error": accuracy_error(found, others.rewards),
+                "measured_rankings": HELD_OUT, "learned_accuracy": accuracy(learned, said.rewards),
                 "calibration": {name: array.round(4).tolist() for name, array in curve.items()}}
 
     return Learner(model, optimizer, rng, stages.policy.chat,

@@ -24,7 +24,7 @@ from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_l
 from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW
 from rlscratch.train.language.chat import Rows
-from rlscratch.train.language.evaluation import held_out
+from rlscratch.train.language.evaluation import held_out, teacher
 from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
 from rlscratch.train.language.policy import Policy, update
 from rlscratch.train.language.worlds import NAMES, World
@@ -67,8 +67,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     policy, optimizer = Policy(model, chat, world.recipe.max_new_tokens), optimizer_of(model, lr, weight_decay)
 
     def report() -> dict[str, float]:
-        teacher = world.task.demonstrations(world.measured, world.stream("teacher, measured"))
-        return held_out(policy, world) | {"teacher_accuracy": world.task.accuracy(world.measured, teacher)}
+        return held_out(policy, world) | teacher(world)
 
     return Learner(model, optimizer, rng, chat, partial(step, model, optimizer, rows, rng, batch=batch), report, policy)
 

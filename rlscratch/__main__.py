@@ -9,7 +9,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -156,7 +157,15 @@ def _add(commands: argparse._SubParsersAction, name: str, where: str, purpose: s
         chosen = getattr(chosen, inside) if inside else chosen
         chosen.add_arguments(parser)
         options = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
-        parser.set_defaults(run=chosen.run, options=options)
+        parser.set_defaults(run=partial(_train, chosen.run) if name in TRAIN else chosen.run, options=options)
+
+
+def _train(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """A training command: the run, and what it learned."""
+    status = run(args)
+    from rlscratch.cli import tables  # it draws, and --help and bad arguments need no figures
+    tables.show(args)
+    return status
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

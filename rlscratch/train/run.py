@@ -3,7 +3,7 @@
 A run lives in one folder, by default runs/NAME, or runs/NAME-2, -3, ... if that is taken:
 
     config.json    the command and every choice that its numbers depend on; written first
-    metrics.jsonl  one JSON object a line for each save
+    metrics.jsonl  one JSON object a line for each save, or for each step that was recorded
     state.npz      the last state: arrays, and all else as JSON in the array "facts"
     result.json    the final figures
 
@@ -68,6 +68,7 @@ class Run:
     config  every choice that the run's numbers depend on, by the name of its option; JSON types
     command  as the user gives it; None: train NAME
 
+    args.run_dir is its folder from then on.
     After a resume, `arrays` and `facts` are what `save` was given last; otherwise both are empty.
     Raises ValueError for a folder that already holds a run, or one to resume that holds none or another.
     """
@@ -78,6 +79,7 @@ class Run:
         self.quiet, self.json = args.quiet, args.json
         self.config = {"command": command or f"train {name}", **config}
         self.folder = _existing(args.run_dir, name) if args.resume else _new(args.run_dir, name)
+        args.run_dir = str(self.folder)                     # where to look, too, if nobody named it
         self.arrays: dict[str, Array] = {}
         self.facts: dict[str, Any] = {}
         if args.resume:

@@ -112,6 +112,8 @@ class TabularMethod:
                     bar.set_postfix(worth)
                     facts = {"rng": rng.bit_generator.state, "seconds": before + time.perf_counter() - begin}
                     folder.save(done, tables, facts, **figures, **worth)
+                else:
+                    folder.record(done, **figures)
         folder.finish({"steps": done, **self.report(world, tables, found),
                        "seconds": round(before + time.perf_counter() - begin, 3)})
 

@@ -27,7 +27,7 @@ from rlscratch.files import write_atomic
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 EXPECTED = EXAMPLES / "expected"
 SCRIPTS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
-LONGEST, LINES = 30, 120                            # seconds of a budget, lines of a script
+LONGEST, LINES, COLUMNS = 30, 120, 100              # seconds of a budget, lines of a lesson, columns
 GUARD = 10                                          # budgets after which a script counts as hanging
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])", re.ASCII)
@@ -50,6 +50,11 @@ def budget_of(script):
         if isinstance(node, ast.Assign) and [getattr(t, "id", None) for t in node.targets] == ["BUDGET"]:
             return ast.literal_eval(node.value)
     raise AssertionError(f"{script.name} declares no BUDGET")
+
+
+def cells_of(text):
+    """What stands between one "# %%" and the next."""
+    return ["# %%" + cell.rstrip() for cell in re.split(r"^# %%", text, flags=re.MULTILINE)[1:]]
 
 
 def expected_of(script):
@@ -115,9 +120,11 @@ def test_a_script_keeps_the_form(script):
     title, blank, *rest = ast.get_docstring(ast.parse(text)).splitlines()
     assert 10 <= len(title) <= 100 and not blank and 3 <= sum(bool(line.strip()) for line in rest) <= 9
     assert 0 < budget_of(script) <= LONGEST
-    assert len(text.splitlines()) <= LINES
-    assert max(map(len, text.splitlines())) <= 120
-    assert len(re.findall(r"^# %%", text, re.MULTILINE)) >= 2
+    assert max(map(len, text.splitlines())) <= COLUMNS
+    cells = cells_of(text)
+    lesson = [cell for cell in cells if "\ndef draw" not in cell]
+    assert len(cells) >= 3 and sum(len(cell.splitlines()) for cell in lesson) <= LINES
+    assert cells[-1].rstrip().endswith("()") and "\ndef draw" in cells[-1]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

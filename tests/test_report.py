@@ -303,7 +303,7 @@ def test_without_examples_the_tour_is_the_ledger_and_says_where_the_ladder_is(tm
     monkeypatch.setattr(ladder, "folder", lambda: None)
     assert command("--out", str(tmp_path)) == 0
     written = (tmp_path / "index.html").read_text("utf-8")
-    assert tour.NO_LADDER in written and 'id="document-004"' in written
+    assert ladder.ABSENT in written and 'id="document-004"' in written
     assert "0 examples" in capsys.readouterr().out
 
 

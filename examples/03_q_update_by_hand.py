@@ -73,14 +73,14 @@ def draw() -> None:
     left.plot(path, marker="o", markersize=3)
     left.axhline(0.495, color=figures.BLACK, linestyle="--", linewidth=1)
     left.annotate("target 0.495", (50, 0.495), (0, 4), textcoords="offset points", ha="right")
-    left.set(title="One entry, one target", xlabel="updates of Q(0, Down)", ylabel="Q(0, Down), in "
-             "units of reward")
+    left.set(title="One entry, one target", xlabel="updates of Q(0, Down)",
+             ylabel="Q(0, Down), in units of reward")
     for (s, a, _), curve, marker in zip(walk, history.T, "os^vDP", strict=True):
         right.plot(np.arange(1, 101), curve[:100], marker=marker, markevery=20, markersize=5,
                    label=f"Q({s}, {ACTIONS[a]})")
     right.legend(fontsize=8)
-    right.set(title="Six entries, one reward", xlabel="walks to the goal", ylabel="Q, in units of "
-              "reward")
+    right.set(title="Six entries, one reward", xlabel="walks to the goal",
+              ylabel="Q, in units of reward")
     figures.save(fig, "03_q_update_by_hand", "Left: with the target held at 0.495, each update of "
                  "Q(0, Down) closes a tenth of what is left.  Right: six moves walked again and "
                  "again.  The reward is paid for the last; the value moves back one state a walk, "

@@ -113,8 +113,8 @@ def draw() -> None:
     for values, label, marker in zip(np.transpose(errors), labels, "os", strict=True):
         curve.plot(steps, np.maximum(values, 1e-6), marker=marker, markevery=12, markersize=4,
                    label=label)
-    curve.set(yscale="log", xlabel="steps in the environment", ylabel="|Q - Q*|, in units of "
-              "reward", title="error")
+    curve.set(yscale="log", xlabel="steps in the environment",
+              ylabel="|Q - Q*|, in units of reward", title="error")
     curve.legend(fontsize=8, loc="center right")
     figures.save(fig, "05_frozen_lake_q_learning", "Left: the learned value of each state and the "
                  "arrows of its best moves. Right: the error on the path falls by orders of "

@@ -59,8 +59,8 @@ print(table(("t", "reward", "discount", "reward-to-go"), [
     (t, rewards[t], discount[t], f"{both[t]:g}") for t in range(5)]))
 
 # %% Three objectives.  "Grab" leads to room 1 and pays 3 from the start, 1 from there on; "wait"
-# leads to
-# room 2 and pays nothing at first, 2 from there on.  Two policies: always grab, always wait.
+# leads to room 2 and pays nothing at first, 2 from there on.  Two policies: always grab, always
+# wait.
 moves = np.tile([[0, 1, 0], [0, 0, 1]], (3, 1, 1))             # transition[s, a, s']
 pay = np.array([[3, 0], [1, 0], [3, 2]])                       # reward[s, a]
 grab, wait = np.tile([1, 0], (3, 1)), np.tile([0, 1], (3, 1))
@@ -94,10 +94,9 @@ def draw() -> None:
     axes[0].plot(t, to_go, "o-", color=figures.BLUE, label="from gamma^0 (001)")
     axes[0].plot(t, late, "s--", color=figures.ORANGE, label="from gamma^1 (004)")
     axes[0].plot(t, [PRINTED[f"S0.qtable.{s}.{a}"] for s, a in PATH], "x", color=figures.BLACK,
-                 ms=10, mew=1.5,
-                 label="document 000's table")
-    axes[0].set(title="Rewards-to-go on the lake", xlabel="step t of six", ylabel="in units of "
-                "reward")
+                 ms=10, mew=1.5, label="document 000's table")
+    axes[0].set(title="Rewards-to-go on the lake", xlabel="step t of six",
+                ylabel="in units of reward")
     axes[0].legend()
     gammas = np.linspace(0.5, 0.9, 41)
     first, second = zip(*map(discounted, gammas), strict=True)
@@ -108,8 +107,8 @@ def draw() -> None:
     axes[1].plot(0.75, discounted(0.75)[0], "o", color=figures.BLACK)
     axes[1].annotate("gamma = 3/4: equal", (0.75, discounted(0.75)[0]), (0.6, 9.5),
                      arrowprops={"arrowstyle": "-"})
-    axes[1].set(title="The discount decides what is best", xlabel="gamma", ylabel="discounted "
-                "return, in units of reward")
+    axes[1].set(title="The discount decides what is best", xlabel="gamma",
+                ylabel="discounted return, in units of reward")
     figures.save(fig, "06_returns_and_discounting", "Left: what each step of the lake's six still "
                  "earns under both conventions; the crosses are document 000's trained values. "
                  "Right: the discounted returns of two policies; the patient one is better exactly "

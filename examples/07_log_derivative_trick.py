@@ -99,22 +99,21 @@ def draw() -> None:
     place = np.arange(4)
     axes[0].bar(place - 0.2, exact, 0.38, color=figures.SKY, label="closed form")
     axes[0].bar(place + 0.2, LINES["4  E[(grad log p) r], estimator"], 0.38, color=figures.ORANGE,
-                hatch="///",
-                label="the trick, enumerated")
+                hatch="///", label="the trick, enumerated")
     axes[0].axhline(0, color=figures.BLACK, lw=0.8)
     axes[0].set(title="Which way each logit should move", ylabel="dJ/dz, in units of reward")
     axes[0].set_xticks(place, ANSWERS, rotation=15)
     axes[0].legend()
     axes[1].loglog(sizes, misses, "o", color=figures.BLUE, label="measured, 64 tries each")
-    axes[1].loglog(sizes, spread / np.sqrt(sizes), "--", color=figures.BLACK, label="spread of one "
-                   "sample / sqrt(N)")
-    axes[1].set(title="From samples", xlabel="samples N", ylabel="error of the gradient, in units "
-                "of reward")
+    axes[1].loglog(sizes, spread / np.sqrt(sizes), "--", color=figures.BLACK,
+                   label="spread of one sample / sqrt(N)")
+    axes[1].set(title="From samples", xlabel="samples N",
+                ylabel="error of the gradient, in units of reward")
     axes[1].legend()
     figures.save(fig, "07_log_derivative_trick", "Left: the exact gradient of the expected reward, "
                  "twice: Paris up, the others down. Right: the estimate from N samples misses it "
-                 "by the spread of one sample over sqrt(N): a hundred times the samples for one "
-                 "more digit.")
+                 "by the spread of one sample over sqrt(N): "
+                 "a hundred times the samples for one more digit.")
 
 
 draw()

@@ -87,8 +87,7 @@ def draw() -> None:
                             (3, figures.SKY, "xx")):
         part = np.array([parts[y] for _, _, parts in bars])
         axes[0].bar([f"{name}\n{when}" for name, when, _ in bars], part, bottom=floor, color=color,
-                    hatch=hatch,
-                    edgecolor="white", label=f"answer {y + 1}")
+                    hatch=hatch, edgecolor="white", label=f"answer {y + 1}")
         floor += part
     for place, total in enumerate(floor):
         axes[0].text(place, total + 0.015, f"{total:.3f}", ha="center")

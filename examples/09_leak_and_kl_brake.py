@@ -64,8 +64,8 @@ print(table(("numerical example", "document", "ours"), [
     ("1 + log .6 - log .5", PRINTED["S3.kl.term"], f"{1 + distance:.4f}"),
     ("coefficient 1 - .01 x that", PRINTED["S3.kl.coeff"], f"{coefficient:.4f}"),
     ("without the 1 (libraries)", "-", f"{of_libraries:.4f}")]))
-print("\nThe 1 shifts every sample alike and E[grad log p] = 0, so both have the same mean "
-      "gradient.")
+print("\nThe 1 shifts every sample alike and E[grad log p] = 0, "
+      "so both have the same mean gradient.")
 
 # %% The optimum of the brake: reference x exp(reward / beta), renormalised.
 PREFERENCE, PAID = np.array([0.50, 0.20, 0.30]), np.array([0.9, 0.1, 0.1])    # helpful ... random
@@ -90,8 +90,8 @@ def draw() -> None:
         axes[0].text(1.3 * STEPS, line[-1], QUESTIONS[x], color=color, va="center", fontsize=8)
     axes[0].text(12, 0.62, "dotted:\nbeta = 0.1")
     axes[0].text(12, 1.03, "solid: no brake")
-    axes[0].set(title='The leak: only "4" to 2+2 is rewarded', xlabel="steps", ylabel='probability '
-                'of "4"', ylim=(0, 1.1))
+    axes[0].set(title='The leak: only "4" to 2+2 is rewarded', xlabel="steps",
+                ylabel='probability of "4"', ylim=(0, 1.1))
     betas = np.geomspace(0.1, 10, 61)
     optima = np.array([kl_optimal_policy(PREFERENCE, PAID, b) for b in betas])
     for i, (name, style, color) in enumerate((("helpful", "-", figures.BLUE),

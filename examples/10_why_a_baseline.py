@@ -61,8 +61,8 @@ for name, b in (("none", 0.0), ("E[R]", mean), ("too large", 0.8), ("larger than
     gradient = ", ".join(f"{x:+.4f}" for x in middle)
     rows.append((name, f"{b:.2f}", gradient, f"{variance:.5f}", f"{away:.2f}"))
 print("\nOne draw, exactly\n")
-print(table(("baseline", "b", "mean gradient: A, B, C, D", "variance", "share of draws that point "
-             "away"),
+print(table(("baseline", "b", "mean gradient: A, B, C, D", "variance",
+             "share of draws that point away"),
             rows))
 
 # %% E[R] is not always good.  Two answers, .9 and .1 likely, rewards 1 and 0: 1.5.2 promises too
@@ -104,15 +104,15 @@ def draw() -> None:
                 label="no baseline")
     axes[0].bar(place + 0.2, REWARDS - mean, 0.38, color=figures.BLUE, label="b = mean")
     axes[0].axhline(0, color=figures.BLACK, lw=0.8)
-    axes[0].set(title="What a drawn answer is pushed with", ylabel="coefficient, in units of "
-                "reward",
+    axes[0].set(title="What a drawn answer is pushed with",
+                ylabel="coefficient, in units of reward",
                 xticks=place, xticklabels=("A: less", "B: less", "C: more", "D: more"))
     axes[0].legend(loc="upper left")
     line = np.linspace(-0.2, 1.1, 66)
     for logits, rewards, color, style, name, x in ((z, REWARDS, figures.BLUE, "-",
                                                     "the four answers", mean),
-                                                   (SURE, PAY, figures.RED, "--", "two answers, .9 "
-                                                    "and .1", 0.9)):
+                                                   (SURE, PAY, figures.RED, "--",
+                                                    "two answers, .9 and .1", 0.9)):
         axes[1].plot(line, [enumerate_draws(logits, rewards, b)[1] for b in line], style,
                      color=color, label=name)
         axes[1].plot(x, enumerate_draws(logits, rewards, x)[1], "D", color=color)

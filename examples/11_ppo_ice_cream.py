@@ -28,8 +28,8 @@ ratio = pi_new / pi_old
 clipped = np.clip(ratio, 0.8, 1.2)
 objective = min(ratio * advantage, clipped * advantage)
 # dL/dlogp of the loss L = -objective, by formula: 0 where the clipped branch is the smaller one.
-gradient = ppo.ppo_clip_grad(np.log(pi_new) * one, np.log(pi_old) * one, advantage * one,
-                             one).item()
+logp, logp_old = np.log(pi_new) * one, np.log(pi_old) * one
+gradient = ppo.ppo_clip_grad(logp, logp_old, advantage * one, weight=one).item()
 print(table(("step", "what", "document", "ours"), (
     ("1", "old policy, each word", "0.33", f"{1 / 3:.4f}"),
     ("2", "the sampled word", "hockey", WORDS[HOCKEY]),
@@ -89,8 +89,8 @@ def draw_clip() -> None:
         ax.axvspan(0.8, 1.2, color=figures.SKY, alpha=0.2, lw=0)
         ax.plot(rho, rho * a, "--", color=figures.ORANGE, label="ratio · A")
         ax.plot(rho, surrogate, color=figures.BLUE, lw=2.2, label="PPO: the smaller one")
-        ax.set(title=title, xlabel="ratio, new probability to old", ylabel="objective, in units of "
-               "reward")
+        ax.set(title=title, xlabel="ratio, new probability to old",
+               ylabel="objective, in units of reward")
         ax.legend(loc="lower right" if a > 0 else "lower left")
     axes[0].plot(ratio, objective, "o", color=figures.RED)
     axes[0].annotate("the document's\nsample: flat here", (ratio, objective), (0.42, 2.75),
@@ -112,8 +112,7 @@ def draw() -> None:
         axes[0].plot(history[:, 0], history[:, 1 + i], color=color, marker=marker, markevery=0.12,
                      ms=5)
         axes[0].annotate(word, (history[-1, 0], history[-1, 1 + i]), (6, (-12, 7, -5)[i]),
-                         textcoords="offset points",
-                         color=color, va="center")
+                         textcoords="offset points", color=color, va="center")
     axes[0].axhline(0.96, color=figures.BLACK, lw=0.8, ls=":")
     axes[0].set(title="The policy", xlabel="updates", ylabel="probability",
                 xlim=(0, 1.25 * updates), ylim=(-0.06, 1.04))
@@ -123,8 +122,8 @@ def draw() -> None:
         axes[1].axhline(r, color=figures.BLACK, lw=0.8, ls=":")
         axes[1].annotate(f"{word} earns {r:g}", (updates, r), (0, 4), textcoords="offset points",
                          ha="right")
-    axes[1].set(title="What the value estimate expects", xlabel="updates", ylabel="V, in units of "
-                "reward", ylim=(2, 11))
+    axes[1].set(title="What the value estimate expects", xlabel="updates",
+                ylabel="V, in units of reward", ylim=(2, 11))
     figures.save(fig, "11_ppo_training", "Left: the three probabilities while PPO trains; the "
                  "dotted line is the document's final 0.96. Right: the value estimate, from the "
                  "document's 3. Once it passes 5, hockey's advantage 5 - V turns negative and its "

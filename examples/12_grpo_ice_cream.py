@@ -32,8 +32,7 @@ print(table(("quantity", "document", "ddof = 1", "ddof = 0"), [
     ("advantage of donkey", "-1.12", f"{donkey:.4f}", f"{donkey_n:.4f}")]))
 
 # %% Two losses with one name.  Each word once, weight 1/3.  pi_old is .33 as printed: with 1/3
-# hockey's
-# ratio would be 1.2, the clip bound itself, and rounding would decide.
+# hockey's ratio would be 1.2, the clip bound itself, and rounding would decide.
 THIRD = np.full(3, 1 / 3)
 weight, ref = THIRD, np.log(THIRD)
 SITUATIONS = {"first step, pi = pi_old": (THIRD, THIRD),
@@ -86,8 +85,8 @@ print(table(("word", "before", "document's loss", "paper's loss", "document"), [
     (word, f"{before[1 + i]:.3f}", f"{by_document[1 + i]:.3f}", f"{by_paper[1 + i]:.3f}",
      PRINTED[i])
     for i, word in enumerate(WORDS)]))
-print(f"\nupdates: {by_document[0]:.0f} with the document's loss, {by_paper[0]:.0f} with the "
-      "paper's loss")
+print(f"\nupdates: {by_document[0]:.0f} with the document's loss, "
+      f"{by_paper[0]:.0f} with the paper's loss")
 
 
 # %% How they got there.

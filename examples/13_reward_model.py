@@ -51,8 +51,8 @@ for name, loss_grad in LOSSES.items():
         rows.append((name, step, f"{value:.4f}", *(f"{x:+.2f}" for x in scores), f"{beats:.3f}"))
 print(f"One ranking D > C > A > B makes {pairs:g} pairs: DC DA DB CA CB AB\n")
 print(table(("loss", "steps", "value", "A", "B", "C", "D", "P(D beats C)"), rows))
-print("\nThe order is right after one step; the loss falls towards 0 only because the scores drift "
-      "apart.")
+print("\nThe order is right after one step; "
+      "the loss falls towards 0 only because the scores drift apart.")
 
 # %% Twenty labelers: now the scores settle.
 VOTES = {(D, C, A, B): 12, (C, D, A, B): 4, (D, A, C, B): 2, (D, C, B, A): 2}
@@ -84,8 +84,8 @@ possible = LEDGER["S3.rm.pairs"].computed()
 print(f"\nRatings: {possible:g} pairs could be made of them, but the numbers say more\n")
 print(table(("answer", "document", "score after 60 steps"), [
     (answer, f"{ratings[i]:.2f}", f"{scores[i]:.2f}") for i, answer in enumerate(RATED)]))
-print(f"\nThe loss fell from {curve[0]:.4f} to {curve[-1]:.1e}: each step takes off a sixth of "
-      "every error.")
+print(f"\nThe loss fell from {curve[0]:.4f} to {curve[-1]:.1e}: "
+      "each step takes off a sixth of every error.")
 
 
 # %% The same as a picture.
@@ -103,8 +103,7 @@ def draw() -> None:
     place = np.arange(4)
     axes[1].bar(place - 0.2, fitted["all pairs"], 0.38, color=figures.BLUE, label="all pairs")
     axes[1].bar(place + 0.2, fitted["Plackett-Luce"], 0.38, color=figures.ORANGE, hatch="///",
-                edgecolor="white",
-                label="Plackett-Luce")
+                edgecolor="white", label="Plackett-Luce")
     axes[1].axhline(0, color=figures.BLACK, lw=0.8)
     axes[1].set(title="Twenty labelers: they do", ylabel="score, in log-odds", xticks=place,
                 xticklabels="ABCD")

@@ -84,12 +84,11 @@ def draw() -> None:
     axes[0].plot(6, best_of_n(p, R, 6), "D", color=figures.RED)
     axes[0].annotate("six draws", (6, best_of_n(p, R, 6)), (8, -12), textcoords="offset points",
                      color=figures.RED)
-    axes[0].set(title="More draws, better answers", xlabel="N", ylabel="expected reward of the "
-                "best", ylim=(0.3, 1.02))
+    axes[0].set(title="More draws, better answers", xlabel="N",
+                ylabel="expected reward of the best", ylim=(0.3, 1.02))
     policies = [kl_optimal_policy(p, R, beta) for beta in np.geomspace(0.02, 100, 200)]
     axes[1].plot([kl(q, p) for q in policies], [expected_reward(q, R) for q in policies],
-                 color=figures.ORANGE,
-                 label="the most that a KL can buy")
+                 color=figures.ORANGE, label="the most that a KL can buy")
     axes[1].plot([kl(best_of(n), p) for n in NUMBERS], [best_of_n(p, R, n) for n in NUMBERS], "o",
                  color=figures.BLUE, label="best of N")
     for n in (1, 2, 4, 8, 16):

@@ -122,8 +122,7 @@ print(table(("answer", "1", "2", "3", "4", "5"), [
 def draw() -> None:
     fig, ax = figures.new(width=7.0, height=3.0)
     bars = ax.barh([f"{i}  {source.split(': ', 1)[1]}" for i, source in enumerate(SORTS, 1)],
-                   advantages,
-                   color=[figures.BLUE if verdict.right else figures.ORANGE
+                   advantages, color=[figures.BLUE if verdict.right else figures.ORANGE
                           for verdict in verdicts])
     for bar, verdict in zip(bars, verdicts, strict=True):
         bar.set_hatch("" if verdict.right else "///")

@@ -107,8 +107,7 @@ def draw() -> None:
                      marker=marker, ms=5, color=color)
         axes[0].axhline(drone.average_reward(pi), color=color, lw=0.8, ls=":")
         axes[0].annotate(name, (12, drone.total_return(pi, 12) / 12), (0, offset),
-                         textcoords="offset points", ha="right",
-                         color=color)
+                         textcoords="offset points", ha="right", color=color)
         axes[1].plot(gammas, values, style, color=color, label=name)
     axes[0].set(title="Total over T steps, per step", xlabel="horizon T, in steps",
                 ylabel="J_T / T, in units of reward")

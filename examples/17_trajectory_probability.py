@@ -98,11 +98,9 @@ def draw() -> None:
     axes[0].bar(place - 0.2, [paths[tau] for tau in ranked[:16]], 0.4, color=figures.BLUE,
                 label="P(tau), exact")
     axes[0].bar(place + 0.2, [share[tau] for tau in ranked[:16]], 0.4, color=figures.ORANGE,
-                hatch="///",
-                edgecolor="white", label=f"share of {flights} flights")
+                hatch="///", edgecolor="white", label=f"share of {flights} flights")
     axes[0].set(title="The 16 likeliest trajectories", xlabel="trajectory, likeliest first",
-                ylabel="probability",
-                xticks=place[::3], xticklabels=place[::3] + 1)
+                ylabel="probability", xticks=place[::3], xticklabels=place[::3] + 1)
     axes[0].legend()
     sizes = 2 ** np.arange(5, 15)
     codes, exact = ways @ 2 ** np.arange(ways.shape[1]), np.zeros(2 ** ways.shape[1])
@@ -112,10 +110,10 @@ def draw() -> None:
               for n in sizes]
     expected = np.sqrt((exact * (1 - exact)).sum() / sizes)
     axes[1].loglog(sizes, misses, "o", color=figures.BLUE, label="measured")
-    axes[1].loglog(sizes, expected, "--", color=figures.BLACK, label="expected, falls like "
-                   "1/sqrt(N)")
-    axes[1].set(title="Distance of the frequencies", xlabel="flights N", ylabel="root of the "
-                "summed squares")
+    axes[1].loglog(sizes, expected, "--", color=figures.BLACK,
+                   label="expected, falls like 1/sqrt(N)")
+    axes[1].set(title="Distance of the frequencies", xlabel="flights N",
+                ylabel="root of the summed squares")
     axes[1].legend()
     figures.save(fig, "17_trajectory_probability", "Left: the exact probabilities of the likeliest "
                  "of 64 trajectories and their share among simulated flights. Right: how far all "

@@ -77,8 +77,8 @@ lines = {
 }
 spread = max(np.abs(row - theorem).max() for row in lines.values())
 print(f"J = {J(theta):.6f}; its derivative in the logits of each action\n")
-print(table(("line", *headers), [(name, *(f"{x:+.6f}" for x in row)) for name,
-                                 row in lines.items()]))
+print(table(("line", *headers), [
+    (name, *(f"{x:+.6f}" for x in row)) for name, row in lines.items()]))
 print(f"\nThe lines agree to nine digits: {spread < 1e-9}")
 
 # %% The convenient identity, for one trajectory: grad P = P grad log P.
@@ -123,8 +123,8 @@ for N in sizes:
     firsts.append(estimates[0].ravel())
     misses.append(error)
     rows.append((N, *(f"{x:+.4f}" for x in firsts[-1]), f"{error:.4f}", f"{should_be:.4f}"))
-print(f"\nFrom N flights: the first of {TRIES} estimates, the error over all of them, what it "
-      "should be\n")
+print(f"\nFrom N flights: the first of {TRIES} estimates, the error over all of them, "
+      "what it should be\n")
 print(table(("N", *headers, "error", "spread / sqrt(N)"), rows))
 
 
@@ -143,8 +143,8 @@ def draw() -> None:
     axes[1].loglog(sizes, misses, "o", color=figures.BLUE, label=f"measured, {TRIES} tries")
     axes[1].loglog(sizes, np.sqrt(variance.sum() / sizes), "--", color=figures.BLACK,
                    label="exact spread / sqrt(N)")
-    axes[1].set(title="Error of the Monte Carlo mean", xlabel="flights N", ylabel="error, in units "
-                "of reward")
+    axes[1].set(title="Error of the Monte Carlo mean", xlabel="flights N",
+                ylabel="error, in units of reward")
     axes[1].legend()
     figures.save(fig, "18_deriving_the_gradient", "Left: the exact gradient of the drone's total "
                  "reward in its four logits and one estimate of it. Right: the error of the "

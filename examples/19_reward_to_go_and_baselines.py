@@ -108,14 +108,13 @@ def draw() -> None:
     bars = axes[0].barh([name.split(",")[0] if "b*" in name else name for name in names],
                         [results[name][1] for name in names],
                         color=[figures.ORANGE if b else figures.BLUE for b in biased],
-                        edgecolor="white",
-                        hatch=["///" if b else "" for b in biased])
+                        edgecolor="white", hatch=["///" if b else "" for b in biased])
     for bar, name, b in zip(bars, names, biased, strict=True):
         axes[0].annotate(f"{results[name][1]:.2f}" + (" biased" if b else ""),
                          (bar.get_width(), bar.get_y() + 0.4),
                          (3, 0), textcoords="offset points", va="center", fontsize=8)
-    axes[0].set(title="Variance of one flight", xlabel="summed over the logits, in squared units "
-                "of reward",
+    axes[0].set(title="Variance of one flight",
+                xlabel="summed over the logits, in squared units of reward",
                 xlim=(0, 1.2 * max(variance for _, variance in results.values())))
     axes[0].tick_params(axis="y", labelsize=8)
     line = np.linspace(-4, 6, 41)

@@ -68,8 +68,8 @@ for i, n in enumerate((2, 3, 4)):
 alone, _ = expectation_and_variance(ice, even, 1, BASELINES["batch_mean"], 1)
 print("\nIce cream, one step: E[g] over grad J\n")
 print(table(("N", "document 1.5.2", "batch mean", "1 - 1/N", "leave one out"), rows))
-print(f"\nN = 1: b is the answer's own reward, the estimate is {np.abs(alone).max():.0f} for every "
-      "answer.")
+print("\nN = 1: b is the answer's own reward, "
+      f"the estimate is {np.abs(alone).max():.0f} for every answer.")
 
 # %% Two steps, two rooms: move a leads to room a, room 0 pays 1 for move 0, room 1 pays 2 for move
 # 1.
@@ -119,16 +119,14 @@ def draw() -> None:
     axes[0].plot(ns[1:], [share("leave_one_out", n) for n in ns[1:]], "s--", color=figures.BLUE,
                  label="leave one out")
     axes[0].set(title="Ice cream: how much of grad J is left", xlabel="batch size N",
-                ylabel="E[g] / grad J",
-                xticks=ns, ylim=(-0.05, 1.15))
+                ylabel="E[g] / grad J", xticks=ns, ylim=(-0.05, 1.15))
     axes[0].legend(loc="lower right")
     for name, color, style in (("none", figures.ORANGE, "^:"), ("batch_mean", figures.RED, "o-"),
                                ("leave_one_out", figures.BLUE, "s--")):
         axes[1].plot(sizes, [distance[name, n] for n in sizes], style, color=color,
                      label=name.replace("_", " "))
     axes[1].set(title="Two rooms: distance from grad J", xlabel="batch size N",
-                ylabel="root of bias² + variance",
-                xticks=sizes, ylim=(0, None))
+                ylabel="root of bias² + variance", xticks=sizes, ylim=(0, None))
     axes[1].legend()
     figures.save(fig, "20_the_biased_baseline", "Left: the share of the gradient that the mean "
                  "estimate keeps; the document promises the dotted line for both. Right: how far "

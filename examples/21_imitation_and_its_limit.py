@@ -104,8 +104,7 @@ def draw() -> None:
                                            strict=True):
         axes[2].plot(shares, curve, marker=marker, ls=line, ms=5, label=name)
     axes[2].set(title="the ice begins to slip", xlabel="share of slippery moves",
-                ylabel="P(goal within 100 steps)",
-                ylim=(0, 1.03))
+                ylabel="P(goal within 100 steps)", ylim=(0, 1.03))
     axes[2].legend(fontsize=8, loc="lower left")
     figures.save(fig, "21_imitation", "Left and middle: the exact probability of reaching the goal "
                  "within 100 steps from each state of the lake without slipping; * marks the "

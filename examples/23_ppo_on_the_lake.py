@@ -116,8 +116,7 @@ def draw() -> None:
     for ax, (task, top) in zip(axes, best.items(), strict=True):
         ax.axhline(top, color=figures.BLACK, lw=0.9, ls=":")
         ax.annotate(f"best without a clock, {top:.4g}", (ax.get_xlim()[1], top), (-4, 4),
-                    textcoords="offset points",
-                    ha="right")
+                    textcoords="offset points", ha="right")
         ax.set(title=task, xlabel="thousand episodes", ylabel="P(goal within 100 steps)",
                ylim=(0, 1.12))
     axes[0].legend(loc="lower right")

@@ -42,8 +42,8 @@ for i, word in enumerate(WORDS):
     rows.append((f"{word} {i}", *(f"{w:.3f}" for w in seen[i]), f"{seen[i].sum():.1f}"))
 print(table(("token asks", "the 0", "boy 1", "opens 2", "the 3", "door 4", "sum"), rows))
 favourite = [WORDS[j] for j in seen.argmax(axis=1)]
-print(f"\n\"{WORDS[2]}\" looks most at \"{favourite[2]}\"; \"{WORDS[4]}\" looks most at "
-      f"\"{favourite[4]}\".")
+print(f"\n\"{WORDS[2]}\" looks most at \"{favourite[2]}\"; "
+      f"\"{WORDS[4]}\" looks most at \"{favourite[4]}\".")
 
 # %% Out comes a mean of values; the kernel takes (B, T, 3, H, D) and gives the same.
 by_hand = seen @ VALUES

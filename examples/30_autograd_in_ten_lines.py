@@ -53,8 +53,8 @@ log_pi.backward()
 witnesses = {"ten lines": [number.grad for number in numbers], "rlscratch.autograd": logits.grad,
              "formula, [a = j] - p": score(np.log(before), 0)}
 print("The gradient of log pi(Paris), in each logit\n")
-print(table(("by", *ANSWERS), [(name, *(f"{g:.4f}" for g in row)) for name,
-                               row in witnesses.items()]))
+print(table(("by", *ANSWERS), [
+    (name, *(f"{g:.4f}" for g in row)) for name, row in witnesses.items()]))
 
 # %% What ten lines leave out: x -> x x, again and again, is a chain with two paths at every link.
 rows = []
@@ -66,14 +66,13 @@ for links in (1, 4, 8, 16):
     y.backward()
     z.backward()
     rows.append((links, f"{t.grad:.0f}", f"{x.grad:.0f}", x.visits))
-print("\nx^2, squared again and again: the slope at 1, and how often the ten lines visit x for "
-      "it\n")
+print("\nx^2, squared again and again: the slope at 1, "
+      "and how often the ten lines visit x for it\n")
 print(table(("links", "slope, autograd", "slope, ten lines", "visits of x"), rows))
 
 # %% A network: the question is a row of three numbers, a hidden layer, four logits that start at
-# the
-# document's probabilities.  Each answer once, weighed by its probability, makes the policy gradient
-# exact.
+# the document's probabilities.  Each answer once, weighed by its probability, makes the policy
+# gradient exact.
 rng = np.random.default_rng(0)
 question = np.tile(rng.normal(size=3), (4, 1))
 W1 = Tensor(rng.normal(size=(3, 8)), requires_grad=True)
@@ -91,8 +90,8 @@ for _ in range(41):
     logp = forward()
     p = np.exp(logp.data)
     history.append((expected_reward(p, REWARDS), *p))
-    logp.backward(reinforce_grad(logp.data, REWARDS,
-                                 weight=p))  # the loss is a formula, its slope the seed
+    seed = reinforce_grad(logp.data, REWARDS, weight=p)         # the slope of a loss, by formula
+    logp.backward(seed)
     optimizer.step()
     optimizer.zero_grad()
 history = np.array(history)
@@ -121,8 +120,7 @@ def draw() -> None:
     place = np.arange(4)
     for shift, (name, row), colour, hatch in zip((-0.27, 0, 0.27), witnesses.items(),
                                                  (figures.SKY, figures.ORANGE, figures.GREEN),
-                                                 ("", "///", "..."),
-                                                 strict=True):
+                                                 ("", "///", "..."), strict=True):
         axes[0].bar(place + shift, row, 0.25, color=colour, hatch=hatch, label=name)
     axes[0].axhline(0, color=figures.BLACK, lw=0.8)
     axes[0].set(title="Gradient of log pi(Paris)", ylabel="d log pi(Paris) / dz")
@@ -130,8 +128,8 @@ def draw() -> None:
     axes[0].legend()
     axes[1].plot(history[:, 0], color=figures.BLUE, label="expected reward J")
     axes[1].plot(history[:, 1], "--", color=figures.ORANGE, label="p(Paris)")
-    axes[1].set(title="A network trained by its seeds", xlabel="step", ylabel="J in units of "
-                "reward; probability")
+    axes[1].set(title="A network trained by its seeds", xlabel="step",
+                ylabel="J in units of reward; probability")
     axes[1].legend()
     figures.save(fig, "30_autograd_in_ten_lines", "Left: three ways to the same gradient. Right: a "
                  "network with one hidden layer learns the capital of France; its loss is no part "

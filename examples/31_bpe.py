@@ -91,8 +91,7 @@ def draw() -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(sizes, map(str, sizes))
     ax.set(title="What a larger vocabulary buys", xlabel="vocabulary, tokens",
-           ylabel="bytes a token", ylim=0,
-           xlim=(sizes[0] * 0.9, sizes[-1] * 4))
+           ylabel="bytes a token", ylim=0, xlim=(sizes[0] * 0.9, sizes[-1] * 4))
     figures.save(fig, "31_bpe", "Bytes that one token stands for, on average, over the size of the "
                  "vocabulary (doubling from mark to mark), for the text the merges were learned "
                  "from and for an unseen tenth of it. From a few thousand tokens on, what is "

@@ -89,22 +89,19 @@ def draw() -> None:
                       strict=True))
     for i, (token, place) in enumerate(hidden_in):
         left.bar(i + 1, 1, width=0.94, color=colors[token], alpha=0.55,
-                 hatch="//" if i % STEP == 0 else None,
-                 edgecolor="white")
+                 hatch="//" if i % STEP == 0 else None, edgecolor="white")
         left.text(i + 1, 0.5, WORD[i], ha="center", va="center", fontsize=13,
                   weight="bold" if i % STEP == 0 else "normal")
         if place == 1:
             left.text(i + 1 + (len(token) - 1) / 2, 1.06, f"{token}\n{gpt2.encode(token)[0]}",
                       ha="center", va="bottom")
     left.set(title="Hatched: what is asked for", xlabel="character of the word", ylim=(0, 1.5),
-             yticks=[],
-             xticks=range(1, len(WORD) + 1))
+             yticks=[], xticks=range(1, len(WORD) + 1))
     left.grid(False)
     right.step(dots, counts, where="mid", color=figures.BLUE)
     right.plot(dots, counts, "o", color=figures.BLUE, ms=4)
     right.set(title="Dots in a row", xlabel="dots", ylabel="tokens", ylim=(0, 2.6),
-              yticks=(0, 1, 2),
-              xticks=range(1, 22, 4))
+              yticks=(0, 1, 2), xticks=range(1, 22, 4))
     figures.save(fig, "32_spelling", "Left: the ten letters of the word, grouped by the three "
                  "tokens that GPT-2 makes of it, with their ids above; the hatched letters are "
                  "every third. The ids are all a model is given. Right: the number of tokens of a "

@@ -1,6 +1,6 @@
 """Length bias: what a token weighs, and what training makes of it
 
-Document 002, GRPO step 4, has one token an answer and need not say how tokens add up; Dr.  GRPO,
+Document 002, GRPO step 4, has one token an answer and need not say how tokens add up; Dr. GRPO,
 arXiv:2503.20783, section 3, shows that it matters.  Averaged over its own answer, a token of a
 long answer counts less: the longer a wrong answer, the less it is blamed; the shorter a right
 one, the more it is praised.
@@ -64,8 +64,8 @@ for name, weigh in WEIGHTS.items():
             row.append(f"{round(growth, 9) + 0:+.4f}")
         updates[name, G] = u
     rows.append(row)
-print(f"\n{len(p)} answers, GRPO's mean update: how fast right and wrong answers grow, tokens for "
-      "a unit of P(right)\n")
+print(f"\n{len(p)} answers, GRPO's mean update: how fast right and wrong answers grow, "
+      "tokens for a unit of P(right)\n")
 print(table(("weight", "right, G = 2", "wrong, G = 2", "right, G = 3", "wrong, G = 3"), rows))
 ascends = []
 for G in (2, 3):
@@ -138,14 +138,14 @@ for case in all_cases:
     findings = (np.array(rewards[case]) >= 0.5, right0 - right1 >= 0.75, wrong1 - wrong0 >= 0.75,
                 wrong1 - right1 >= 1.5)
     rows.append((case, *(f"{holds.sum()} of {len(SEEDS)}" for holds in findings)))
-print(f"\nThe transformer, right .25 of the time at first, after {STEPS} steps: on how many "
-      "seeds\n")
+print(f"\nThe transformer, right .25 of the time at first, after {STEPS} steps: "
+      "on how many seeds\n")
 print(table(("weight", "right half the time", "right .75 tokens shorter", "wrong .75 tokens longer",
              "wrong 1.5 longer than right"), rows))
 others = np.array([curves[name] for name in WEIGHTS if name != "sequence mean"])
 alike = np.ptp(others, axis=0).max() < 0.75
-print("\nAdamW divides constants out: but for the sequence mean, all curves lie within .75 "
-      f"tokens: {alike}")
+print("\nAdamW divides constants out: but for the sequence mean, "
+      f"all curves lie within .75 tokens: {alike}")
 
 
 # %% The same as a picture.

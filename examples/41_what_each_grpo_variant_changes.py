@@ -58,8 +58,8 @@ for name, variant in VARIANTS.items():
     left = (push_now / push_then).round(9) + 0
     live = ((w > 0) & ~variant.dropped(now, old, A, w)).sum(axis=1)
     rows.append((name, *(f"{left[i]:+.3f}, {live[i]} of {lengths[i]}" for i in range(4))))
-print("\nWhat is left of an answer's push once the policy has moved, 1 as sampled; and how many "
-      "tokens are live\n")
+print("\nWhat is left of an answer's push once the policy has moved, 1 as sampled; "
+      "and how many tokens are live\n")
 print(table(("preset", *MOVED), rows))
 
 
@@ -97,27 +97,16 @@ for name, variant in VARIANTS.items():
                                   group=8, epochs=passes, minibatches=passes))
         runs[name, setting] = {key: np.array([step[key] for step in told]) for key in told[0]}
 
-
-# %% What holds of the runs.  The clips of token ratios catch few tokens; gspo's range is meant for
-# far longer answers.
-def share(dropped: float) -> str:
-    """In words, since digits depend on the run."""
-    if dropped == 0:
-        return "none"
-    if dropped < 0.2:
-        return "under a fifth"
-    return "over a third" if dropped > 1 / 3 else "about a quarter"
-
-
+# %% What came of it.  The clips of token ratios catch few tokens; gspo's range is meant for far
+# longer answers.
 rows = []
 for name in VARIANTS:
     large = runs[name, "large"]
-    batches = 10 * round(len(large["reward"]) / 10)
-    learned = ["yes" if runs[name, setting]["reward"].mean() >= 0.7 else "no"
-               for setting in SETTINGS]
-    rows.append((name, f"about {batches}", share(large["clip_fraction"][0]), *learned))
-print(f"\n{TOKENS} sampled tokens, from P(right) = .4: is the mean reward over all batches .7 or "
-      "more?\n")
+    dropped = large["clip_fraction"][0]
+    means = [runs[name, setting]["reward"].mean() for setting in SETTINGS]
+    rows.append((name, len(large["reward"]), f"{dropped:.2f}" if dropped else "none",
+                 *(f"{mean:.2f}" for mean in means)))
+print(f"\n{TOKENS} sampled tokens, from P(right) = .4: the mean reward over all batches\n")
 print(table(("preset", "batches", "dropped in the first",
              *(f"steps {setting}" for setting in SETTINGS)), rows))
 print("\ndapo replaces flat groups, so the same tokens last for fewer batches.")
@@ -136,8 +125,7 @@ def draw() -> None:
         color, marker, line = looks[setting]
         for ax, key in zip(axes[:, list(VARIANTS).index(name)], ("reward", "kl"), strict=True):
             ax.plot(np.cumsum(told["tokens"]) / 1000, told[key], color=color, marker=marker,
-                    ls=line, ms=3, markevery=3,
-                    label=setting)
+                    ls=line, ms=3, markevery=3, label=setting)
             ax.set(xlim=(0, 13), ylim=(0, 1.05) if key == "reward" else (0, 4))
     for ax, name in zip(axes[0], VARIANTS, strict=True):
         ax.set_title(name)

@@ -12,6 +12,8 @@ runs the scripts, or those named, and writes what they print as expected: read t
 line whose intervals hold is left as it is.
 """
 import ast
+import html
+import importlib
 import json
 import os
 import re
@@ -221,6 +223,35 @@ def test_other_settings_lead_to_other_figures(number, tmp_path):
     of_training = [line for line in expected if INTERVAL.search(line)] or expected
     assert any(words(ours) == words(line) and not same_line(ours, line)
                for ours, line in zip(printed, expected, strict=False) if line in of_training)
+
+
+# ---------------------------------------------------------------- examples/README.md
+
+ROW = re.compile(r"^\| \[(\d\d)\]\((\S+)\) \| (.+) \| (.+) \| `(\S+)` \| `(\S+)` \| (\S+), (\S+) \|$", re.MULTILINE)
+README = (EXAMPLES / "README.md").read_text("utf-8")
+
+
+def test_the_readme_has_a_row_for_each_script_and_a_word_for_each_number_that_is_missing():
+    rows = ROW.findall(README)
+    assert [(number, name) for number, name, *_ in rows] == [(s.stem[:2], s.name) for s in SCRIPTS]
+    assert README.count("\n| [") == len(rows)
+    numbers = [int(number) for number, *_ in rows]
+    free = [int(number) for number in re.findall(r"\d+", re.search(r"[\d,and \n]+ are free", README)[0])]
+    assert sorted(numbers + free) == list(range(1, max(numbers) + 1))
+
+
+@pytest.mark.parametrize("row", ROW.findall(README), ids=lambda row: row[0])
+def test_a_row_of_the_readme_says_what_the_script_does(row):
+    _, name, question, cited, formula, test, budget, measured = row
+    script = EXAMPLES / name
+    title, *lesson = ast.get_docstring(ast.parse(script.read_text("utf-8"))).splitlines()
+    assert html.unescape(question) == title
+    for document in re.findall(r"\b00\d\b", cited):
+        assert document in "\n".join(lesson)
+    assert float(budget) == budget_of(script) and 0 < float(measured) <= GUARD * float(budget)
+    module, _, attribute = formula.rpartition(".")
+    assert callable(getattr(importlib.import_module(f"rlscratch.{module}"), attribute))
+    assert (Path(__file__).parent / f"test_{test}.py").exists()
 
 
 # ---------------------------------------------------------------- python tests/test_examples.py --update

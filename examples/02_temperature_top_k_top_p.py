@@ -118,3 +118,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Give top_p a p of .5 in "Side by side".  How many words are left of each prompt, and
+# which filter does the surer model feel?
+# What came out: 1, 1, 3 and 5 words, with .95, .85, .63 and .57 of the probability.  Where one word
+# has more than p, sampling is greedy; top-k still keeps three.

@@ -88,3 +88,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Set the step size of both loops to .5 instead of ALPHA.  After how many walks does
+# Q(0, Down) have its first two digits, .95?
+# What came out: .9313 after 20 walks (before: .0107) and .9510 after 50 (before: .3651).  The first
+# reward still arrives in the sixth walk: that is the path's length, not the step size.

@@ -98,3 +98,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Make the lake with is_slippery=True.  What is the start worth now, and in which states
+# is its best move the same?
+# What came out: .5420, and of the four states shown none: 0 says Left, the others Up, towards walls
+# and away from holes.  The powers of .99 are gone, for chance mixes many lengths of path.

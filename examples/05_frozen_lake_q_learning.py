@@ -123,3 +123,9 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  While it learns, break ties with ties="first".  By the table above, one episode in 713
+# then reaches the goal at first.  Is anything learned in 20,000 steps?
+# What came out: yes, the goal was found among 2,410 episodes, and the path is as good; 14 entries
+# are unfinished instead of 13.  With EPSILON = .1 as well, 280 episodes find nothing: there is no
+# path to print.

@@ -107,3 +107,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Pay "I don't know" 1 instead of .3, as much as Paris.  Which way does its logit go,
+# and where does the walk end?
+# What came out: up, +.050 instead of -.013.  The walk ends at .975 Paris and .015 "I don't know":
+# the gradient is p (r - J), so of two answers that pay alike the likelier one grows faster.

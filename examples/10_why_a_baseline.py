@@ -129,3 +129,9 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Add 10 to every reward.  Which of the columns change, and what happens to the variance
+# without a baseline?
+# What came out: with the mean or the others' mean as baseline nothing changes.  Without one all
+# four answers are pushed up, half of the draws point away, and the variance is 81.97 instead of
+# .22.

@@ -115,3 +115,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Add a twenty-first labeler to VOTES who turns the order round: (B, A, C, D): 1.  What
+# happens to the scores?
+# What came out: D falls from +2.98 to +1.99 and B rises from -3.38 to -2.21 with all pairs.  No
+# pair is unanimous any more, and the two losses now differ by up to .33.

@@ -138,3 +138,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Give the third answer its bubble_sort, with verdicts[2] = helped before the rewards.
+# What happens to the others' advantages?
+# What came out: four of five are right, so each right one earns +.447 instead of +.730 and the
+# wrong one loses 1.789 instead of 1.095: the fewer are wrong, the harder each of them is blamed.

@@ -121,3 +121,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Let a fast flight among trees cost 2 instead of 4.  Which policy is the best of each
+# column?
+# What came out: over three steps still fast / slow, 2.6250; for good now slow / fast, .4000 a step
+# against .3333: where a crash is cheap, the way to be out of the trees is to hurry.

@@ -153,3 +153,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Add 10 to every reward, as R = [[11, 12], [9, 6]].  Which line of the derivation
+# changes?
+# What came out: none, for 30 more in every r(tau) times scores of mean 0 adds nothing.  Only J
+# does, to 31.920555, and the last table: the error of 16,384 flights is .2562 instead of .0265.

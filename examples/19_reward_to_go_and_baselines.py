@@ -137,3 +137,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Let the guess be wrong by the same amount everywhere: wrong = v + 5.  Which of the
+# last three estimators are biased now?
+# What came out: none.  A constant error cancels in V(s') - V(s), and at the end, where the true
+# value 0 is known, it is a baseline; the variance pays, 41.56, 20.01 and 15.35.

@@ -135,3 +135,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Add 100 to every reward of the ice cream, PAY.  Does the batch mean lose more of the
+# gradient?
+# What came out: not a digit changes.  A baseline from the batch takes any constant away; what it
+# loses, 1/N, is the answer's own share in the mean.

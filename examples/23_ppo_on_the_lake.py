@@ -127,3 +127,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Let no KL stop a batch: TARGET_KL = 1e9.  Is the policy ruined?
+# What came out: no.  All four epochs are made, .043 nats at most instead of .033 in the batches
+# shown, and on the lake without slipping two of three seeds need 2048 episodes instead of 3072; the
+# clip, at .42 of the steps, holds back enough.

@@ -160,3 +160,7 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Make hockey worth 9 instead of 5, in PAY.  What becomes of GRPO's update for one word?
+# What came out: +.157, +.000, -.157, as before, though grad J for hockey is now +2.000 instead of
+# +1.111.  For whole answers the cosine with grad J falls from .9961 to .9885 at G = 2.

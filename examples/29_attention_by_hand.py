@@ -92,3 +92,9 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Give "boy" a key twice as long, [4, 0].  Which words look at it more, and what does
+# that cost the others?
+# What came out: "opens" gives it .993 instead of .894 and the second "the" .735 instead of .402;
+# "door" asks for something else and changes nothing.  A long key is loud to all who ask in its
+# direction.

@@ -137,3 +137,7 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Add 10 to the rewards of the network.  How does it train?
+# What came out: exactly as before, .987 for Paris after 40 steps; J alone is 10 higher.  With every
+# answer weighed by its probability a constant adds 10 times the sum of p grad log p, which is 0.

@@ -99,3 +99,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Of equal pairs take the first that was counted: key=count.get.  Do the same pieces
+# come out?
+# What came out: yes, after five merges, but by others: h + e comes second instead of fourth, and ll
+# became a token where ls did.  Who reads ids needs the rule for ties as well.

@@ -109,3 +109,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Ask for every second character, STEP = 2.  How many letters of the answer can be
+# indexed?
+# What came out: the answer is Uiutu, in five tokens, of which the question holds 0; every second of
+# its three ids decodes to "Ubitous".  With a token a character it is indexing, again.

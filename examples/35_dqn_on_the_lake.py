@@ -154,3 +154,8 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Give the learner without memory a buffer of 1000 transitions instead of 1.  Is that
+# enough?
+# What came out: yes, in both seeds |Q - Q*| is below .05 everywhere after 8000 steps.  A thousand
+# steps are over a hundred episodes; a buffer of 1 holds one move.

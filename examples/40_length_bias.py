@@ -169,3 +169,7 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Pay 0 for a and -1 for b instead of 1 and 0.  Do right answers still shrink?
+# What came out: the lengths are the same, 3 of 3 and 0 of 3 as above; the first column, which
+# counts rewards of .5, is 0 of 3 throughout.  Advantages do not know where the rewards' zero is.

@@ -142,3 +142,7 @@ def draw() -> None:
 
 
 draw()
+
+# %% Try it.  Make the large steps ten times the small ones, 1e-2.  Which presets stand it?
+# What came out: with four a batch grpo keeps .77 of the reward, gspo .63 and dapo .57; dr_grpo .42
+# and cispo .39; document .12 and rloo .17, which know no ratio.

@@ -157,10 +157,12 @@ def test_a_script_keeps_the_form(script):
     assert 10 <= len(title) <= 100 and not blank and 3 <= sum(bool(line.strip()) for line in rest) <= 9
     assert 0 < budget_of(script) <= LONGEST
     assert max(map(len, text.splitlines())) <= COLUMNS
-    *cells, last = cells_of(text)
+    *cells, last, to_try = cells_of(text)
     lesson = [cell for cell in cells if "\ndef draw" not in cell]
     assert len(lesson) >= 2 and sum(len(cell.splitlines()) for cell in lesson) <= LINES
     assert re.search(r"\ndef (draw\w*)\(\)(.|\n)*\n\1\(\)$", last)           # the figure, drawn by a helper
+    assert to_try.startswith("# %% Try it.  ") and "\n# What came out: " in to_try
+    assert 2 <= len(to_try.splitlines()) <= 5 and all(line.startswith("# ") for line in to_try.splitlines())
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)

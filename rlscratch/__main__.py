@@ -24,6 +24,8 @@ except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what 
 COMMANDS = {
     "tour": ("rlscratch.report.tour.command", "run the worked examples and write one page about them",
              "rlscratch tour --out out/tour"),
+    "notebook": ("rlscratch.cli.notebook", "write one worked example as a Jupyter notebook, or list them",
+                 "rlscratch notebook 11"),
     "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
                "rlscratch ledger --document 002 --verdict differs"),
     "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",

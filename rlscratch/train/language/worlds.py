@@ -3,7 +3,7 @@
     name                    prompt -> right answer                             reward
     every-third-character   a word -> every third letter of it                 verifiable: a rule decides
     addition                two numbers up to 99 -> their sum                  verifiable
-    preferences             an instruction -> an answer that people prefer     a gold reward; training sees rankings only
+    preferences             an instruction -> an answer that people prefer     a gold reward; training sees rankings
     ice-cream-text          "I like ice ___" -> a word                         as document 002 prints them
     capital-of-france-text  "What's the capital of France?" -> a city          as document 003 prints them
 

@@ -32,7 +32,7 @@ Look for the <b>line</b>.
 BUDGET = 5  # seconds on two cores
 from rlscratch.report import figures
 from rlscratch.formulas.ppo import ratio
-print("ratio", round(ratio([0.5], [0.0])[0], 3), "<script>alert(1)</script> ≈")
+print("ratio", round(ratio([-0.5], [-1.0])[0], 3), "<script>alert(1)</script> ≈")
 fig, ax = figures.new()
 ax.plot([0, 1], [0, 1])
 figures.save(fig, "01_line", "A line, from 0 to 1 & back.")

@@ -28,7 +28,7 @@ LR, EPSILON = falling(0.003, 0.001), linear(1.0, 0.3, 20_000)
 
 
 # %% One update: down the Huber loss of Q(s, a) - y, and theta- a share tau of the way to theta.
-def update(state: dqn.State, lr: float, batch: int = BATCH, tau: float = 0.01) -> None:
+def update(state: dqn.DQNState, lr: float, batch: int = BATCH, tau: float = 0.01) -> None:
     """theta, which learns, and theta- (state.mean), which says what the next state is worth; in
 place.
 """

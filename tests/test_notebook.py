@@ -12,7 +12,7 @@ import pytest
 import rlscratch
 from rlscratch.__main__ import main
 from rlscratch.cli.notebook import notebook
-from rlscratch.report import ladder
+from rlscratch.report.tour import ladder
 
 RUNGS = ladder.shipped()
 

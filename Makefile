@@ -1,5 +1,5 @@
 # make tour   the worked examples and the page they make, out/tour/index.html
-# make test   every derivation verified: both backends, linter, doctests
+# make test   every derivation verified: both backends, linter, types, doctests
 # make test-peers   against torch, transformers, tiktoken and tokenizers, which it installs first (large)
 # make bars   the claims over many seeds (minutes)
 # make bench  speed, side by side (minutes)
@@ -21,6 +21,7 @@ tour: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 	OMP_NUM_THREADS=1 $(RUN) -m pytest $(TESTS)
 	env -u RLSCRATCH_REQUIRE_C OMP_NUM_THREADS=1 RLSCRATCH_PURE=1 $(RUN) -m pytest $(TESTS)
 
@@ -49,4 +50,4 @@ $(VENV)/installed: $(SOURCE)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info rlscratch/kernels/*.so
+	rm -rf $(VENV) .*_cache build dist out *.egg-info rlscratch/kernels/*.so

@@ -14,9 +14,9 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from rlscratch.files import write_atomic
-from rlscratch.report.ladder import Rung
 from rlscratch.report.table import table
 from rlscratch.report.tour import ladder
+from rlscratch.report.tour.ladder import Rung
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 MARKED = re.compile(r"([\\*_\[\]<>$|~#])")              # what Markdown would take for its own

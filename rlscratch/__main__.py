@@ -26,6 +26,8 @@ COMMANDS = {
              "rlscratch tour --out out/tour"),
     "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
                "rlscratch ledger --document 002 --verdict differs"),
+    "verify": ("rlscratch.cli.verify", "run the proofs of one module of formulas and print what they claim",
+               "rlscratch verify ppo"),
     "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",

@@ -1,3 +1,4 @@
+# make install      Make .venv, and install rlscratch and all that it needs there.  The others do this first.
 # make tour         Run the worked examples.  Write one page about them: out/tour/index.html
 # make verify F=ppo Run the proofs of one module of formulas.  Print each claim as a sentence.
 # make test         Run all tests: once on the compiled core, once on NumPy alone.  Run the linter first.
@@ -16,7 +17,9 @@ TESTS  := --numprocesses auto --dist worksteal --doctest-modules rlscratch tests
 # The core is compiled again when one of these is newer than the last installation.
 SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch] rlscratch/kernels/*.p[yx][xi])
 
-.PHONY: tour verify test test-peers bars bench dist check-dist clean
+.PHONY: install tour verify test test-peers bars bench dist check-dist clean
+
+install: $(VENV)/installed
 
 tour: $(VENV)/installed
 	$(RUN) -m rlscratch tour

@@ -33,7 +33,7 @@ A room opens when it is asked for:
 import importlib
 from types import ModuleType
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 ROOMS = (
     "check", "files", "memory", "kernels", "formulas", "autograd", "mdp", "expectations", "transformer", "optim",

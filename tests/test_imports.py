@@ -7,7 +7,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "rlscratch"
 
-# DESIGN's table, row by row.  "train.tabular" is that folder and nothing beside it.
+# The table of docs/architecture.md, row by row.  "train.tabular" is that folder and nothing beside it.
 LAW = {
     "check": set(),
     "files": set(),

@@ -25,8 +25,12 @@ except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what 
 COMMANDS = {
     "tour": ("rlscratch.report.tour.command", "run the worked examples and write one page about them",
              "rlscratch tour --out out/tour"),
+    "notebook": ("rlscratch.cli.notebook", "write one worked example as a Jupyter notebook, or list them",
+                 "rlscratch notebook 11"),
     "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
                "rlscratch ledger --document 002 --verdict differs"),
+    "verify": ("rlscratch.cli.verify", "run the proofs of one module of formulas and print what they claim",
+               "rlscratch verify ppo"),
     "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",
@@ -110,9 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as failure:
         expected = PATHS.get(type(failure))
-        where = "" if failure.filename is None else f"{failure.filename}: "
-        print(f"rlscratch: {where}{failure.strerror or failure}" + (f"; {expected}" if expected else ""),
-              file=sys.stderr)
+        said = failure if failure.filename is None else f"{failure.filename}: {failure.strerror}; {expected or ''}"
+        print(f"rlscratch: {str(said).rstrip('; ')}", file=sys.stderr)
         return 2 if expected else 1
     except KeyboardInterrupt:
         resumable = argv[0] in ("train", "pretrain", "rlhf")

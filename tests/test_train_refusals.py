@@ -103,7 +103,7 @@ def test_every_choice_of_both_methods_reaches_the_one_that_it_is_for(begun, tmp_
     ("Ubiquitous\nincomprehensibilities\n", "words[1] is 'incomprehensibilities'; expected 5 to 12 ASCII letters"),
     ("Ubiquitous\nubiquitous\n", "words[1] is 'ubiquitous'; expected words that differ")])
 @pytest.mark.parametrize("name", ["sft", "grpo"])
-def test_words_that_will_not_do_are_refused(name, content, says, tmp_path, capsys):
+def test_unusable_words_are_refused(name, content, says, tmp_path, capsys):
     (tmp_path / "words.txt").write_text(content, "utf-8")
     more = ("--words", tmp_path / "words.txt")
     assert says in refused(capsys, run(name, tmp_path / "new", *more, task="every-third-character"))

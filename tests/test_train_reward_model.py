@@ -464,7 +464,7 @@ def test_the_policy_that_it_begins_with_is_left_as_it_was():
     ({"answers": 1}, "answers is 1; expected an integer >= 2"), ({"rankings": 0}, "rankings is 0"),
     ({"loss": "hinge"}, "loss is 'hinge'; expected one of 'pairs'"), ({"noise": -.5}, "noise is -0.5"),
     ({"votes": 2}, "setting is 'votes'; expected one of 'lr', 'loss'")])
-def test_settings_that_will_not_do_are_refused(settings, message):
+def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         learned(1, **settings)
 

@@ -14,9 +14,6 @@ from rlscratch.documents.ledger import LedgerRow
 from rlscratch.report.tour import ladder, page
 from rlscratch.report.tour.ladder import Result
 
-NO_LADDER = ("The examples are not installed with the package: they stand in examples/ of the source distribution and "
-             "of the repository. Unpack it and run python -m rlscratch tour there.")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m rlscratch tour`."""
@@ -43,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     examples = ladder.folder()
     rungs = ladder.rungs(examples) if examples else []
     if not rungs:
-        hint = NO_LADDER
+        hint = ladder.ABSENT
     elif not args.all:
         left_out = sum(rung.budget > ladder.LONG for rung in rungs)
         rungs = [rung for rung in rungs if rung.budget <= ladder.LONG]

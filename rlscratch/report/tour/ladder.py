@@ -21,6 +21,8 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[3]      # where the package stands; a checkout has examples/ beside it
 LONG = 30                                       # seconds: a rung with a larger budget belongs to `tour --all`
 PATIENCE = 20                                   # budgets after which a rung is stopped; slow machines are no error
+ABSENT = ("The examples are not installed with the package: they stand in examples/ of the source distribution and "
+          "of the repository. Unpack it and run this command there.")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ def folder() -> Path | None:
     """examples/ beside the package; None where only the package is installed."""
     path = ROOT / "examples"
     return path if path.is_dir() else None
+
+
+def shipped() -> list[Rung]:
+    """The ladder beside the package, by number.  Raises FileNotFoundError where only the package is installed."""
+    if (examples := folder()) is None:
+        raise FileNotFoundError(ABSENT)
+    return rungs(examples)
 
 
 def rungs(examples: Path) -> list[Rung]:

@@ -1,9 +1,12 @@
-"""What people say of a policy's answers: rankings and grades, the data of reward models and of DPO.
+"""Human feedback on a policy's answers, simulated: the rankings and grades that reward models and DPO learn from.
 
-    prompts drawn, K answers to each from the fine-tuned policy, a labeller who ranks them (tasks.labellers)
+    1. draw N prompts
+    2. draw K answers to each from the fine-tuned policy
+    3. let a labeller rank and grade them                                   (tasks.labellers)
 
-The labellers know the task's own reward and nobody else does.  The same world, policy and settings give the same
-rankings, so a reward model and DPO learn from the same.  Who grades has seen all these answers: the best one is a 1.
+A labeller sees the task's own reward, the gold reward; the training methods never do.  The same world, policy and
+settings give the same rankings, so a reward model and DPO can be compared on equal data.  Grades lie in [0, 1], and
+1 is the best of all these answers.
 """
 from dataclasses import dataclass
 

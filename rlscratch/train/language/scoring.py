@@ -1,18 +1,18 @@
-"""A reward model at work: the scores that it gives, and how good they are.
+"""The scores of a reward model, and two measures of their quality: accuracy and calibration.
 
-The score is what the value head says where the last token of an answer stands, by when the model has read prompt and
-answer to the end.
+The score of an answer is the output of the value head at its last token.  There the model has read the whole prompt
+and the whole answer.
 
-Two questions, over all pairs of answers to one prompt of which somebody says that one is better:
+Both measures are over pairs of answers to one prompt, of which one is known to be better:
 
-    accuracy       are they in the right order by their scores?
-    calibration    does what has the chance p = sigma(s_i - s_j) by the scores, equation (1) of formulas.preference,
-                   happen with frequency p?
+    accuracy       the share of pairs whose scores are in the right order
+    calibration    scores s_i, s_j predict that answer i wins with probability p = sigma(s_i - s_j), equation (1) of
+                   formulas.preference.  Of all pairs with this p, does the share p win?
 
-Whom to ask.  Accuracy is asked of the gold reward, which does not err.  Calibration is asked of labellers, held-out
-prompts and all: scores that were fitted to people who put one pair in four the wrong way round say .75 there, and
-are right to.  Against gold rewards they would look too modest.  Scores learned from grades are no log-odds, and
-calibration says nothing of them.
+Which answer is better, by whom?  Accuracy takes the gold reward, which makes no errors.  Calibration takes labellers
+on held-out prompts.  A reward model is fitted to labellers: if they put one pair in four the wrong way round, the
+right prediction is .75.  Against gold rewards it would look too modest.  Scores that were learned from grades are no
+log-odds, so calibration does not apply to them.
 
 Leaves out: an ensemble of models, whose disagreement would say where they guess.
 """

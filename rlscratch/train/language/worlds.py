@@ -1,12 +1,13 @@
-"""What a transformer is trained on, by the name that --task has: a task, and the model that is small enough for it.
+"""Worlds: a text task together with the size of the model that is trained on it, by the name that --task has.
 
-    every-third-character   every third letter of a word                       verifiable
-    addition                the sum of two numbers up to 99                    verifiable
-    preferences             instructions, answers that people rank             a gold reward that nobody tells
-    ice-cream-text          "I like ice ___"                                   document 002's rewards
-    capital-of-france-text  "What's the capital of France?"                    document 003's rewards
+    name                    prompt -> right answer                             reward
+    every-third-character   a word -> every third letter of it                 verifiable: a rule decides
+    addition                two numbers up to 99 -> their sum                  verifiable
+    preferences             an instruction -> an answer that people prefer     a gold reward; training sees rankings
+    ice-cream-text          "I like ice ___" -> a word                         as document 002 prints them
+    capital-of-france-text  "What's the capital of France?" -> a city          as document 003 prints them
 
-The size of a model is part of the world: each is trained from nothing in a minute or two on two cores.
+Each model is small: from random weights it is trained in a minute or two on two cores.
 """
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

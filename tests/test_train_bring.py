@@ -11,7 +11,8 @@ import letters
 from letters import contents, hasten, metrics, result
 from rlscratch import checkpoint
 from rlscratch.__main__ import main
-from rlscratch.train.language import reward_model, sft, worlds
+from rlscratch.tasks.task import split
+from rlscratch.train.language import data, reward_model, sft, worlds
 from test_train_command import assert_same_bits, killed, samples, shortened
 from test_train_data import written
 
@@ -118,6 +119,22 @@ def test_what_people_said_makes_a_reward_model(kind, files):
     assert found["loss"] == ("ratings" if option == "--labels" else "pairs") and found["rankings"] is None
 
 
+def test_few_labels_are_measured_on_what_they_teach_and_equal_ones_teach_nothing(files, capsys):
+    init, right = begun(files), [prompt for prompt in SUMS if prompt in split(SUMS, data.HELD_OUT)[0]]
+    held = next(prompt for prompt in SUMS if prompt not in right)
+    lines = [{"prompt": right[0], "completion": "1", "label": True},
+             {"prompt": right[1], "completion": "1", "label": False},
+             {"prompt": held, "completion": "1", "label": True}]
+    path = written(files["folder"], *lines, name="few.jsonl")
+    assert train("reward-model", files["folder"] / "run", "--labels", path, "--init", init, "--steps", "2") == 0
+    found = result(files["folder"] / "run")
+    assert found["held_out_accuracy"] == found["learned_accuracy"]
+    path = written(files["folder"], lines[0], lines[2], name="few.jsonl")
+    capsys.readouterr()
+    err = refused(capsys, train("reward-model", files["folder"] / "new", "--labels", path, "--init", init))
+    assert "expected answers whose rewards differ" in err and not (files["folder"] / "new").exists()
+
+
 @pytest.mark.parametrize("kind", ["preferences", "rankings"])
 def test_preferences_make_a_policy_without_a_reward_model(kind, files):
     more = ("--preferences", files[kind], "--init", begun(files), "--steps", "20")
@@ -161,13 +178,11 @@ def test_without_demonstrations_the_policy_imitates_what_people_like_best(files)
 
 
 def _task_of(path):
-    from rlscratch.train.language import data
     found = data.read(preferences=path)
     return data.task("x", found), found
 
 
 def test_every_demonstration_is_seen_and_none_of_a_held_out_prompt(files):
-    from rlscratch.train.language import data
     found = data.Data(pairs=[(prompt, answer) for prompt, right in SUMS.items() for answer in (right, "7")])
     world = worlds.own(data.task("x", found), found)
     assert sorted(zip(*world.shown(1), strict=True)) == sorted(
@@ -249,7 +264,6 @@ def test_what_files_hold_decides_and_not_when_they_are_read(files):
     ("sft", ("--demonstrations", "{demonstrations}", "--init", "{begun}", "--layers", "3"), "--layers is 3; "),
     ("sft", ("--demonstrations", "{demonstrations}", "--max-new-tokens", "1"),
      "the number of tokens of the answer '0' is 2; expected at most 1, max_new_tokens"),
-    ("dpo", ("--preferences", "{preferences}", "--init", "{begun}"), ""),
     ("dpo", ("--preferences", "{folder}/long.jsonl", "--init", "{begun}"), "is 10; expected at least 11 tokens: a "),
     ("dpo", ("--preferences", "{folder}/strange.jsonl", "--init", "{begun}"), "a character of the text is 'x'"),
 ])
@@ -259,9 +273,6 @@ def test_what_does_not_go_together_or_does_not_fit_is_one_line_and_nothing_is_wr
     where = {**files, "begun": begun(files) if "{begun}" in more else None}
     capsys.readouterr()
     status = train(name, files["folder"] / "new", *(part.format(**where) for part in more))
-    if not says:
-        assert status == 0
-        return
     assert says in refused(capsys, status)
     assert not (files["folder"] / "new").exists()
 

@@ -83,13 +83,16 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
           rankings: int | None, answers: int | None, noise: float | None, weight_decay: float) -> Learner:
     """A copy of the fine-tuned policy with a head, and what people say: of files, or labellers of its own answers.
 
+    Few lines of a file may hold out nothing that can be compared; then accuracy is that of all lines.
     Raises ValueError for a policy all of whose answers to a held-out prompt earn the same: nothing can be measured.
     """
     said = feedback.gathered(world, stages.policy, rankings=rankings, answers=answers, noise=noise)
     others = feedback.gathered(world, stages.policy, rankings=HELD_OUT, answers=answers, noise=noise, held_out=True)
-    if (compared(others, others.rewards) == compared(others, others.rewards)[:, :1]).all():
+    if world.data.judged and flat(others):
+        others = said
+    if flat(others):
         check.fail("the answers to rank", others.batch.texts[:max(others.K, 2)],
-                   "answers to one prompt whose rewards differ")
+                   f"answers{' to one prompt' if others.K > 1 else ''} whose rewards differ")
     rows, K = said.batch.rows, said.K
     model = copied(stages.policy.model, world.stream("reward head"))
     optimizer = optimizer_of(model, lr, weight_decay)
@@ -123,6 +126,12 @@ def compared(said: Feedback, numbers: Array) -> Array:
     Answers to one prompt, (N, K); where each prompt has one answer, K = 1, the first of them with each other, (1, N).
     """
     return numbers.reshape(-1, said.K) if said.K > 1 else numbers.reshape(1, -1)[:, :HELD_OUT]
+
+
+def flat(said: Feedback) -> bool:
+    """Whether all answers that are compared earn the same."""
+    rewards = compared(said, said.rewards)
+    return bool((rewards == rewards[:, :1]).all())
 
 
 METHOD = LanguageMethod("reward-model", ("preferences", *(name for name in NAMES if name != "preferences")), (

@@ -19,7 +19,7 @@ from rlscratch.report import curves
 from rlscratch.report.table import table
 from rlscratch.train import run as runs
 from rlscratch.train import settings
-from rlscratch.train.language import command, dpo, expert_iteration, grpo, ppo, reward_model, sft
+from rlscratch.train.language import bring, command, dpo, expert_iteration, grpo, ppo, reward_model, sft
 from rlscratch.train.language.method import LanguageMethod
 from rlscratch.train.settings import Choice
 from rlscratch.train.tabular import grpo as tabular_grpo
@@ -45,8 +45,7 @@ class Command:
         bandits = [name for name in worlds.NAMES if name not in worlds.LAKES]
         named = [f"{kind} ({', '.join(names)})" for kind, names in (
             ("a lake", worlds.LAKES), ("a bandit", bandits), ("text", self.text.tasks))]
-        parser.add_argument("--task", choices=(*worlds.NAMES, *self.text.tasks), default=worlds.NAMES[0],
-                            metavar="NAME", help=f"what to train on: {', '.join(named)}")
+        bring.add_task(parser, (*worlds.NAMES, *self.text.tasks), ", ".join(named))
         own = {choice.name: choice for choice in self.tables.choices}
         shared = [choice for choice in self.text.choices if choice.name in own]
         text_alone = [choice for choice in self.text.choices if choice.name not in own]
@@ -57,11 +56,14 @@ class Command:
         group = parser.add_argument_group("text tasks alone")
         _add(group, text_alone)
         command.add_beginning(group, self.text)
+        bring.add_arguments(parser.add_argument_group("what you bring, a text task"))
         runs.add_arguments(parser, self.text.name, save_every=command.SAVE_EVERY, explain_steps=self._steps())
 
     def run(self, args: argparse.Namespace) -> int:
         """Train, save, print, draw; 0.  Raises ValueError or TypeError for bad arguments."""
         if self.tables is not None:
+            if args.task is None and not bring.given(args):
+                args.task = worlds.NAMES[0]
             self._refuse(args)
             if args.task in worlds.NAMES:
                 return self.tables.run(args)
@@ -78,12 +80,13 @@ class Command:
         tabular, textual = ({choice.name for choice in method.choices} for method in (self.tables, self.text))
         others, there = tabular - textual, worlds.NAMES
         if args.task in worlds.NAMES:
-            others, there = textual - tabular | {"words", "init", "reward_model"}, self.text.tasks
+            others = textual - tabular | {"init", "reward_model", *bring.OPTIONS, *bring.MODEL} - {"task"}
+            there = self.text.tasks
         for name, value in vars(args).items():
             if name in others and value is not None:
                 value = str(value) if isinstance(value, Path) else value
                 check.fail(f"--{name.replace('_', '-')}", value, f"no such option with --task {args.task}: it is for "
-                           + ", ".join([command.WORDS] if name == "words" else there))
+                           + ", ".join([bring.WORDS] if name == "words" else there))
 
     def _steps(self) -> str:
         """Default numbers of steps, by kind of task."""

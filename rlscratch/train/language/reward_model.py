@@ -108,7 +108,8 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
         name = "learned_accuracy" if others is said else named(world, "accuracy")
         truth = compared(others, others.rewards)
         return {name: accuracy(found, truth), f"{name}_error": accuracy_error(found, truth),
-                "measured_rankings": len(others.rewards), "learned_accuracy": accuracy(learned, compared(said, said.rewards)),
+                "measured_rankings": len(others.rewards),
+                "learned_accuracy": accuracy(learned, compared(said, said.rewards)),
                 "calibration": {name: array.round(4).tolist() for name, array in curve.items()}}
 
     return Learner(model, optimizer, rng, stages.policy.chat,

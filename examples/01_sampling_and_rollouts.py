@@ -13,7 +13,7 @@ from rlscratch import kernels
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 # %% One step.  draw() turns each uniform u into the first word whose cumulated probability exceeds u.
 OCEAN = dict(The=0.45, Pacific=0.35, It=0.12, Atlantic=0.05, Indian=0.02, Arctic=0.01)

@@ -14,7 +14,7 @@ from rlscratch.formulas import preference
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 8  # seconds on two cores
+BUDGET = 3  # seconds of processor time
 LEDGER = {entry.id: entry for entry in documents.entries()}
 LOSSES = {"all pairs": (preference.ranking_loss, preference.ranking_grad),
           "Plackett-Luce": (preference.plackett_luce_loss, preference.plackett_luce_grad)}

@@ -20,7 +20,7 @@ from rlscratch.report.table import table
 from rlscratch.train.tabular import clone, ppo, reinforce, worlds
 from rlscratch.train.tabular.method import Method
 
-BUDGET = 20  # seconds on two cores
+BUDGET = 12  # seconds of processor time
 
 
 def trained(method: Method, world: worlds.World, steps: int) -> dict[str, np.ndarray]:

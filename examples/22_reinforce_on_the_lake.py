@@ -20,7 +20,7 @@ from rlscratch.train.tabular import table as logits_table
 from rlscratch.train.tabular import worlds
 from rlscratch.train.tabular.reinforce import METHOD
 
-BUDGET = 25  # seconds on two cores
+BUDGET = 10  # seconds of processor time
 
 # %% One update with every step of the algorithm on the screen.
 world = worlds.make("frozen-lake")

@@ -16,7 +16,7 @@ from rlscratch.report import figures
 from rlscratch.report.table import table
 from rlscratch.train.tabular import ppo, reinforce, worlds
 
-BUDGET = 30  # seconds on two cores
+BUDGET = 12  # seconds of processor time
 
 SEEDS, EVERY, NEAR = range(3), 1024, 0.02      # one point of a curve every so many episodes
 METHODS = {"REINFORCE": reinforce.METHOD, "PPO": ppo.METHOD}

@@ -15,7 +15,7 @@ from rlscratch.bpe.vocabulary import ALPHABET, hidden
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 6  # seconds on two cores
+BUDGET = 3  # seconds of processor time
 
 
 def shown(tokenizer: Tokenizer, text: str, between: str = "|") -> str:

@@ -21,7 +21,7 @@ from rlscratch.train.dqn import deep_q_learning as dqn
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition
 
-BUDGET = 25  # seconds on two cores
+BUDGET = 40  # seconds of processor time
 
 # %% One update from the first reward: from 14, Right, into the goal.  y = 1 and Q = 0, so H'(Q - y) = -1.
 reached = Transition(s=14, a=2, reward=1.0, s_next=15, terminated=True)

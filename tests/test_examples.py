@@ -31,7 +31,7 @@ from rlscratch.files import write_atomic
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 EXPECTED = EXAMPLES / "expected"
 SCRIPTS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
-LONGEST, LINES, COLUMNS = 30, 120, 100              # seconds of a budget, lines of a lesson, columns
+LONGEST, LINES, COLUMNS = 60, 120, 100              # seconds of a budget, lines of a lesson, columns
 GUARD = 10                                          # budgets after which a script counts as hanging
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])", re.ASCII)

@@ -11,7 +11,7 @@ from rlscratch import check
 from rlscratch.train import from_file
 from rlscratch.train.settings import UNSAID
 
-LIMIT = 500                                 # of an environment that has none
+LIMIT = 200                                 # of an environment that has none
 
 
 def add_arguments(group: Any, what: str) -> None:
@@ -24,20 +24,21 @@ def add_arguments(group: Any, what: str) -> None:
                             f"{LIMIT} if it has none){UNSAID}")
 
 
-def given(args: argparse.Namespace, task: str) -> dict[str, Any]:
-    """The choices that say what is trained on, for a run's config."""
+def given(args: argparse.Namespace, **usual: Any) -> dict[str, Any]:
+    """The choices that say what is trained on, for a run's config.
+
+    usual  the options that say it without --env, and their defaults
+
+    Raises ValueError for an option of one of the two beside the other.
+    """
     if args.env is None:
         if args.max_steps is not None:
-            check.fail("max_steps", args.max_steps, "--env, too: the limit of a task is its own")
-        return {"task": task}
-    return {"env": args.env} | ({} if args.max_steps is None else {"max_steps": args.max_steps})
-
-
-def alone(args: argparse.Namespace, **defaults: Any) -> None:
-    """Raise ValueError for an option of a task beside --env: one that is not at its default."""
-    for name, default in defaults.items():
+            check.fail("max_steps", args.max_steps, "none without --env: a task has its own limit")
+        return {name: getattr(args, name) for name in usual}
+    for name, default in usual.items():
         if getattr(args, name) != default:
-            check.fail(name, getattr(args, name), "no such option beside --env, whose environment is what it is")
+            check.fail(name, getattr(args, name), "no such option beside --env")
+    return {"env": args.env} | ({} if args.max_steps is None else {"max_steps": args.max_steps})
 
 
 def make(text: str, max_steps: int | None = None) -> Any:

@@ -40,11 +40,10 @@ def run(args: argparse.Namespace) -> int:
     check.integer(0, seed=args.seed)
     check.integer(1, evaluation_episodes=args.evaluation_episodes)
     chosen = _chosen(args)
-    config = environments.given(args, args.task)
+    config = environments.given(args, task="frozen-lake", hole_reward=0)
     if args.env is None:
-        world, config["hole_reward"] = OnLake(args.task, args.hole_reward, chosen["gamma"]), args.hole_reward
+        world = OnLake(args.task, args.hole_reward, chosen["gamma"])
     else:
-        environments.alone(args, task="frozen-lake", hole_reward=0)
         world = OnEnvironment(args.env, args.max_steps, args.evaluation_episodes, args.seed)
     state = DQNState.new(world.shape, np.random.default_rng(args.seed), chosen["hidden"], chosen["buffer"])
     steps = learn(world.env, state, **settings(**chosen))

@@ -128,7 +128,7 @@ def test_few_labels_are_measured_on_what_they_teach_and_equal_ones_teach_nothing
     path = written(files["folder"], *lines, name="few.jsonl")
     assert train("reward-model", files["folder"] / "run", "--labels", path, "--init", init, "--steps", "2") == 0
     found = result(files["folder"] / "run")
-    assert found["held_out_accuracy"] == found["learned_accuracy"]
+    assert "held_out_accuracy" not in found and 0 <= found["learned_accuracy"] <= 1
     path = written(files["folder"], lines[0], lines[2], name="few.jsonl")
     capsys.readouterr()
     err = refused(capsys, train("reward-model", files["folder"] / "new", "--labels", path, "--init", init))

@@ -92,7 +92,7 @@ def evaluation(totals: np.ndarray) -> dict[str, Any]:
     """Equation (1); the standard error of one episode is None."""
     n = len(totals)
     return {"mean_return": totals.mean().item(),
-            "mean_return_error": totals.std(ddof=1).item() / n**0.5 if n > 1 else None, "evaluation_episodes": n}
+            "mean_return_error": np.sqrt(totals.var(ddof=1) / n).item() if n > 1 else None, "evaluation_episodes": n}
 
 
 def _named(space: Any) -> str:

@@ -1,6 +1,7 @@
 # make tour   the worked examples and the page they make, out/tour/index.html
 # make test   every derivation verified: both backends, linter, types, doctests
 # make test-peers   against torch, transformers, tiktoken and tokenizers, which it installs first (large)
+# make docs   the API reference, from the docstrings: out/docs/index.html
 # make bars   the claims over many seeds (minutes)
 # make bench  speed, side by side (minutes)
 # make dist   an sdist and a wheel; make check-dist installs the sdist alone and computes with it
@@ -14,7 +15,7 @@ TESTS  := --numprocesses auto --dist worksteal --doctest-modules rlscratch tests
 # The core is compiled again when one of these is newer than the last installation.
 SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch] rlscratch/kernels/*.p[yx][xi])
 
-.PHONY: tour test test-peers bars bench dist check-dist clean
+.PHONY: tour test test-peers docs bars bench dist check-dist clean
 
 tour: $(VENV)/installed
 	$(RUN) -m rlscratch tour
@@ -28,6 +29,9 @@ test: $(VENV)/installed
 test-peers: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
 	$(RUN) -m pytest -rs tests/peers
+
+docs: $(VENV)/installed
+	$(RUN) docs/reference/build.py out/docs
 
 bars: $(VENV)/installed
 	$(RUN) -m benchmarks.bars

@@ -159,3 +159,4 @@ def test_nothing_is_its_own_witness():
 
 def test_a_name_reads_as_a_sentence():
     assert verify.sentence("test_the_document_s_eight_steps") == "the document's eight steps"
+    assert verify.sentence("test_the_paper_s_loss_is_ppo_s") == "the paper's loss is ppo's"

@@ -19,6 +19,7 @@ The tests stand in a checkout; an installed package has none.
 import argparse
 import ast
 import inspect
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ def sentence(test: str) -> str:
     >>> sentence("test_the_document_s_numbers_and_its_steps")
     "the document's numbers and its steps"
     """
-    return test.removeprefix("test_").replace("_s_", "'s ").replace("_", " ")
+    return re.sub(r"_s(?=_|$)", "'s", test.removeprefix("test_")).replace("_", " ")
 
 
 # ---------------------------------------------------------------- what pytest tells

@@ -93,6 +93,7 @@ def test_rankings_of_unequal_length_weigh_by_their_pairs():
     assert accuracy(scores, truth) == 3 / 5                             # 3 of 3 and 0 of 2
     off = (3 - 3 * .6) ** 2 + (0 - 2 * .6) ** 2
     assert accuracy_error(scores, truth) == pytest.approx(math.sqrt(2 * off) / 5)
+    assert accuracy_error(scores[:1], truth[:1]) is None
 
 
 @given(tables, st.integers(1, 12))

@@ -7,6 +7,7 @@ By hand.  Three answers to the prompt a with gold rewards 1, 2 and 0, of 2, 3 an
 """
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,7 @@ def test_the_teacher_is_asked_the_same_prompts_as_often(held_out):
     assert set(found) == {"teacher_accuracy", "teacher_accuracy_error"}
     assert abs(found["teacher_accuracy"] - .5) < 3 * math.sqrt(.25 / 1000)      # of one or two letters, equally often
     assert found["teacher_accuracy_error"] == pytest.approx(math.sqrt(.25 / 1000), rel=.05)
+    assert evaluation.teacher(replace(world, task=replace(world.task, teacher=None))) == {}
 
 
 def test_a_run_on_one_prompt_says_what_its_policy_earns_on_average(tmp_path, capsys):

@@ -62,7 +62,12 @@ def held_out(policy: Policy, world: World, **beside: Any) -> dict[str, float]:
 
 
 def teacher(world: World) -> dict[str, float]:
-    """teacher_accuracy and its error: how often the teacher is right about the same prompts, asked as often."""
+    """teacher_accuracy and its error: how often a teacher is right about the same prompts, asked as often.
+
+    {} for a task without a teacher.
+    """
+    if world.task.teacher is None:
+        return {}
     prompts = world.measured[:MOST]
     asked = repeated(prompts)
     said = world.task.demonstrations(asked, world.stream("teacher, measured"))

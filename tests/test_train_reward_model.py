@@ -426,6 +426,14 @@ def test_it_learns_what_labellers_like(loss):
     assert report["calibration"]["count"] == report["calibration"]["count"][::-1]
 
 
+def test_rankings_about_a_prompt_that_was_trained_on_are_not_called_held_out():
+    world = tiny.world(gold, 4, held_out=())
+    learner, _ = tiny.trained(reward_model.METHOD, world, Stages(tiny.beginner(world)), 2, rankings=50, answers=4)
+    report = learner.report()
+    assert {"training_prompt_accuracy", "training_prompt_accuracy_error"} <= {*report}
+    assert not [name for name in report if "held_out" in name]
+
+
 def test_comparisons_are_centred_by_the_last_step_and_grades_are_not():
     for loss in reward_model.LOSSES:
         world, policy, learner, _ = learned(3, loss=loss, rankings=50)

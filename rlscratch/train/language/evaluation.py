@@ -58,7 +58,8 @@ def held_out(policy: Policy, world: World, **beside: Any) -> dict[str, float]:
     A task without held-out prompts is measured on its training prompts, and the names say that (`named`).
     """
     figures = measured(policy, world.task, world.measured[:MOST], world.stream("measured"), **beside)
-    return {named(world, name) if name.startswith("accuracy") else name: figure for name, figure in figures.items()}
+    return {named(bool(world.task.held_out), name) if name.startswith("accuracy") else name: figure
+            for name, figure in figures.items()}
 
 
 def teacher(world: World) -> dict[str, float]:
@@ -74,9 +75,9 @@ def teacher(world: World) -> dict[str, float]:
     return means({"teacher_accuracy": right(world.task, asked, said)}, times(prompts))
 
 
-def named(world: World, accuracy: str) -> str:
+def named(held_out: bool, accuracy: str) -> str:
     """An accuracy is called held-out only where no prompt that it was measured on was trained on."""
-    return ("held_out_" if world.task.held_out else "training_prompt_") + accuracy
+    return ("held_out_" if held_out else "training_prompt_") + accuracy
 
 
 # ---------------------------------------------------------------- means and their errors

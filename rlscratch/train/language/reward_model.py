@@ -99,9 +99,9 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     def report() -> dict[str, Any]:
         found, learned = (scores(model, which.batch.rows).reshape(-1, K) for which in (others, said))
         curve = calibration(found, others.ranked)
-        name = named(world, "accuracy")
+        name = named(bool(world.task.held_out), "accuracy")
         return {name: accuracy(found, others.rewards), f"{name}_error": accuracy_error(found, others.rewards),
-                "measured_rankings": HELD_OUT, "learned_accuracy": accuracy(learned, said.rewards),
+                "measured_rankings": len(others.rewards), "learned_accuracy": accuracy(learned, said.rewards),
                 "calibration": {name: array.round(4).tolist() for name, array in curve.items()}}
 
     return Learner(model, optimizer, rng, stages.policy.chat,

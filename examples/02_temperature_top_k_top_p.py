@@ -14,7 +14,7 @@ from rlscratch.formulas.distribution import entropy, softmax, top_k, top_p
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 PRINTED = {entry.id: entry.printed for entry in documents.entries()}
 
 # %% Temperature: the logits of the words after "Hello", divided by T.

@@ -17,7 +17,7 @@ from rlscratch.formulas import td
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 # %% The document's two updates of Q(0, Down), which leads to state 4.
 printed = {entry.id: "-" if entry.printed is None else entry.printed for entry in LEARNING}

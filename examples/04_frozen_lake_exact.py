@@ -17,7 +17,7 @@ from rlscratch.mdp import MDP
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 10  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 # %% Value iteration: Q(s, a) = sum over s' of P(s'|s, a) (R + gamma max Q(s', .)), again and again.
 env = gymnasium.make("FrozenLake-v1", is_slippery=False)

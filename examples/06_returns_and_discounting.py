@@ -22,7 +22,7 @@ from rlscratch.mdp import MDP
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 PRINTED = {entry.id: entry.printed for entry in documents.entries()}
 
 # %% One row of rewards, four numbers.

@@ -17,7 +17,7 @@ from rlscratch.formulas.policy_gradient import log_derivative_estimate, score
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 LEDGER = {entry.id: entry for entry in documents.entries()}
 
 # %% The question.  J is the average reward; we want its derivative in each logit.

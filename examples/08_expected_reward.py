@@ -15,7 +15,7 @@ from rlscratch.formulas.kl import kl
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 PRINTED = {entry.id: entry.printed for entry in documents.entries()}
 
 # %% Two queries of four answers each: rewards, probabilities before training and after.

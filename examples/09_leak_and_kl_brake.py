@@ -16,7 +16,7 @@ from rlscratch.formulas.kl import kl, kl_coefficient, kl_k1, kl_objective_grad, 
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 8  # seconds on two cores
+BUDGET = 3  # seconds of processor time
 PRINTED = {entry.id: entry.printed for entry in documents.entries()}
 
 # %% The leak.  Rows: questions; columns: the answers "4", "a model", "Paris".

@@ -19,7 +19,7 @@ from rlscratch.formulas.policy_gradient import leave_one_out_baseline, score
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 LEDGER = {entry.id: entry for entry in documents.entries()}
 
 # %% The four answers, equally likely.  The coefficient is what multiplies grad log p(answer).

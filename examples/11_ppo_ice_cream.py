@@ -15,7 +15,7 @@ from rlscratch.formulas import distribution, policy_gradient, ppo
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 10  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 WORDS, REWARDS = ("cream", "hockey", "donkey"), np.array([10.0, 5.0, -10.0])
 CREAM, HOCKEY, DONKEY = range(3)

@@ -13,7 +13,7 @@ from rlscratch.formulas import distribution, grpo, policy_gradient
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 10  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 WORDS, REWARDS = ("cream", "hockey", "donkey"), np.array([10.0, 5.0, -10.0])
 

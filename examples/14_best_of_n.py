@@ -16,7 +16,7 @@ from rlscratch.formulas.kl import kl, kl_optimal_policy
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 LEDGER = {entry.id: entry for entry in documents.entries()}
 
 # %% The six rollouts.  The document calls them equally likely before training; ascending in reward.

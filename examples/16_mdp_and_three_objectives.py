@@ -16,7 +16,7 @@ from rlscratch.mdp import MDP
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 LEDGER = {entry.id: entry for entry in documents.entries()}
 
 # %% The 5-tuple (S, A, P, R, gamma), and where an episode starts.  R(s, a): distance made, less

@@ -20,7 +20,7 @@ from rlscratch.mdp.trajectories import count, edges
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 # %% The drone, and a policy from logits.
 STATES, ACTIONS, T = ("open", "trees"), ("slow", "fast"), 3

@@ -24,7 +24,7 @@ from rlscratch.mdp import MDP
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 10  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 # %% The drone and its policy.
 T = 3

@@ -27,7 +27,7 @@ from rlscratch.mdp import MDP
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 10  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 # %% The drone; v_t(s) is exact too, and there is a wrong guess of it: too high among trees, on the
 # way.

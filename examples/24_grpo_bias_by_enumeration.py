@@ -27,7 +27,7 @@ from rlscratch.formulas import kl, weights
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 15  # seconds on two cores
+BUDGET = 3  # seconds of processor time
 
 
 def compared(mean: np.ndarray, exact: np.ndarray) -> tuple[str, str]:

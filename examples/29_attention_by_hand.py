@@ -16,7 +16,7 @@ from rlscratch.formulas.distribution import entropy, softmax
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 4  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 
 # %% Five words.  A key says what a word is (noun, verb), a query what it looks for, a value what it
 # tells.

@@ -21,7 +21,7 @@ from rlscratch.optim import SGD
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 5  # seconds on two cores
+BUDGET = 2  # seconds of processor time
 LEDGER = {entry.id: entry for entry in documents.entries()}
 
 

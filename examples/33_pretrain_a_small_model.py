@@ -24,7 +24,7 @@ from rlscratch.train.pretraining import bits_per_byte, n_gram, text
 from rlscratch.train.pretraining.corpus import Corpus
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 30  # seconds on two cores
+BUDGET = 25  # seconds of processor time
 
 # %% The text, and what others need for its held-out tenth, given the rest.
 corpus = Corpus.of(text.reference(), "bpe", vocab_size=1024)

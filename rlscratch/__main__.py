@@ -43,7 +43,7 @@ COMMANDS = {
 TRAIN = {
     "q-learning": ("rlscratch.train.tabular.q_learning", "Q-learning on FrozenLake",
                    "rlscratch train q-learning --map 4x4 --seed 0"),
-    "dqn": ("rlscratch.train.dqn.deep_q_learning",
+    "dqn": ("rlscratch.train.dqn.command",
             "Q-learning with a network: replay buffer, target network, Huber loss",
             "rlscratch train dqn --task frozen-lake-slippery --seed 0"),
     "reinforce": ("rlscratch.train.tabular.reinforce", "REINFORCE on a lake or a bandit, with a choice of baselines",

@@ -31,7 +31,7 @@ from rlscratch.files import write_atomic
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 EXPECTED = EXAMPLES / "expected"
 SCRIPTS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
-LONGEST, LINES, COLUMNS = 30, 120, 100              # seconds of a budget, lines of a lesson, columns
+LONGEST, LINES, COLUMNS = 60, 120, 100              # seconds of a budget, lines of a lesson, columns
 GUARD = 10                                          # budgets after which a script counts as hanging
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])", re.ASCII)
@@ -192,6 +192,7 @@ CHANGED = {
     "22": [("EPISODES, ALPHA = 1024", "EPISODES, ALPHA = 64")],
     "23": [("EPISODES, STEP, VALUE_STEP = 256, 50.0", "EPISODES, STEP, VALUE_STEP = 256, 5.0"),
            ('"frozen-lake": 14, "frozen-lake-slippery": 40', '"frozen-lake": 1, "frozen-lake-slippery": 1')],
+    "25": [("steps=300", "steps=5"), ("steps=60", "steps=2")],
     "30": [("lr=0.5", "lr=0.1")],
     "33": [("STEPS, MARKS, PEAK, BATCH, CONTEXT = 330", "STEPS, MARKS, PEAK, BATCH, CONTEXT = 12")],
     "34": [("lr=0, weight_decay=0), 250", "lr=0, weight_decay=0), 20")],

@@ -7,10 +7,14 @@ import functools
 import html.parser
 import http.server
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -22,6 +26,8 @@ from rlscratch.documents.errata import errata
 from rlscratch.report.tour import command as tour
 from rlscratch.report.tour import ladder, library, page
 
+LONGEST = 60                # seconds of any rung's budget
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 GOOD = '''"""A first rung: it prints and draws.
@@ -30,7 +36,7 @@ Document 002 has this.
 
 Look for the <b>line</b>.
 """
-BUDGET = 5  # seconds on two cores
+BUDGET = 5  # seconds of processor time
 from rlscratch.report import figures
 from rlscratch.formulas.ppo import ratio
 print("ratio", round(ratio([-0.5], [-1.0])[0], 3), "<script>alert(1)</script> ≈")
@@ -102,7 +108,7 @@ def test_a_rung_shows_what_it_printed_and_drew(results):
     assert result.output == "ratio 1.649 <script>alert(1)</script> ≈" and result.error == ""
     (figure,) = result.figures
     assert figure.name == "01_line" and figure.caption == "A line, from 0 to 1 & back." and b"<svg" in figure.svg
-    assert result.seconds > 0
+    assert 0 < result.seconds <= result.rung.budget and not result.recorded
 
 
 def test_a_failure_is_a_result_and_the_others_are_run(results):
@@ -111,11 +117,11 @@ def test_a_failure_is_a_result_and_the_others_are_run(results):
 
 
 def test_a_rung_that_never_ends_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(ladder, "PATIENCE", 10)
+    monkeypatch.setattr(ladder, "LEAST", 1)
     script = tmp_path / "01_endless.py"
     script.write_text('"""Endless"""\nBUDGET = 0.1\nprint("begun", flush=True)\nwhile True: pass\n')
     result = ladder.run(ladder.read(script))
-    assert result.output == "begun" and "10 times its budget" in result.error
+    assert result.output == "begun" and result.error == "stopped by signal 9; patience ends after 2 s"
 
 
 @pytest.mark.parametrize("source, expected", [
@@ -140,8 +146,69 @@ def test_the_project_s_own_rungs_are_well_made():
     assert len(set(numbers)) == len(numbers) and {"04", "11", "12"} <= set(numbers)
     for rung in rungs:
         assert not rung.fault, rung.fault
-        assert rung.budget <= ladder.LONG, rung.name
+        assert rung.budget <= LONGEST, rung.name
         assert page.cited(rung.lesson), f"{rung.name} names no document"
+
+
+def test_the_tour_takes_a_minute_on_two_cores():
+    assert sum(rung.budget for rung in ladder.rungs(ladder.folder()) if rung.budget <= ladder.LONG) <= 110
+
+
+def test_the_chapters_hold_the_whole_ladder_and_have_the_names_of_its_readme():
+    rungs = ladder.rungs(ladder.folder())
+    chapters = [ladder.in_chapter(rungs, str(i)) for i in range(1, len(ladder.CHAPTERS) + 1)]
+    assert [rung for chapter in chapters for rung in chapter] == rungs and all(chapters)
+    assert chapters == [ladder.in_chapter(rungs, name) for name in ladder.CHAPTERS]
+    readme = ladder.folder() / "README.md"
+    if readme.exists():
+        assert re.findall(r"^## (.+)", readme.read_text("utf-8"), re.MULTILINE) == list(ladder.CHAPTERS)
+
+
+def test_rungs_are_chosen_by_number_and_by_chapter():
+    rungs = ladder.rungs(ladder.folder())
+    assert [rung.name[:2] for rung in ladder.numbered(rungs, "38, 5")] == ["05", "38"]
+    assert [rung.name[:2] for rung in ladder.in_chapter(rungs, "frozen LAKE")] == ["03", "04", "05", "06"]
+    with pytest.raises(ValueError, match=r"only is '5,99'; expected numbers of examples, .* there is no 99"):
+        ladder.numbered(rungs, "5,99")
+    for unclear in ("10", "lake", "nowhere"):
+        with pytest.raises(ValueError, match=f"chapter is '{unclear}'; expected one of 1 Sampling from a model; 2"):
+            ladder.in_chapter(rungs, unclear)
+
+
+STOPPED = """
+import os, sys
+from pathlib import Path
+from rlscratch.report.tour import ladder
+print("ready", flush=True)
+ladder.run_all(ladder.rungs(Path(sys.argv[1])), quiet=True)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_tour_that_is_stopped_leaves_no_child_behind(sent, tmp_path):
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    endless = f"""'An endless rung'
+BUDGET = 1
+import os, time
+open(f"{pids}/{{os.getpid()}}", "w").close()
+time.sleep(600)
+"""
+    for number in "123":
+        (tmp_path / f"0{number}_endless.py").write_text(endless)
+    stopped = subprocess.Popen([sys.executable, "-c", STOPPED, str(tmp_path)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    running = min(2, os.cpu_count())
+    while len(begun := list(pids.iterdir())) < running:
+        assert stopped.poll() is None
+        time.sleep(0.05)
+    stopped.send_signal(sent)
+    _, err = stopped.communicate(timeout=60)
+    assert "KeyboardInterrupt" in err and stopped.returncode != 0
+    assert len(list(pids.iterdir())) == running         # and no other was begun
+    for path in begun:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name), 0)
 
 
 # ---------------------------------------------------------------- the page
@@ -308,15 +375,29 @@ def test_without_examples_the_tour_is_the_ledger_and_says_where_the_ladder_is(tm
     assert "0 examples" in capsys.readouterr().out
 
 
-def test_long_examples_wait_for_all(tmp_path, monkeypatch):
+def test_long_examples_wait_for_all_and_are_shown_as_recorded(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "examples"
-    folder.mkdir()
+    (folder / "expected").mkdir(parents=True)
     (folder / "01_long.py").write_text('"""Long"""\nBUDGET = 300\nprint("ran")\n')
+    (folder / "02_short.py").write_text('"""Short"""\nBUDGET = 0.001\nprint("ran, too")\n')
+    (folder / "expected" / "01_long.txt").write_text("ran once\n")
     monkeypatch.setattr(ladder, "folder", lambda: folder)
-    assert command("--out", str(tmp_path)) == 0
-    assert "1 longer example waits for python -m rlscratch tour --all" in (tmp_path / "index.html").read_text("utf-8")
-    assert command("--out", str(tmp_path), "--all") == 0
-    assert 'id="01_long"' in (tmp_path / "index.html").read_text("utf-8")
+
+    def shown(*options):
+        assert command("--out", str(tmp_path), *options) == 0
+        return (tmp_path / "index.html").read_text("utf-8")
+
+    written = shown()
+    assert ">ran once</pre>" in written and ">ran, too</pre>" in written
+    assert written.count("Recorded, not run for this") == 1
+    assert "shown as recorded: 01." in written and "tour --only 01</code> runs it" in written
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2].startswith("1 examples in")
+    assert re.fullmatch("over budget, in seconds of processor time: 02_short 0 of 0.001", out[-1])
+    written = shown("--all")
+    assert ">ran</pre>" in written and ">ran, too</pre>" in written and "Recorded" not in written
+    written = shown("--only", "1")
+    assert ">ran</pre>" in written and ">ran, too</pre>" not in written and "shown as recorded: 02." in written
 
 
 def test_a_file_where_the_folder_should_be_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys):

@@ -148,13 +148,13 @@ def model_in(folder, tokenizer, vocab_size=None, context=7, head=False):
 @pytest.mark.parametrize(("made", "says"), [
     (lambda folder: model_in(folder, Chat.learn(["ab"]).tokenizer),
      "a character of the text is 'c'; expected one of the vocabulary's 6 tokens"),
-    (lambda folder: model_in(folder, Tokenizer.train("", 256)),
-     "the special tokens of tokenizer is []; expected <|user|>, <|assistant|>, <|end|>, <|pad|>, too"),
+    (lambda folder: model_in(folder, Tokenizer.train("", 256), 200),
+     "the vocabulary of the tokenizer is 256; expected an integer in [1, 200]"),
     (lambda folder: model_in(folder, Chat.learn([LETTERS]).tokenizer, 50),
      "the vocabulary of the tokenizer is 12; expected 50 tokens, as the model has"),
     (lambda folder: model_in(folder, Chat.learn([LETTERS]).tokenizer, context=5),
      "is 5; expected at least 7 tokens: a prompt and an answer of addition"),
-], ids=["unknown characters", "no chat", "another vocabulary", "short context"])
+], ids=["unknown characters", "less than its tokenizer", "another vocabulary", "short context"])
 def test_a_policy_that_does_not_fit_is_refused(made, says, tmp_path, capsys):
     err = refused(capsys, run("grpo", tmp_path / "new", "--init", made(tmp_path / "init")))
     assert err.startswith(f"rlscratch: --init {tmp_path / 'init'}: ") and says in err

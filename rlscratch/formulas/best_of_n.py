@@ -124,7 +124,7 @@ def best_of_n_from_pool(scores: ArrayLike, worth: ArrayLike, n: int) -> float:
     return best_of_n_by_prompt(scores, worth, n).mean().item()
 
 
-def best_of_n_by_prompt(scores: Array, worth: Array, n: int) -> Array:
+def best_of_n_by_prompt(scores: ArrayLike, worth: ArrayLike, n: int) -> Array:
     """Equation (4) for each prompt by itself, (P,); their spread says how sure the mean is.
 
     Arguments as in best_of_n_from_pool.

@@ -137,12 +137,12 @@ def simulate(transition: Array, reward: Array, start: Array, terminal: Array, po
     n, horizon = len(uniforms), len(policy)
     empty = (np.zeros((n, horizon), dtype) for dtype in (int, int, float, int, float))
     result = Episodes._make([*empty, np.zeros(n, bool)])
-    cumulative = _cumulative(transition)
+    cumulative, choices = _cumulative(transition), _cumulative(policy)
     state = _draw(_cumulative(start)[None], uniforms[:, 0])
-    for t, pi in enumerate(policy):
+    for t in range(horizon):
         live = np.flatnonzero(~terminal[state])
         s = state[live]
-        a = _draw(_cumulative(pi)[s], uniforms[live, 1 + 2 * t])
+        a = _draw(choices[t, s], uniforms[live, 1 + 2 * t])
         after = _draw(cumulative[s, a], uniforms[live, 2 + 2 * t])
         for field, value in zip(result, (s, a, reward[s, a, after], after, 1), strict=False):
             field[live, t] = value
@@ -158,4 +158,5 @@ def _cumulative(probs: Array) -> Array:
 
 
 def _draw(cumulative: Array, u: Array) -> Array:
-    return (cumulative <= u[:, None]).sum(axis=1)
+    """The first entry above u, in each row."""
+    return (cumulative > u[:, None]).argmax(axis=1)

@@ -12,12 +12,16 @@ from tqdm import tqdm
 from rlscratch.documents import ledger
 from rlscratch.documents.ledger import LedgerRow
 from rlscratch.report.tour import ladder, page
-from rlscratch.report.tour.ladder import Result
+from rlscratch.report.tour.ladder import Result, Rung
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m rlscratch tour`."""
-    parser.add_argument("--all", action="store_true", help=f"also examples with a budget over {ladder.LONG} s")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help=f"also examples with a budget over {ladder.LONG} s")
+    which.add_argument("--only", metavar="NN,NN", help="these examples, by number, however long they take")
+    which.add_argument("--chapter", metavar="NAME", help="one chapter's examples, by its number or a part of its name: "
+                       + ", ".join(f"{i} {name!r}" for i, name in enumerate(ladder.CHAPTERS, 1)))
     parser.add_argument("--out", type=Path, default=Path("out/tour"), metavar="FOLDER",
                         help="where index.html goes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -31,27 +35,38 @@ def run(args: argparse.Namespace) -> int:
         print(f"tour: --out {args.out} is a file; expected a folder", file=sys.stderr)
         return 2
     index = args.out / "index.html"
+    examples = ladder.folder()
+    rungs = ladder.rungs(examples) if examples else []
+    wanted = _wanted(args, rungs)
     try:                                        # known now, and not when the ladder has run for a minute
         args.out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=args.out).close()
     except OSError as error:
         return _cannot_write(index, error)
-    rows, hint = ledger.table(), ""
-    examples = ladder.folder()
-    rungs = ladder.rungs(examples) if examples else []
-    if not rungs:
-        hint = ladder.ABSENT
-    elif not args.all:
-        left_out = sum(rung.budget > ladder.LONG for rung in rungs)
-        rungs = [rung for rung in rungs if rung.budget <= ladder.LONG]
-        waits = "longer example waits" if left_out == 1 else "longer examples wait"
-        hint = f"{left_out} {waits} for python -m rlscratch tour --all." if left_out else ""
-    results = ladder.run_all(rungs, quiet=args.quiet)
+    rows, ran = ledger.table(), {result.rung.name: result for result in ladder.run_all(wanted, quiet=args.quiet)}
+    results = [ran.get(rung.name) or ladder.recorded(rung) for rung in rungs]
     try:
-        page.write(index, page.build(rows, results, hint))
+        page.write(index, page.build(rows, results, _hint(rungs, wanted)))
     except OSError as error:
         return _cannot_write(index, error)
-    return _report(args, index, rows, results, time.perf_counter() - start)
+    return _report(args, index, rows, list(ran.values()), time.perf_counter() - start)
+
+
+def _wanted(args: argparse.Namespace, rungs: list[Rung]) -> list[Rung]:
+    """The rungs to run: the short ones, if nothing else is said."""
+    if args.only is not None:
+        return ladder.numbered(rungs, args.only)
+    if args.chapter is not None:
+        return ladder.in_chapter(rungs, args.chapter)
+    return [rung for rung in rungs if args.all or rung.budget <= ladder.LONG]
+
+
+def _hint(rungs: list[Rung], wanted: list[Rung]) -> str:
+    """What a reader should know of the rungs that were not run."""
+    if not rungs:
+        return ladder.ABSENT
+    left_out = [rung.name[:2] for rung in rungs if rung not in wanted]
+    return f"Not run for this page, and shown as recorded: {', '.join(left_out)}." if left_out else ""
 
 
 def _cannot_write(index: Path, error: OSError) -> int:
@@ -64,13 +79,17 @@ def _report(args: argparse.Namespace, index: Path, rows: Sequence[LedgerRow], re
     """Say on standard output what was done, and on standard error what failed."""
     numbers = [row.entry.id for row in rows if row.complaints]
     examples = [result.rung.name for result in results if result.error]
+    over = [result for result in results if result.seconds > result.rung.budget]
     tqdm.write(ledger.headline(rows))
     tqdm.write(f"{len(results)} examples in {seconds:.0f} s; the page is {index}")
+    if over:
+        tqdm.write("over budget, in seconds of processor time: " + ", ".join(
+            f"{result.rung.name} {result.seconds:.0f} of {result.rung.budget:g}" for result in over))
     if numbers or examples:
         print(f"tour: {', '.join(numbers + examples)} failed; the page shows how", file=sys.stderr)
     if args.json:
         print(json.dumps({
             "page": str(index), "entries": len(rows), "counts": ledger.counts(rows), "failed_entries": numbers,
             "rungs": {result.rung.name: round(result.seconds, 3) for result in results}, "failed_rungs": examples,
-            "seconds": round(seconds, 3)}))
+            "over_budget": [result.rung.name for result in over], "seconds": round(seconds, 3)}))
     return 1 if numbers or examples else 0

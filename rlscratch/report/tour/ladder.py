@@ -1,28 +1,40 @@
 """The ladder of examples: finds its rungs, runs each in a process of its own, and keeps what it showed.
 
 A rung is a script examples/NN_name.py.  Its docstring has the title in the first line and the lesson
-below; BUDGET is how many seconds it may take on two cores.  Both are read without running it.  The
-figures that it saves go to the folder that the environment calls RLSCRATCH_OUT (figures.save).
+below; BUDGET is how many seconds of processor time it may take.  Both are read without running it.  The
+figures that it saves go to the folder that the environment calls RLSCRATCH_OUT (figures.save).  What it
+prints is recorded in examples/expected/, which a page shows of a rung that it did not run.
 """
 import ast
 import json
 import os
-import subprocess
+import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
+from rlscratch import check
+from rlscratch.report.tour.processes import Processes, terminated_as_interrupted
+
 ROOT = Path(__file__).resolve().parents[3]      # where the package stands; a checkout has examples/ beside it
-LONG = 30                                       # seconds: a rung with a larger budget belongs to `tour --all`
-PATIENCE = 20                                   # budgets after which a rung is stopped; slow machines are no error
+LONG = 12                                       # seconds: a rung with a larger budget belongs to `tour --all`
+PATIENCE, LEAST = 20, 60                        # budgets, and seconds, after which a rung is stopped; slow machines
+                                                # are no error
 ABSENT = ("The examples are not installed with the package: they stand in examples/ of the source distribution and "
           "of the repository. Unpack it and run this command there.")
+
+# The ladder's chapters, each with the number of its first rung.
+CHAPTERS = {
+    "Sampling from a model": 1, "Values on the frozen lake": 3, "What training raises": 7,
+    "PPO, GRPO and rewards, small enough to see": 11, "The policy gradient, proven": 16,
+    "Training on the lake, and what GRPO ascends": 21, "What you bring": 25, "The network": 29,
+    "Language models learn from rewards": 36}
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,11 @@ class Rung:
         """The file's name without its ending, such as "04_frozen_lake_exact"."""
         return self.path.stem
 
+    @property
+    def number(self) -> int:
+        """Its place on the ladder."""
+        return int(self.name[:2])
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -53,13 +70,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Result:
-    """What a rung showed: what it printed, its figures, how long it took; `error` is empty if it went well."""
+    """What a rung showed: what it printed, its figures, its processor time; `error` is empty if it went well.
+
+    `recorded`: it was not run, and the output is the one that examples/expected/ holds.
+    """
 
     rung: Rung
     output: str
     seconds: float
     error: str = ""
     figures: tuple[Figure, ...] = ()
+    recorded: bool = False
 
 
 def folder() -> Path | None:
@@ -98,40 +119,75 @@ def read(path: Path) -> Rung:
     return Rung(path, title.rstrip("."), lesson.strip(), budgets[0], source)
 
 
+def numbered(ladder: Iterable[Rung], only: str) -> list[Rung]:
+    """The rungs whose numbers a list such as "05,38" names.  Raises ValueError for one that is not there."""
+    ladder = list(ladder)
+    found = {f"{rung.number:02d}": rung for rung in ladder}
+    wanted = [number.strip().zfill(2) for number in only.split(",")]
+    for number in wanted:
+        if number not in found:
+            check.fail("only", only, f"numbers of examples, such as 05,38; there is no {number}")
+    return [rung for number, rung in found.items() if number in wanted]
+
+
+def in_chapter(ladder: Iterable[Rung], chapter: str) -> list[Rung]:
+    """The rungs of a chapter, given by its number from 1 or by a part of its name.  Raises ValueError for another."""
+    names = list(CHAPTERS)
+    fitting = [name for i, name in enumerate(names, 1) if chapter == str(i) or chapter.lower() in name.lower()]
+    if len(fitting) != 1:
+        check.fail("chapter", chapter, "one of " + "; ".join(f"{i} {name}" for i, name in enumerate(names, 1)))
+    first = CHAPTERS[fitting[0]]
+    after = min((start for start in CHAPTERS.values() if start > first), default=100)
+    return [rung for rung in ladder if first <= rung.number < after]
+
+
+def recorded(rung: Rung) -> Result:
+    """What a rung that is not run is expected to print."""
+    path = rung.path.parent / "expected" / f"{rung.name}.txt"
+    return Result(rung, path.read_text("utf-8").rstrip() if path.exists() else "", 0.0, recorded=True)
+
+
 def run_all(ladder: Iterable[Rung], quiet: bool = False) -> list[Result]:
     """Run the rungs two at a time, with a progress bar on standard error; results in the ladder's order.
 
-    The long ones start first, so that none of them is left to run alone at the end.
+    The long ones start first, so that none of them is left to run alone at the end.  Whatever stops this,
+    Ctrl-C or SIGTERM, stops the rungs that run.
     """
     ladder = list(ladder)
     workers = max(1, min(2, os.cpu_count() or 1, len(ladder)))
-    environment = _environment(workers)
-    with ThreadPoolExecutor(workers) as pool, tqdm(total=len(ladder), desc="ladder", unit="rung", disable=quiet,
-                                                   file=sys.stderr) as bar:
-        jobs = {pool.submit(run, rung, environment): rung for rung in sorted(ladder, key=lambda rung: -rung.budget)}
-        for job in _finished(jobs):
-            bar.set_postfix_str(jobs[job].name)
-            bar.update()
+    environment, children = _environment(workers), Processes()
+    jobs = {}
+    with terminated_as_interrupted(), ThreadPoolExecutor(workers) as pool, tqdm(
+            total=len(ladder), desc="ladder", unit="rung", disable=quiet, file=sys.stderr) as bar:
+        try:
+            for rung in sorted(ladder, key=lambda rung: -rung.budget):
+                jobs[pool.submit(run, rung, environment, children)] = rung
+            for job in as_completed(jobs):
+                bar.set_postfix_str(jobs[job].name)
+                bar.update()
+        except BaseException:
+            for job in jobs:
+                job.cancel()
+            children.end()
+            raise
     results = {rung.name: job.result() for job, rung in jobs.items()}
     return [results[rung.name] for rung in ladder]
 
 
-def run(rung: Rung, environment: dict[str, str] | None = None) -> Result:
-    """Run one rung to its end, or to PATIENCE times its budget; a failure is a result, not an exception."""
+def run(rung: Rung, environment: dict[str, str] | None = None, children: Processes | None = None) -> Result:
+    """Run one rung to its end, or as long as patience lasts; a failure is a result, not an exception."""
     if rung.fault:
         return Result(rung, "", 0.0, rung.fault)
-    environment = _environment(1) if environment is None else environment
-    with tempfile.TemporaryDirectory(prefix="rlscratch-") as out:
-        start = time.perf_counter()
-        try:
-            done = subprocess.run([sys.executable, str(rung.path)], env=environment | {"RLSCRATCH_OUT": out},
-                                  capture_output=True, timeout=PATIENCE * rung.budget, check=False,
-                                  stdin=subprocess.DEVNULL)
-            output, errors, status = done.stdout, done.stderr, done.returncode
-        except subprocess.TimeoutExpired as late:
-            output, errors, status = late.stdout or b"", b"", f"none after {PATIENCE} times its budget"
-        seconds = time.perf_counter() - start
-        error = "" if status == 0 else f"exit status {status}\n{_text(errors)}".strip()
+    environment, children = environment or _environment(1), children or Processes()
+    patience = max(LEAST, PATIENCE * rung.budget)
+    with (tempfile.TemporaryDirectory(prefix="rlscratch-") as out, tempfile.TemporaryFile() as output,
+          tempfile.TemporaryFile() as errors):
+        status, seconds = children.run([sys.executable, str(rung.path)], patience, stdout=output, stderr=errors,
+                                       env=environment | {"RLSCRATCH_OUT": out})
+        said = f"exit status {status}" if status >= 0 else f"stopped by signal {-status}"
+        if status == -signal.SIGKILL:
+            said += f"; patience ends after {patience:g} s"
+        error = "" if status == 0 else f"{said}\n{_text(errors)}".strip()
         return Result(rung, _text(output).rstrip(), seconds, error, tuple(_figures(Path(out))))
 
 
@@ -150,16 +206,6 @@ def _environment(workers: int) -> dict[str, str]:
     return os.environ | shared | {"PYTHONPATH": os.pathsep.join(path), "PYTHONIOENCODING": "utf-8"}
 
 
-def _finished(jobs: Iterable) -> Iterator:
-    """as_completed, which leaves nothing queued behind when the reader stops the tour."""
-    try:
-        yield from as_completed(jobs)
-    except KeyboardInterrupt:
-        for job in jobs:
-            job.cancel()
-        raise
-
-
 def _figures(out: Path) -> Iterator[Figure]:
     for path in sorted(out.rglob("*.svg")):
         said = path.with_suffix(".json")
@@ -167,5 +213,6 @@ def _figures(out: Path) -> Iterator[Figure]:
         yield Figure(path.stem, path.read_bytes(), caption)
 
 
-def _text(stream: bytes) -> str:
-    return stream.decode("utf-8", "replace")
+def _text(stream: BinaryIO) -> str:
+    stream.seek(0)
+    return stream.read().decode("utf-8", "replace")

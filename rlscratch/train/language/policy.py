@@ -26,7 +26,7 @@ from rlscratch.autograd import Tensor, backward, no_grad
 from rlscratch.check import Array
 from rlscratch.generate.rollout import streams
 from rlscratch.optim import AdamW, clip_grad_norm
-from rlscratch.tasks.task import RewardError, Task
+from rlscratch.tasks.task import Task, numbers
 from rlscratch.train.language.chat import Chat, Rows, texts
 from rlscratch.transformer import Transformer, delayed
 
@@ -146,20 +146,7 @@ def scored(score: Score, batch: Batch) -> Array:
 
     Raises RewardError, with the prompt and the answer, where one is not.
     """
-    given = score(batch)
-    try:
-        rewards = np.asarray(given, float)
-    except (TypeError, ValueError):
-        rewards = None
-    if rewards is None or rewards.shape != (len(batch),):
-        found = f"are {given!r:.80}" if rewards is None else f"have the shape {rewards.shape}"
-        raise RewardError(f"the rewards {found}; expected the shape ({len(batch)},), a number for each answer; the "
-                          f"first answer is {batch.texts[0]!r} to the prompt {batch.prompts[0]!r}")
-    if not np.isfinite(rewards).all():
-        i = int(np.isfinite(rewards).argmin())
-        raise RewardError(f"the reward of the answer {batch.texts[i]!r} to the prompt {batch.prompts[i]!r} is "
-                          f"{rewards[i]}; expected a finite number")
-    return rewards
+    return numbers(score(batch), batch.prompts, batch.texts)
 
 
 def surprise(batch: Batch) -> float:

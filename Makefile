@@ -1,10 +1,14 @@
-# make tour   the worked examples and the page they make, out/tour/index.html
-# make test   every derivation verified: both backends, linter, doctests
-# make test-peers   against torch, transformers, tiktoken and tokenizers, which it installs first (large)
-# make bars   the claims over many seeds (minutes)
-# make bench  speed, side by side (minutes)
-# make dist   an sdist and a wheel; make check-dist installs the sdist alone and computes with it
-# make clean  remove what the others made
+# make install      Make .venv, and install rlscratch and all that it needs there.  The others do this first.
+# make tour         Run the worked examples.  Write one page about them: out/tour/index.html
+# make verify F=ppo Run the proofs of one module of formulas.  Print each claim as a sentence.
+# make test         Run the linter and the type checker, then all tests on the compiled core, then on NumPy.
+# make test-peers   Compare with torch, transformers, tiktoken and tokenizers.  They are installed first, and are large.
+# make docs         Write the API reference from the docstrings: out/docs/index.html
+# make bars         Train with several seeds.  Print the figures of the README's claims.  This takes minutes.
+# make bench        Measure the speed, beside other libraries where they are installed.  This takes minutes.
+# make dist         Build a source distribution and a wheel.
+# make check-dist   Build them, install the source distribution alone, and compute with it.
+# make clean        Remove what the others made.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -14,19 +18,30 @@ TESTS  := --numprocesses auto --dist worksteal --doctest-modules rlscratch tests
 # The core is compiled again when one of these is newer than the last installation.
 SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch] rlscratch/kernels/*.p[yx][xi])
 
-.PHONY: tour test test-peers bars bench dist check-dist clean
+.PHONY: install tour verify test test-peers docs bars bench dist check-dist clean
+
+install: $(VENV)/installed
 
 tour: $(VENV)/installed
 	$(RUN) -m rlscratch tour
 
+# A module of rlscratch/formulas; without one, make verify lists them.
+F ?=
+verify: $(VENV)/installed
+	@OMP_NUM_THREADS=1 $(RUN) -m rlscratch verify $(F)
+
 test: $(VENV)/installed
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 	OMP_NUM_THREADS=1 $(RUN) -m pytest $(TESTS)
 	env -u RLSCRATCH_REQUIRE_C OMP_NUM_THREADS=1 RLSCRATCH_PURE=1 $(RUN) -m pytest $(TESTS)
 
 test-peers: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
 	$(RUN) -m pytest -rs tests/peers
+
+docs: $(VENV)/installed
+	$(RUN) docs/reference/build.py out/docs
 
 bars: $(VENV)/installed
 	$(RUN) -m benchmarks.bars
@@ -49,4 +64,4 @@ $(VENV)/installed: $(SOURCE)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist out *.egg-info rlscratch/kernels/*.so
+	rm -rf $(VENV) .*_cache build dist out *.egg-info rlscratch/kernels/*.so

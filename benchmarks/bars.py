@@ -28,7 +28,7 @@ from rlscratch.report.table import table
 from rlscratch.train.dqn import deep_q_learning as dqn
 from rlscratch.train.tabular import ppo, reinforce, worlds
 from rlscratch.train.tabular.lake import Lake
-from rlscratch.train.tabular.method import LanguageMethod
+from rlscratch.train.tabular.method import TabularMethod
 from rlscratch.train.tabular.q_learning import STEPS, State, falling, learn, linear
 from rlscratch.train.tabular.q_learning_many import learn_many
 
@@ -91,7 +91,7 @@ def deep_q_learning(seed: int, task: str) -> dict[str, Any]:
     return {**figures, "best": best, "episodes": state.episode, "met": bool(met)}
 
 
-def policy(seed: int, method: LanguageMethod, task: str) -> dict[str, Any]:
+def policy(seed: int, method: TabularMethod, task: str) -> dict[str, Any]:
     """The defaults of `rlscratch train METHOD`; worth and the best possible are exact."""
     world = worlds.make(task)
     for tables, _ in islice(method.learn(world, np.random.default_rng(seed)), method.steps[task]):

@@ -31,8 +31,9 @@ A room opens when it is asked for:
     rl.formulas.grpo.group_advantage([10, 5, -10])
 """
 import importlib
+from types import ModuleType
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 ROOMS = (
     "check", "files", "memory", "kernels", "formulas", "autograd", "mdp", "expectations", "transformer", "optim",
@@ -40,7 +41,7 @@ ROOMS = (
 )
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> ModuleType:
     if name in ROOMS:
         return importlib.import_module(f"rlscratch.{name}")
     raise AttributeError(f"rlscratch has no {name!r}; its rooms are {', '.join(ROOMS)}")

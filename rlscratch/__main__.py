@@ -9,7 +9,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 import numpy as np
@@ -24,8 +25,12 @@ except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what 
 COMMANDS = {
     "tour": ("rlscratch.report.tour.command", "run the worked examples and write one page about them",
              "rlscratch tour --out out/tour"),
+    "notebook": ("rlscratch.cli.notebook", "write one worked example as a Jupyter notebook, or list them",
+                 "rlscratch notebook 11"),
     "ledger": ("rlscratch.documents.ledger", "every number of the documents beside ours, with a verdict",
                "rlscratch ledger --document 002 --verdict differs"),
+    "verify": ("rlscratch.cli.verify", "run the proofs of one module of formulas and print what they claim",
+               "rlscratch verify ppo"),
     "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",
@@ -38,7 +43,7 @@ COMMANDS = {
 TRAIN = {
     "q-learning": ("rlscratch.train.tabular.q_learning", "Q-learning on FrozenLake",
                    "rlscratch train q-learning --map 4x4 --seed 0"),
-    "dqn": ("rlscratch.train.dqn.deep_q_learning",
+    "dqn": ("rlscratch.train.dqn.command",
             "Q-learning with a network: replay buffer, target network, Huber loss",
             "rlscratch train dqn --task frozen-lake-slippery --seed 0"),
     "reinforce": ("rlscratch.train.tabular.reinforce", "REINFORCE on a lake or a bandit, with a choice of baselines",
@@ -109,9 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as failure:
         expected = PATHS.get(type(failure))
-        where = "" if failure.filename is None else f"{failure.filename}: "
-        print(f"rlscratch: {where}{failure.strerror or failure}" + (f"; {expected}" if expected else ""),
-              file=sys.stderr)
+        said = failure if failure.filename is None else f"{failure.filename}: {failure.strerror}; {expected or ''}"
+        print(f"rlscratch: {str(said).rstrip('; ')}", file=sys.stderr)
         return 2 if expected else 1
     except KeyboardInterrupt:
         resumable = argv[0] in ("train", "pretrain", "rlhf")
@@ -156,7 +160,15 @@ def _add(commands: argparse._SubParsersAction, name: str, where: str, purpose: s
         chosen = getattr(chosen, inside) if inside else chosen
         chosen.add_arguments(parser)
         options = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
-        parser.set_defaults(run=chosen.run, options=options)
+        parser.set_defaults(run=partial(_train, chosen.run) if name in TRAIN else chosen.run, options=options)
+
+
+def _train(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """A training command: the run, and what it learned."""
+    status = run(args)
+    from rlscratch.cli import tables  # it draws, and --help and bad arguments need no figures
+    tables.show(args)
+    return status
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

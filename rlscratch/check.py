@@ -18,6 +18,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 Array = np.ndarray
+# What formulas make an array of: lists and numbers too.  Modules that use it import annotations from
+# __future__, so that help() prints its name and not the union.
+ArrayLike = Array | np.generic | Sequence[Any] | complex
 
 # Rows of probabilities must add to 1 within this; float32 rows carry float32 rounding.
 SUM_TOLERANCE = {np.dtype(np.float32): 3e-4, np.dtype(np.complex64): 3e-4}

@@ -291,7 +291,7 @@ def clip_grad_norm(parameters: Parameters | _Optimizer, max_norm: float, eps: fl
 
 def _norm(gradients: list[Array]) -> float:
     """n of (4).  Where the squares leave the range of floats, n = c sqrt( sum of (g / c)^2 ), c the largest |g|."""
-    with contextlib.suppress(OverflowError):            # of a sum whose terms are none
+    with contextlib.suppress(OverflowError), np.errstate(over="ignore"):      # of a square, or of their sum
         if np.finfo(float).tiny < (total := math.fsum(map(kernels.squared_norm, gradients))) < math.inf:
             return math.sqrt(total)
     largest = max((np.abs(g).max().item() for g in gradients), default=0.0)

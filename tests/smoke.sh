@@ -19,7 +19,8 @@ with warnings.catch_warnings(record=True) as caught:
     from rlscratch import kernels
     from rlscratch.formulas.distribution import softmax
     from rlscratch.mdp import MDP
-import gymnasium, sys
+import gymnasium, importlib.resources, sys
+assert (importlib.resources.files("rlscratch") / "py.typed").is_file()
 q, v = MDP.from_gymnasium(gymnasium.make("FrozenLake-v1", is_slippery=False), gamma=0.99).solve()
 assert abs(v[0] - 0.99**5) < 1e-12, v[0]
 assert softmax([0.0, 0.0]).tolist() == [0.5, 0.5]

@@ -59,6 +59,14 @@ def test_a_reward_model_has_its_calibration_beside_the_diagonal(drawn):
     assert "held-out rankings" in found["caption"]
 
 
+def test_the_best_possible_is_a_level_line_and_what_a_save_lacks_is_left_out(drawn):
+    found = drawn([{"step": n, "success_probability": 0.5, "path_error": None if n < 3 else 0.1} for n in (1, 2, 3)],
+                  best_success_probability=0.75)
+    assert_array_equal(found["probability of the goal"][-1][:, 1], [0.75, 0.75])
+    assert_array_equal(found["largest |max Q - V*| on the path"], [[[3, 0.1]]])
+    assert "the best possible" in found["caption"] and "pale" not in found["caption"]
+
+
 def test_a_run_of_one_step_and_one_figure_has_a_picture_with_a_caption(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.7}\n', "utf-8")
     (tmp_path / "config.json").write_text(json.dumps({"command": "train x", "task": "y", "seed": 0}), "utf-8")

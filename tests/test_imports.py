@@ -7,7 +7,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "rlscratch"
 
-# DESIGN's table, row by row.  "train.tabular" is that folder and nothing beside it.
+# The table of docs/architecture.md, row by row.  "train.tabular" is that folder and nothing beside it.
 LAW = {
     "check": set(),
     "files": set(),
@@ -110,3 +110,25 @@ def lines_of_code(path):
     docs = sum(node.body[0].end_lineno - node.body[0].lineno + 1 for node in ast.walk(ast.parse(text))
                if isinstance(node, documented) and ast.get_docstring(node) is not None)
     return sum(bool(line.strip()) and not line.strip().startswith("#") for line in text.splitlines()) - docs
+
+
+# What a formula is made of.  Logarithms, variances and roots are left out: they make log-probabilities of
+# probabilities, and the standard errors of what is measured.
+FORMULA = {"exp", "expm1", "log1p", "logaddexp", "std", "clip", "comb", "power"}
+
+
+def formulas_in(source):
+    """Lines that compute with one of these, as a function or a method."""
+    return [node.lineno for node in ast.walk(ast.parse(source))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FORMULA]
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "train").rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_formula_is_written_in_train(path):
+    assert not formulas_in(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("planted", ["np.exp(logp - logp_old)", "(r - r.mean()) / r.std()", "np.clip(rho, 0.8, 1.2)",
+                                     "math.comb(N - c, k)"])
+def test_a_formula_written_in_train_would_be_noticed(planted):
+    assert formulas_in(planted) == [1]

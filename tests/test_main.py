@@ -37,7 +37,7 @@ def test_alone_it_prints_its_help(capsys):
     (["pretrain", "--steps", "1", "--run-dir", "file/x"], "file/x: Not a directory; a part of this path is a file"),
     (["tokenize", "--train", "file", "--out", "file"], "file: File exists; give a path where nothing is yet, or"),
 ])
-def test_a_path_that_will_not_do_gets_one_line_with_what_to_do(argv, said, tmp_path, monkeypatch, capsys):
+def test_a_bad_path_gets_one_line_with_what_to_do(argv, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("she sells sea shells", "utf-8")
     assert main(argv) == 2

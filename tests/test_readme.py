@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from rlscratch import formulas
 from rlscratch.__main__ import main
+from rlscratch.documents import DOCUMENTS
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_first_screen_computes_what_it_shows():
@@ -26,9 +29,9 @@ def test_the_first_screen_computes_what_it_shows():
 
 
 def test_every_make_target_named_here_is_in_the_makefile():
-    targets = (Path(__file__).resolve().parent.parent / "Makefile").read_text("utf-8")
+    targets = (ROOT / "Makefile").read_text("utf-8")
     named = set(re.findall(r"^    make (\w+)", README, re.M))
-    assert {"tour", "test"} <= named
+    assert {"tour", "test", "verify"} <= named
     assert all(re.search(rf"^{name}:", targets, re.M) for name in named)
 
 
@@ -44,4 +47,26 @@ def test_every_command_named_here_has_help(line, capsys):
 
 @pytest.mark.parametrize("path", re.findall(r"`((?:rlscratch|csrc|examples|tests)/[\w./]*)`", README))
 def test_every_path_named_here_exists(path):
-    assert (Path(__file__).resolve().parent.parent / path).exists()
+    assert (ROOT / path).exists()
+
+
+def test_the_rooms_named_here_are_those_that_there_are():
+    table, = re.findall(r"^## Rooms, in reading order$(.*?)^## ", README, re.M | re.S)
+    rooms = re.findall(r"`rlscratch/(\w+(?:/|\.py))`", table)
+    there = {path.name + "/" * path.is_dir() for path in (ROOT / "rlscratch").iterdir()
+             if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert len(rooms) == len(set(rooms))
+    assert set(rooms) == there
+
+
+def test_the_modules_of_formulas_named_here_are_those_that_there_are():
+    listed, = re.findall(r"^Within `formulas/`: (.*?)\.", README, re.M | re.S)
+    assert sorted(re.findall(r"`(\w+)`", listed)) == sorted(formulas.__all__)
+
+
+def test_the_documents_have_their_titles():
+    assert dict(re.findall(r"^\| (\d{3}) \| (.*) \|$", README, re.M)) == DOCUMENTS
+
+
+def test_the_example_that_is_named_first_exists():
+    assert all((ROOT / path).exists() for path in re.findall(r"examples/\w+\.py", README))

@@ -146,7 +146,7 @@ def test_the_project_s_own_rungs_are_well_made():
     assert len(set(numbers)) == len(numbers) and {"04", "11", "12"} <= set(numbers)
     for rung in rungs:
         assert not rung.fault, rung.fault
-        assert rung.budget <= LONGEST and len(rung.source.splitlines()) <= 130, rung.name
+        assert rung.budget <= LONGEST, rung.name
         assert page.cited(rung.lesson), f"{rung.name} names no document"
 
 
@@ -170,7 +170,7 @@ def test_rungs_are_chosen_by_number_and_by_chapter():
     assert [rung.name[:2] for rung in ladder.in_chapter(rungs, "frozen LAKE")] == ["03", "04", "05", "06"]
     with pytest.raises(ValueError, match=r"only is '5,99'; expected numbers of examples, .* there is no 99"):
         ladder.numbered(rungs, "5,99")
-    for unclear in ("9", "lake", "nowhere"):
+    for unclear in ("10", "lake", "nowhere"):
         with pytest.raises(ValueError, match=f"chapter is '{unclear}'; expected one of 1 Sampling from a model; 2"):
             ladder.in_chapter(rungs, unclear)
 

@@ -79,6 +79,10 @@ def test_the_curve_ends_where_best_of_all_the_pool_is_and_begins_at_its_mean(let
                     [by_task(task)(best).mean(), scores.max(axis=1).mean(), math.log(8) - 7 / 8])
     assert_allclose(eight["answer_length"], best.tokens / len(best))
     assert one["proxy"] < two["proxy"] < eight["proxy"]
+    by_prompt = found.gold[np.arange(len(found.gold)), scores.argmax(axis=1)]
+    assert eight["prompts"] == 4
+    assert_allclose([one["reward_error"], eight["reward_error"]],
+                    [np.std(rewards, ddof=1) / 2 for rewards in (found.gold.mean(axis=1), by_prompt)])
 
 
 # ---------------------------------------------------------------- the turn
@@ -209,6 +213,7 @@ def test_the_figures_follow_from_those_of_the_stages(finished):
     whole = best["reward"] - gold["sft"]
     share = said["ppo_gain_of_best_of_16"]
     assert share is None if whole <= 0 else share == pytest.approx((gold["ppo"] - gold["sft"]) / whole)
+    assert said["sft_gold_error"] == compared["sft"]["reward_error"] > 0 and said["ppo_kl_error"] > 0
     assert said["reward_model_accuracy"] == found.stages["reward-model"]["held_out_accuracy"]
     assert [point["n"] for point in found.best_of_n["few-rankings"]] == list(rlhf.SIZES)
     assert said["seconds"] == pytest.approx(sum(said["seconds_by_stage"].values()), abs=0.01)

@@ -350,7 +350,7 @@ def test_training_never_looks_at_the_gold_reward(loss, monkeypatch):
     ({"answers": 1}, "answers is 1; expected an integer >= 2"), ({"rankings": 0}, "rankings is 0"),
     ({"beta": 0.0}, "beta is 0.0; expected a finite number > 0"), ({"loss": "kto"}, "loss is 'kto'; expected"),
     ({"max_kl": -1.0}, "max_kl is -1.0; expected a finite number >= 0"), ({"batch": 0}, "batch is 0")])
-def test_settings_that_will_not_do_are_refused(settings, message):
+def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         tiny.trained(dpo.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 1, **SMALL | settings)
 

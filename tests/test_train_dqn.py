@@ -26,7 +26,8 @@ from rlscratch.__main__ import main
 from rlscratch.autograd import Tensor
 from rlscratch.formulas import td
 from rlscratch.train.dqn import deep_q_learning
-from rlscratch.train.dqn.deep_q_learning import DQNState, learn, q_table, q_values, settings, update
+from rlscratch.train.dqn.deep_q_learning import DQNState, learn, settings, update
+from rlscratch.train.dqn.network import q_table, q_values
 from rlscratch.train.dqn.replay import Replay
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition

@@ -159,7 +159,7 @@ def test_it_learns_to_answer_better():
     assert history[0]["reward"] < .6 and np.mean([figures["reward"] for figures in history[-10:]]) > 1.6
     assert abs(history[0]["kl"]) < 1e-6 and history[-1]["kl"] > 1
     report = learner.report()
-    assert report["held_out_accuracy_greedy"] >= .75 and report["kl"] > 1
+    assert report["training_prompt_accuracy_greedy"] >= .75 and report["kl"] > 1
 
 
 def test_it_learns_from_several_answers_of_a_group_too():
@@ -203,6 +203,6 @@ def test_the_policy_that_it_begins_with_is_left_as_it_was():
     ({"group": 1}, "group is 1; expected an integer >= 2"), ({"kept": 0}, "kept is 0; expected an integer >= 1"),
     ({"temperature": 0.0}, "temperature is 0.0; expected a finite number > 0"),
     ({"variant": "grpo"}, "setting is 'variant'; expected one of 'lr', 'kept'")])
-def test_settings_that_will_not_do_are_refused(settings, message):
+def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         tiny.trained(expert_iteration.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 1, **SMALL | settings)

@@ -411,7 +411,7 @@ def test_answers_of_another_policy_stop_the_step_before_it_changes_anything():
     ({"score": lambda batch: [1.0]}, RewardError, r"the rewards have the shape \(1,\); expected the shape \(4,\)"),
     ({"score": lambda batch: [0, 1, np.nan, 1]}, RewardError, "the reward of the answer .* to the prompt 'a' is nan"),
 ])
-def test_what_will_not_do_is_named_before_anything_is_learned(changes, error, message):
+def test_bad_arguments_are_named_before_anything_is_learned(changes, error, message):
     some = tiny.policy()
     before = some.model.parameters()["wte.weight"].data.copy()
     given = {"score": lambda batch: range(len(batch)), "prompts": ["a"], "groups": 2, "group": 2} | changes
@@ -472,6 +472,6 @@ def test_the_method_trains_a_copy_and_measures_it_from_where_it_began():
     ({"eps_low": 1.5}, r"eps_low is 1.5; expected a number in \[0, 1\]"),
     ({"temperature": 0.0}, "temperature is 0.0; expected a finite number > 0"),
 ])
-def test_settings_that_will_not_do_are_named_before_any_training(chosen, message):
+def test_bad_settings_are_named_before_any_training(chosen, message):
     with pytest.raises(ValueError, match=message):
         begun(**chosen)

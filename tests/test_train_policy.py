@@ -300,7 +300,7 @@ def test_the_rewards_are_the_task_s_own():
     ([0.0, np.nan], "the reward of the answer 'bb' to the prompt '' is nan; expected a finite number"),
     ([np.inf, 0.0], "the reward of the answer 'a' to the prompt 'b' is inf; expected a finite number"),
 ])
-def test_rewards_that_will_not_do_are_named_with_the_prompt_and_the_answer(given, message):
+def test_bad_rewards_are_named_with_the_prompt_and_the_answer(given, message):
     some = tiny.policy(longest=LONGEST)
     batch = tiny.batch(some, ["b", ""], [[0, some.chat.end], [1, 1, some.chat.end]])
     with pytest.raises(RewardError, match=message):

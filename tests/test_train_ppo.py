@@ -345,7 +345,7 @@ def test_answers_of_another_policy_stop_the_step_before_it_changes_anything():
     ({"score": lambda batch: [np.inf] * 8}, RewardError, "the reward of the answer .* to the prompt 'a' is inf"),
     ({"headless": True}, ValueError, "value_head is False; expected True"),
 ])
-def test_what_will_not_do_is_named_before_anything_is_learned(changes, error, message):
+def test_bad_arguments_are_named_before_anything_is_learned(changes, error, message):
     some = tiny.policy(value_head=not changes.pop("headless", False))
     before = some.model.parameters()["wte.weight"].data.copy()
     given = {"score": lambda batch: range(len(batch)), "prompts": ["a"], **STEP, **SETTINGS} | changes
@@ -401,6 +401,6 @@ def test_beta_stays_or_follows_the_kl():
     ({"kl_penalty": "k1"}, "kl_penalty is 'k1'; expected one of 'k1-reward', 'k2-loss', 'k3-loss'"),
     ({"batch": 0}, "batch is 0"), ({"lam": 2.0}, "lam is 2.0"), ({"temperature": 0.0}, "temperature is 0.0"),
 ])
-def test_settings_that_will_not_do_are_named_before_any_training(chosen, message):
+def test_bad_settings_are_named_before_any_training(chosen, message):
     with pytest.raises(ValueError, match=message):
         begun(**chosen)

@@ -103,7 +103,7 @@ def test_every_choice_of_both_methods_reaches_the_one_that_it_is_for(begun, tmp_
     ("Ubiquitous\nincomprehensibilities\n", "words[1] is 'incomprehensibilities'; expected 5 to 12 ASCII letters"),
     ("Ubiquitous\nubiquitous\n", "words[1] is 'ubiquitous'; expected words that differ")])
 @pytest.mark.parametrize("name", ["sft", "grpo"])
-def test_words_that_will_not_do_are_refused(name, content, says, tmp_path, capsys):
+def test_unusable_words_are_refused(name, content, says, tmp_path, capsys):
     (tmp_path / "words.txt").write_text(content, "utf-8")
     more = ("--words", tmp_path / "words.txt")
     assert says in refused(capsys, run(name, tmp_path / "new", *more, task="every-third-character"))
@@ -148,13 +148,13 @@ def model_in(folder, tokenizer, vocab_size=None, context=7, head=False):
 @pytest.mark.parametrize(("made", "says"), [
     (lambda folder: model_in(folder, Chat.learn(["ab"]).tokenizer),
      "a character of the text is 'c'; expected one of the vocabulary's 6 tokens"),
-    (lambda folder: model_in(folder, Tokenizer.train("", 256)),
-     "the special tokens of tokenizer is []; expected <|user|>, <|assistant|>, <|end|>, <|pad|>, too"),
+    (lambda folder: model_in(folder, Tokenizer.train("", 256), 200),
+     "the vocabulary of the tokenizer is 256; expected an integer in [1, 200]"),
     (lambda folder: model_in(folder, Chat.learn([LETTERS]).tokenizer, 50),
      "the vocabulary of the tokenizer is 12; expected 50 tokens, as the model has"),
     (lambda folder: model_in(folder, Chat.learn([LETTERS]).tokenizer, context=5),
      "is 5; expected at least 7 tokens: a prompt and an answer of addition"),
-], ids=["unknown characters", "no chat", "another vocabulary", "short context"])
+], ids=["unknown characters", "less than its tokenizer", "another vocabulary", "short context"])
 def test_a_policy_that_does_not_fit_is_refused(made, says, tmp_path, capsys):
     err = refused(capsys, run("grpo", tmp_path / "new", "--init", made(tmp_path / "init")))
     assert err.startswith(f"rlscratch: --init {tmp_path / 'init'}: ") and says in err

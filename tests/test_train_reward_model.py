@@ -22,7 +22,7 @@ from rlscratch.tasks import labellers
 from rlscratch.train.language import feedback, reward_model, scoring
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Stages
-from rlscratch.train.language.scoring import RewardModel, accuracy, calibration, scores
+from rlscratch.train.language.scoring import RewardModel, accuracy, accuracy_error, calibration, scores
 from strategies import arrays
 
 # ---------------------------------------------------------------- accuracy and calibration
@@ -73,6 +73,26 @@ def test_perfect_scores_are_right_always_and_reversed_ones_never(table):
     some_differ(truth)
     assert accuracy(truth, truth) == accuracy(np.exp(truth), truth) == 1
     assert accuracy(-truth, truth) == 0
+
+
+@given(arrays((5, 2)), st.integers(2, 4))
+def test_the_error_of_an_accuracy_counts_rankings_and_not_their_pairs(scores, K):
+    truth = np.tile([1.0, 0.0], (5, 1))
+    points = (1 + np.sign(scores[:, 0] - scores[:, 1])) / 2
+    error = np.std(points, ddof=1) / math.sqrt(5)
+    assert accuracy_error(scores, truth) == pytest.approx(error, abs=1e-12)                     # one pair in a ranking
+    more = np.hstack([scores[:, :1] + np.zeros((1, K - 1)), scores[:, 1:]])                     # K - 1, all alike
+    assert accuracy_error(more, np.tile([*[1.0] * (K - 1), 0.0], (5, 1))) == pytest.approx(error, abs=1e-12)
+    with_flat = (np.vstack([scores, scores[:1]]), np.vstack([truth, [[2.0, 2.0]]]))             # nothing to order
+    assert accuracy_error(*with_flat) == pytest.approx(error, abs=1e-12)
+
+
+def test_rankings_of_unequal_length_weigh_by_their_pairs():
+    """Of 3 pairs all in order, of 2 none: a = 3/5, off by 6/5 and -6/5."""
+    scores, truth = [[3.0, 2, 1], [1.0, 2, 2]], [[3.0, 2, 1], [2.0, 1, 1]]
+    assert accuracy(scores, truth) == 3 / 5                             # 3 of 3 and 0 of 2
+    off = (3 - 3 * .6) ** 2 + (0 - 2 * .6) ** 2
+    assert accuracy_error(scores, truth) == pytest.approx(math.sqrt(2 * off) / 5)
 
 
 @given(tables, st.integers(1, 12))
@@ -398,6 +418,7 @@ def test_it_learns_what_labellers_like(loss):
     _, _, learner, history = learned(loss=loss)
     report = learner.report()
     assert report["held_out_accuracy"] > .95 and report["learned_accuracy"] > .95
+    assert 0 <= report["held_out_accuracy_error"] < .02 and report["measured_rankings"] == reward_model.HELD_OUT
     assert history[-1]["loss"] < .6 * history[0]["loss"] and learner.policy is None
     model = RewardModel(learner.model, learner.chat)
     assert_array_equal(np.argsort(of_texts(model, ["d"] * 4, ["aaa", "ab", "c", "dd"])), [3, 2, 1, 0])
@@ -443,7 +464,7 @@ def test_the_policy_that_it_begins_with_is_left_as_it_was():
     ({"answers": 1}, "answers is 1; expected an integer >= 2"), ({"rankings": 0}, "rankings is 0"),
     ({"loss": "hinge"}, "loss is 'hinge'; expected one of 'pairs'"), ({"noise": -.5}, "noise is -0.5"),
     ({"votes": 2}, "setting is 'votes'; expected one of 'lr', 'loss'")])
-def test_settings_that_will_not_do_are_refused(settings, message):
+def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         learned(1, **settings)
 

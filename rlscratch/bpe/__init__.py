@@ -7,7 +7,7 @@ In reading order:
     vocabulary    what a vocabulary may be, and its files
     characters    one token a character, with the same interface: CharacterTokenizer
 
-load(folder) returns the tokenizer that was saved there, of either kind.
+load(folder) returns the tokenizer that was saved there, of either kind, or GPT-2's own.
 """
 from rlscratch.bpe.characters import CharacterTokenizer, load
 from rlscratch.bpe.splitter import Splitter

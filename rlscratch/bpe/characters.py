@@ -14,7 +14,7 @@ not meet is an error, never a stand-in that decodes to something else.
 
 A character is a code point of Unicode: an accent that follows its letter has a token of its own.
 """
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +24,7 @@ from rlscratch.bpe.splitter import Splitter
 from rlscratch.bpe.tokenizer import Tokenizer
 
 ANY_CHARACTER = r"[\s\S]"
+GPT2_FILES = ("vocab.json", "merges.txt")
 
 
 class CharacterTokenizer(Tokenizer):
@@ -77,6 +78,10 @@ class CharacterTokenizer(Tokenizer):
         tokenizer.words = words
         return tokenizer
 
+    def _with(self, special_tokens: Sequence[str]) -> Self:
+        known = (token.decode() for _, token in sorted(self.vocab.items()))
+        return type(self)([token for token in known if token not in self.special_tokens], special_tokens)
+
     def _piece(self, piece: str) -> tuple[int, ...]:
         if piece.encode() not in self._ids:
             check.fail("a character of the text", piece, f"one of the vocabulary's {self.vocab_size} tokens")
@@ -84,6 +89,12 @@ class CharacterTokenizer(Tokenizer):
 
 
 def load(folder: str | Path) -> Tokenizer:
-    """The tokenizer of FOLDER/tokenizer.json, of either kind."""
-    kind = CharacterTokenizer if vocabulary.read(folder)[0]["type"] == "WordLevel" else Tokenizer
-    return kind.load(folder)
+    """The tokenizer of FOLDER/tokenizer.json, of either kind, or else of GPT-2's two files."""
+    folder = Path(folder)
+    if (folder / "tokenizer.json").exists():
+        kind = CharacterTokenizer if vocabulary.read(folder)[0]["type"] == "WordLevel" else Tokenizer
+        return kind.load(folder)
+    if all((folder / name).exists() for name in GPT2_FILES):
+        return Tokenizer.from_gpt2(*(folder / name for name in GPT2_FILES))
+    check.fail("the folder of the tokenizer", str(folder),
+               "one that holds tokenizer.json, or " + " and ".join(GPT2_FILES))

@@ -215,6 +215,19 @@ class Tokenizer:
         ordinary = {*BYTES, *(a + b for a, b in merges)}
         return cls(vocab, merges, [token.decode() for token in vocab.values() if token not in ordinary])
 
+    def with_special(self, special_tokens: Iterable[str]) -> Self:
+        """The same tokenizer with more special tokens, which get the next ids; all other ids stay.
+
+        >>> Tokenizer.train("to be or not to be", 256 + 1).with_special(["<|end|>"]).encode("to<|end|>")
+        [256, 257]
+        """
+        more = self._with((*self.special_tokens, *special_tokens))
+        more.words = self.words
+        return more
+
+    def _with(self, special_tokens: Sequence[str]) -> Self:
+        return type(self)(self.vocab, self.merges, special_tokens)
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
         return self._encoded(self._splitter.split(splitter.text(text=text)))

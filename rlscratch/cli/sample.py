@@ -4,6 +4,7 @@
     rlscratch sample --prompt "The" --beams 4                      the likeliest continuations
     rlscratch sample --run-dir gpt2 --prompt "The capital of Georgia is" --temperature 0
     rlscratch sample --run-dir runs/grpo --prompt Ubiquitous --n 4                 a model that answers
+    rlscratch sample --run-dir runs/sft                                            a chat, in a terminal
 
 The folder is that of a run, or one that transformers wrote for GPT-2 (config.json, model.safetensors and
 the tokenizer's vocab.json and merges.txt).  Special tokens of the tokenizer end an answer.
@@ -23,6 +24,7 @@ import numpy as np
 
 from rlscratch import check, checkpoint
 from rlscratch.bpe import Tokenizer
+from rlscratch.cli.chat import LONGEST, Conversation, talk
 from rlscratch.cli.tokenize import tokenizer_of
 from rlscratch.generate import Within, beam_search, generate
 from rlscratch.generate.filters import ORDERS
@@ -31,8 +33,6 @@ from rlscratch.train.language.chat import Chat
 from rlscratch.train.model_run import command_of
 from rlscratch.train.run import UNSAID
 from rlscratch.transformer import Transformer
-
-LONGEST = 200       # tokens of an answer where nobody asked for another number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"where the tokenizer is, if not in that folder{UNSAID}")
     parser.add_argument("--prompt", help="what the model goes on from (default: a line break); to a model that was "
                         f"trained on prompts and answers, what is asked: it goes through the chat template{UNSAID}")
+    parser.add_argument("--chat", action="store_true", help="several turns from standard input, until its end (Ctrl-D) "
+                        "or two empty lines; in a terminal this is what happens without --prompt")
+    parser.add_argument("--system", metavar="TEXT", help="said before all else: the template has no mark for it, so it "
+                        f"is written in front of the first text that the model is asked, on a line of its own{UNSAID}")
     parser.add_argument("--n", type=int, default=1, metavar="N", help="number of answers")
     parser.add_argument("--max-new-tokens", type=int, metavar="N",
                         help=f"longest answer (default: what the context has room for, at most {LONGEST}){UNSAID}")
@@ -78,8 +82,13 @@ def run(args: argparse.Namespace) -> int:
     if len(tokenizer.vocab) < model.config.vocab_size:      # rows of the embedding that stand for no token
         model = Within(model, tokenizer.vocab)
     template = Chat(tokenizer) if set(chat.SPECIAL) <= set(tokenizer.special_tokens) else None
-    shown, prompt = _prompt(tokenizer, template, args.prompt)
     stop = _stop(tokenizer, template, args.stop)
+    if _chats(args):
+        return talk(Conversation(model, tokenizer, template, args.system), stop=stop, length=args.max_new_tokens,
+                    rng=np.random.default_rng(args.seed), **_knobs(args))
+    shown, prompt = _prompt(tokenizer, template, args.prompt)
+    if args.system is not None:
+        shown, prompt = _prompt(tokenizer, template, f"{args.system}\n{shown}")
     length = args.max_new_tokens
     if length is None:
         length = max(1, min(LONGEST, model.config.context - len(prompt)))
@@ -154,7 +163,22 @@ def _answers(args: argparse.Namespace, model: Any, prompt: list[int], options: d
     if args.beams is not None:
         found = beam_search(model, prompt, beams=args.beams, length_penalty=args.length_penalty, **options)
         return found.rollout, found.scores
-    rollout = generate(
-        model, [prompt] * args.n, temperature=args.temperature, top_k=args.top_k, top_p=args.top_p, min_p=args.min_p,
-        repetition_penalty=args.repetition_penalty, order=args.order, rng=np.random.default_rng(args.seed), **options)
+    rollout = generate(model, [prompt] * args.n, rng=np.random.default_rng(args.seed), **_knobs(args), **options)
     return rollout, None
+
+
+def _knobs(args: argparse.Namespace) -> dict[str, Any]:
+    """The knobs of sampling, as filters.checked takes them."""
+    return {name: getattr(args, name)
+            for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "order")}
+
+
+def _chats(args: argparse.Namespace) -> bool:
+    """Whether it is a chat: asked for, or in a terminal with nothing asked.  Raises ValueError for what no chat has."""
+    others = {"--prompt": args.prompt, "--json": args.json or None, "--beams": args.beams,
+              "--n": None if args.n == 1 else args.n}
+    given = {name: value for name, value in others.items() if value is not None}
+    if args.chat:
+        for name, value in given.items():
+            check.fail(name, value, "no such option beside --chat")
+    return args.chat or (not given and sys.stdin.isatty())

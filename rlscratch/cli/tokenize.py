@@ -20,7 +20,6 @@ from rlscratch.train.pretraining import text as texts
 from rlscratch.train.run import UNSAID
 
 VOCABULARY = 1024
-GPT2_FILES = ("vocab.json", "merges.txt")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,14 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def tokenizer_of(folder: Path | None) -> Tokenizer:
     """The tokenizer in a folder, GPT-2's two files included; None: learned from Python's language reference."""
-    if folder is None:
-        return Tokenizer.train(texts.reference(), VOCABULARY)
-    if (folder / "tokenizer.json").exists():
-        return bpe.load(folder)
-    if all((folder / name).exists() for name in GPT2_FILES):
-        return Tokenizer.from_gpt2(*(folder / name for name in GPT2_FILES))
-    check.fail("the folder of the tokenizer", str(folder),
-               "one that holds tokenizer.json, or " + " and ".join(GPT2_FILES))
+    return Tokenizer.train(texts.reference(), VOCABULARY) if folder is None else bpe.load(folder)
 
 
 def _learn(args: argparse.Namespace) -> int:

@@ -17,15 +17,16 @@ import numpy as np
 from rlscratch import check, memory
 from rlscratch.report import curves
 from rlscratch.report.table import table
+from rlscratch.train import environments, settings
 from rlscratch.train import run as runs
-from rlscratch.train import settings
-from rlscratch.train.language import command, dpo, expert_iteration, grpo, ppo, reward_model, sft
+from rlscratch.train.language import bring, command, dpo, expert_iteration, grpo, ppo, reward_model, sft
 from rlscratch.train.language.method import LanguageMethod
 from rlscratch.train.settings import Choice
 from rlscratch.train.tabular import grpo as tabular_grpo
 from rlscratch.train.tabular import ppo as tabular_ppo
 from rlscratch.train.tabular import worlds
-from rlscratch.train.tabular.method import TabularMethod
+from rlscratch.train.tabular.charted import CHARTED
+from rlscratch.train.tabular.method import STEPS, TabularMethod
 
 LONGEST = 60            # characters of an answer in the table
 
@@ -45,8 +46,8 @@ class Command:
         bandits = [name for name in worlds.NAMES if name not in worlds.LAKES]
         named = [f"{kind} ({', '.join(names)})" for kind, names in (
             ("a lake", worlds.LAKES), ("a bandit", bandits), ("text", self.text.tasks))]
-        parser.add_argument("--task", choices=(*worlds.NAMES, *self.text.tasks), default=worlds.NAMES[0],
-                            metavar="NAME", help=f"what to train on: {', '.join(named)}")
+        bring.add_task(parser, (*worlds.NAMES, *self.text.tasks), ", ".join(named))
+        environments.add_arguments(parser, CHARTED)
         own = {choice.name: choice for choice in self.tables.choices}
         shared = [choice for choice in self.text.choices if choice.name in own]
         text_alone = [choice for choice in self.text.choices if choice.name not in own]
@@ -57,14 +58,18 @@ class Command:
         group = parser.add_argument_group("text tasks alone")
         _add(group, text_alone)
         command.add_beginning(group, self.text)
+        bring.add_arguments(parser.add_argument_group("what you bring, a text task"))
         runs.add_arguments(parser, self.text.name, save_every=command.SAVE_EVERY, explain_steps=self._steps())
 
     def run(self, args: argparse.Namespace) -> int:
         """Train, save, print, draw; 0.  Raises ValueError or TypeError for bad arguments."""
         if self.tables is not None:
+            if args.task is None and not bring.given(args):
+                args.task = worlds.NAMES[0]
             self._refuse(args)
-            if args.task in worlds.NAMES:
+            if args.task in worlds.NAMES or args.env is not None:
                 return self.tables.run(args)
+            environments.given(args)
         memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
         with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
             run = command.train(self.text, args)
@@ -77,19 +82,21 @@ class Command:
         """Raise ValueError for an option that tasks of the other kind have alone."""
         tabular, textual = ({choice.name for choice in method.choices} for method in (self.tables, self.text))
         others, there = tabular - textual, worlds.NAMES
-        if args.task in worlds.NAMES:
-            others, there = textual - tabular | {"words", "init", "reward_model"}, self.text.tasks
+        if args.task in worlds.NAMES or args.env is not None:
+            others = textual - tabular | {"init", "reward_model", *bring.OPTIONS, *bring.MODEL} - {"task"}
+            there = self.text.tasks
+        on = f"--task {args.task}" if args.env is None else f"--env {args.env}"
         for name, value in vars(args).items():
             if name in others and value is not None:
                 value = str(value) if isinstance(value, Path) else value
-                check.fail(f"--{name.replace('_', '-')}", value, f"no such option with --task {args.task}: it is for "
-                           + ", ".join([command.WORDS] if name == "words" else there))
+                check.fail(f"--{name.replace('_', '-')}", value, f"no such option with {on}: it is for "
+                           + ", ".join([bring.WORDS] if name == "words" else there))
 
     def _steps(self) -> str:
         """Default numbers of steps, by kind of task."""
         steps = self.tables.steps
         bandit = next(n for name, n in steps.items() if name not in worlds.LAKES)
-        return settings.shown({**{name: steps[name] for name in worlds.LAKES}, "a bandit": bandit,
+        return settings.shown({**{name: steps[name] for name in worlds.LAKES}, "a bandit": bandit, "--env": STEPS,
                                **{name or "text": n for name, n in self.text.steps.items()}})
 
 

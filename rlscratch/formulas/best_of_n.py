@@ -40,15 +40,17 @@ Source: document 003, part 6, "best of" its rollouts; Stiennon et al. 2020, arXi
         arXiv:2107.03374 (5).
 Leaves out: n that differs by prompt; a policy that is trained to answer like the best of n.
 """
+from __future__ import annotations
+
 import math
 
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 
 
-def best_of_n(probs: Array, rewards: Array, n: int) -> float:
+def best_of_n(probs: ArrayLike, rewards: ArrayLike, n: int) -> float:
     """Equation (2): the exact expectation of the largest reward among n independent draws, a float.
 
     probs    (Y,)  probability of each answer; divided by its sum, so that F ends at exactly 1
@@ -64,7 +66,7 @@ def best_of_n(probs: Array, rewards: Array, n: int) -> float:
     return (rewards[order] * shares).sum().item()
 
 
-def best_of_n_policy(probs: Array, scores: Array, n: int) -> Array:
+def best_of_n_policy(probs: ArrayLike, scores: ArrayLike, n: int) -> Array:
     """Equation (1): the distribution of the best of n, (Y,); equal scores keep their proportions.
 
     probs, scores, n  as in best_of_n
@@ -81,7 +83,7 @@ def best_of_n_policy(probs: Array, scores: Array, n: int) -> Array:
     return probs * (of_level / np.maximum(np.bincount(level, probs), np.finfo(float).tiny))[level]
 
 
-def best_of_n_kl(probs: Array, scores: Array, n: int) -> float:
+def best_of_n_kl(probs: ArrayLike, scores: ArrayLike, n: int) -> float:
     """KL(best of n || policy), exactly, in nats.  Arguments as in best_of_n.
 
     >>> round(best_of_n_kl([.5, .5], [0.0, 1.0], 2), 4)
@@ -105,7 +107,7 @@ def best_of_n_kl_bound(n: int) -> float:
     return math.log(check.integer(1, n=n)) - (n - 1) / n
 
 
-def best_of_n_from_pool(scores: Array, worth: Array, n: int) -> float:
+def best_of_n_from_pool(scores: ArrayLike, worth: ArrayLike, n: int) -> float:
     """The worth that is expected of the best by score of n answers, the mean over prompts: equation (4).
 
     scores  (P, N)  of N answers to each of P prompts; equal ones keep their order
@@ -119,13 +121,26 @@ def best_of_n_from_pool(scores: Array, worth: Array, n: int) -> float:
 
     Proof: tests/test_formulas_best_of_n.py, test_the_worth_of_the_best_is_the_mean_over_all_sets_of_answers
     """
+    return best_of_n_by_prompt(scores, worth, n).mean().item()
+
+
+def best_of_n_by_prompt(scores: ArrayLike, worth: ArrayLike, n: int) -> Array:
+    """Equation (4) for each prompt by itself, (P,); their spread says how sure the mean is.
+
+    Arguments as in best_of_n_from_pool.
+
+    >>> best_of_n_by_prompt([[0.1, 0.9], [0.1, 0.9]], [[0.0, 6.0], [3.0, 1.0]], 2).tolist()
+    [6.0, 1.0]
+
+    Proof: tests/test_formulas_best_of_n.py, test_the_worth_of_the_best_is_the_mean_over_all_sets_of_answers
+    """
     scores, worth = check.array(ndim=2, scores=scores, worth=worth)
     check.shape(scores.shape, "like scores", worth=worth)
     N = scores.shape[1]
     check.integer(1, N, n=n)
     weight = np.array([math.comb(N - i, n - 1) / math.comb(N, n) for i in range(1, N + 1)])
     order = np.argsort(-scores, axis=1, kind="stable")
-    return (np.take_along_axis(worth, order, axis=1) @ weight).mean().item()
+    return np.take_along_axis(worth, order, axis=1) @ weight
 
 
 def pass_at_k(answers: int, right: int, k: int) -> float:
@@ -145,7 +160,7 @@ def pass_at_k(answers: int, right: int, k: int) -> float:
     return 1 - math.comb(N - c, k) / math.comb(N, k)
 
 
-def _shares(probs: Array, rewards: Array, n: int) -> tuple[Array, Array, Array]:
+def _shares(probs: ArrayLike, rewards: ArrayLike, n: int) -> tuple[Array, Array, Array]:
     """The ascending order, the checked rewards, and F_k^n - F_{k-1}^n in that order."""
     probs, rewards = check.probabilities(ndim=1, probs=probs), check.array(rewards=rewards)
     check.shape(probs.shape, "a reward for each answer", rewards=rewards)

@@ -27,14 +27,16 @@ which, unlike (3), compares models with different tokenizers; exp(L) is the perp
 Source: document 002, table "Pretraining vs SFT vs RLHF", row "Loss Function".
 Leaves out: label smoothing, and the weights themselves (formulas.weights).
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 from rlscratch.formulas import distribution
 
 
-def cross_entropy_loss(logp: Array, weight: Array) -> float:
+def cross_entropy_loss(logp: ArrayLike, weight: ArrayLike) -> float:
     """Equation (1), a float, in nats; lower is better.
 
     logp    (B, T)  log pi(a_t | s_t) of the tokens that were written, natural log
@@ -55,7 +57,7 @@ def cross_entropy_loss(logp: Array, weight: Array) -> float:
     return -(weight * logp).sum().item()
 
 
-def cross_entropy_grad(logp: Array, weight: Array) -> Array:
+def cross_entropy_grad(logp: ArrayLike, weight: ArrayLike) -> Array:
     """Equation (2): dL/dlogp, the shape and dtype of logp.  Arguments as in cross_entropy_loss.
 
     >>> cross_entropy_grad(np.log([[.5, .125]]), [[.5, .5]]).tolist()
@@ -68,7 +70,7 @@ def cross_entropy_grad(logp: Array, weight: Array) -> Array:
     return np.broadcast_to(-weight, logp.shape).astype(logp.dtype)
 
 
-def logits_cross_entropy(logits: Array, target: Array) -> float:
+def logits_cross_entropy(logits: ArrayLike, target: ArrayLike) -> float:
     """Equation (3), a float, in nats: the mean over all rows.  Divide by log 2 for bits.
 
     logits  (..., V)  a row for each prediction; -inf marks a token that cannot be
@@ -89,7 +91,7 @@ def logits_cross_entropy(logits: Array, target: Array) -> float:
     return -np.take_along_axis(logp, target, axis=-1).mean().item()
 
 
-def logits_cross_entropy_grad(logits: Array, target: Array) -> Array:
+def logits_cross_entropy_grad(logits: ArrayLike, target: ArrayLike) -> Array:
     """Equation (4): dL/dz, the shape and dtype of the logits.  Arguments as in logits_cross_entropy.
 
     >>> logits_cross_entropy_grad([[0.0, np.log(3.0)]], [0]).round(6).tolist()
@@ -104,7 +106,7 @@ def logits_cross_entropy_grad(logits: Array, target: Array) -> Array:
     return grad / target.size
 
 
-def _rows(logits: Array, target: Array) -> tuple[Array, Array]:
+def _rows(logits: ArrayLike, target: ArrayLike) -> tuple[Array, Array]:
     """Both checked; the target (..., 1), so that it picks along the last axis."""
     logits = check.logits(logits=logits)
     target = check.ids(logits.shape[-1], target=target)

@@ -43,16 +43,18 @@ Source: document 003, parts 2, 3 and 6, "Derivation" step 2 and "Top-K vs Top-p"
 Leaves out: drawing a token and temperature 0 (rlscratch.generate), the score function
         (formulas.policy_gradient), the KL penalty (formulas.kl).
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check, kernels
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 from rlscratch.formulas.best_of_n import best_of_n as best_of_n
 
 MARGIN = kernels.reference.MARGIN  # 1e-6: how far from a threshold a float may be and still count as on it
 
 
-def softmax(logits: Array, temperature: float = 1.0) -> Array:
+def softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
     """Equation (1): probabilities, (..., V), in the dtype of the logits.
 
     logits       (..., V)  real or complex; -inf marks a token that cannot be
@@ -73,7 +75,7 @@ def softmax(logits: Array, temperature: float = 1.0) -> Array:
     return _by_rows("softmax", check.logits(logits=logits), check.temperature(temperature=temperature))
 
 
-def log_softmax(logits: Array, temperature: float = 1.0) -> Array:
+def log_softmax(logits: ArrayLike, temperature: float = 1.0) -> Array:
     """Equation (2): natural logarithms of the probabilities, (..., V); -inf where p = 0.
 
     Arguments and errors as in softmax.  Exact where log(softmax(z)) has underflowed:
@@ -93,7 +95,7 @@ def _by_rows(name: str, logits: Array, temperature: float) -> Array:
     return getattr(backend, name)(rows, temperature).reshape(logits.shape)
 
 
-def entropy(logits: Array) -> Array:
+def entropy(logits: ArrayLike) -> Array:
     """Equation (4) along the last axis, in nats: (..., V) -> (...).  Lies in [0, log V].
 
     logits  (..., V)  real or complex; -inf adds nothing
@@ -109,7 +111,7 @@ def entropy(logits: Array) -> Array:
     return (p * surprisal).sum(axis=-1)
 
 
-def entropy_grad(logits: Array) -> Array:
+def entropy_grad(logits: ArrayLike) -> Array:
     """Equation (5): dH/dz for each row by itself, (..., V).  Arguments as in entropy.
 
     Odds 1 : 3 have H = .5623; the gradient of the rarer token is -.25 (log .25 + .5623).
@@ -123,14 +125,14 @@ def entropy_grad(logits: Array) -> Array:
     return p * (surprisal - (p * surprisal).sum(axis=-1, keepdims=True))
 
 
-def _surprisal(logits: Array) -> tuple[Array, Array]:
+def _surprisal(logits: ArrayLike) -> tuple[Array, Array]:
     """p and -log p, with 0 for -log 0: wherever it is used p multiplies it, and 0 log 0 = 0."""
     logits = check.logits(logits=logits)
     p = _by_rows("softmax", logits, 1.0)
     return p, np.where(p == 0, 0, -_by_rows("log_softmax", logits, 1.0))
 
 
-def top_k(probs: Array, k: int, ties: str = "first") -> Array:
+def top_k(probs: ArrayLike, k: int, ties: str = "first") -> Array:
     """Equation (8): the k most probable tokens, renormalised; (..., V), the rest 0.
 
     probs  (..., V)  rows that add to 1
@@ -157,7 +159,7 @@ def top_k(probs: Array, k: int, ties: str = "first") -> Array:
     return _renormalised(probs, _scattered(first, True, probs.shape))
 
 
-def top_p(probs: Array, p: float, rule: str = "mass_before") -> Array:
+def top_p(probs: ArrayLike, p: float, rule: str = "mass_before") -> Array:
     """Equation (9): the fewest most probable tokens that hold p of the mass, renormalised; (..., V).
 
     probs  (..., V)  rows that add to 1
@@ -198,7 +200,7 @@ def top_p(probs: Array, p: float, rule: str = "mass_before") -> Array:
     return _renormalised(probs, _scattered(order, keep, probs.shape))
 
 
-def min_p(probs: Array, p: float) -> Array:
+def min_p(probs: ArrayLike, p: float) -> Array:
     """Equation (10): the tokens with at least p times the largest probability, renormalised; (..., V).
 
     probs  (..., V)  rows that add to 1
@@ -235,7 +237,7 @@ def _renormalised(probs: Array, keep: Array) -> Array:
     return kept / kept.sum(axis=-1, keepdims=True)
 
 
-def repetition_penalty(logits: Array, previous: Array, penalty: float) -> Array:
+def repetition_penalty(logits: ArrayLike, previous: ArrayLike, penalty: float) -> Array:
     """Logits in which every token of `previous` is less likely: z / penalty if z > 0, z * penalty if not.
 
     logits    (V,) or (B, V)  -inf stays -inf
@@ -265,7 +267,7 @@ def repetition_penalty(logits: Array, previous: Array, penalty: float) -> Array:
     return result
 
 
-def expected_reward(probs: Array, rewards: Array, query_probs: Array | None = None) -> float:
+def expected_reward(probs: ArrayLike, rewards: ArrayLike, query_probs: ArrayLike | None = None) -> float:
     """Equation (6), a float, in units of reward; higher is better.
 
     probs        (Y,) or (X, Y)  probability of each answer, each row adds to 1
@@ -295,7 +297,7 @@ def expected_reward(probs: Array, rewards: Array, query_probs: Array | None = No
     return (query_probs[:, None] * probs * rewards).sum().item()
 
 
-def expected_reward_grad(logits: Array, rewards: Array) -> Array:
+def expected_reward_grad(logits: ArrayLike, rewards: ArrayLike) -> Array:
     """Equation (7): dJ/dz for each row by itself, (..., V), in the dtype of the logits.
 
     logits   (..., V)     p = softmax(logits)

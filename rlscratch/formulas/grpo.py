@@ -65,10 +65,12 @@ Source: document 002, GRPO steps 1-4 (mean 5/3 = 1.666667, which it prints as "1
 Leaves out: what is done to the data before (DAPO's resampling of flat groups and its penalty on length),
         rewards for each step of an answer, GSPO-token.
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 from rlscratch.formulas.kl import kl_k2, kl_k2_grad, kl_k3, kl_k3_grad
 from rlscratch.formulas.policy_gradient import reinforce_grad, reinforce_loss
 from rlscratch.formulas.ppo import (
@@ -85,7 +87,7 @@ ESTIMATORS = {"k2": (kl_k2, kl_k2_grad), "k3": (kl_k3, kl_k3_grad)}     # of the
 
 
 def group_advantage(
-    rewards: Array, ddof: int = 1, eps: float = 0.0, zero_std: str = "zero", center_only: bool = False,
+    rewards: ArrayLike, ddof: int = 1, eps: float = 0.0, zero_std: str = "zero", center_only: bool = False,
 ) -> Array:
     """Equation (1), in the shape and dtype of rewards.
 
@@ -130,7 +132,7 @@ def group_advantage(
     return centred / np.where(flat, 1, std + eps)
 
 
-def grpo_loss(logp: Array, advantage: Array, weight: Array) -> float:
+def grpo_loss(logp: ArrayLike, advantage: ArrayLike, weight: ArrayLike) -> float:
     """Equation (2), the documents' loss; reinforce_loss under its GRPO name.  To be minimised.
 
     logp       (B, T)            log pi of each token, natural log; any rank will do
@@ -148,7 +150,7 @@ def grpo_loss(logp: Array, advantage: Array, weight: Array) -> float:
     return reinforce_loss(logp, advantage, weight)
 
 
-def grpo_grad(logp: Array, advantage: Array, weight: Array) -> Array:
+def grpo_grad(logp: ArrayLike, advantage: ArrayLike, weight: ArrayLike) -> Array:
     """Equation (2): dL/dlogp, in the shape and dtype of logp.  Arguments as in grpo_loss.
 
     >>> grpo_grad(np.log([[1 / 3]] * 3), [[.8], [.32], [-1.12]], [[.5]] * 3).tolist()
@@ -161,7 +163,7 @@ def grpo_grad(logp: Array, advantage: Array, weight: Array) -> Array:
 
 
 def grpo_clip_loss(
-    logp: Array, logp_old: Array, logp_ref: Array, advantage: Array, weight: Array,
+    logp: ArrayLike, logp_old: ArrayLike, logp_ref: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
     eps_low: float = 0.2, eps_high: float = 0.2, beta: float = 0.04, estimator: str = "k3",
 ) -> float:
     """Equation (3), the paper's loss, to be minimised.
@@ -193,7 +195,7 @@ def grpo_clip_loss(
 
 
 def grpo_clip_grad(
-    logp: Array, logp_old: Array, logp_ref: Array, advantage: Array, weight: Array,
+    logp: ArrayLike, logp_old: ArrayLike, logp_ref: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
     eps_low: float = 0.2, eps_high: float = 0.2, beta: float = 0.04, estimator: str = "k3",
 ) -> Array:
     """Equation (4): dL/dlogp, in the shape and dtype of logp.  Arguments and errors as in grpo_clip_loss.
@@ -213,7 +215,8 @@ def grpo_clip_grad(
 
 
 def gspo_loss(
-    logp: Array, logp_old: Array, advantage: Array, weight: Array, eps_low: float = 3e-4, eps_high: float = 4e-4,
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
+    eps_low: float = 3e-4, eps_high: float = 4e-4,
 ) -> float:
     """Equation (6), to be minimised.
 
@@ -237,7 +240,8 @@ def gspo_loss(
 
 
 def gspo_grad(
-    logp: Array, logp_old: Array, advantage: Array, weight: Array, eps_low: float = 3e-4, eps_high: float = 4e-4,
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
+    eps_low: float = 3e-4, eps_high: float = 4e-4,
 ) -> Array:
     """Equation (6): dL/dlogp, in the shape and dtype of logp.  Arguments and errors as in gspo_loss.
 
@@ -251,7 +255,8 @@ def gspo_grad(
 
 
 def gspo_clipped_tokens(
-    logp: Array, logp_old: Array, advantage: Array, weight: Array, eps_low: float = 3e-4, eps_high: float = 4e-4,
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
+    eps_low: float = 3e-4, eps_high: float = 4e-4,
 ) -> Array:
     """True at the tokens of the sequences that are not live in (6): booleans, in the shape of logp.
 
@@ -267,7 +272,7 @@ def gspo_clipped_tokens(
 
 
 def cispo_loss(
-    logp: Array, ratio: Array, advantage: Array, weight: Array, eps_low: float, eps_high: float,
+    logp: ArrayLike, ratio: ArrayLike, advantage: ArrayLike, weight: ArrayLike, eps_low: float, eps_high: float,
 ) -> float:
     """Equation (7), to be minimised.
 
@@ -292,7 +297,7 @@ def cispo_loss(
 
 
 def cispo_grad(
-    logp: Array, ratio: Array, advantage: Array, weight: Array, eps_low: float, eps_high: float,
+    logp: ArrayLike, ratio: ArrayLike, advantage: ArrayLike, weight: ArrayLike, eps_low: float, eps_high: float,
 ) -> Array:
     """Equation (7): dL/dlogp with the ratio held, in the shape and dtype of logp.  Arguments as in cispo_loss.
 
@@ -305,7 +310,7 @@ def cispo_grad(
 
 
 def _referred(
-    logp: Array, logp_old: Array, logp_ref: Array, advantage: Array, weight: Array, beta: float,
+    logp: ArrayLike, logp_old: ArrayLike, logp_ref: ArrayLike, advantage: ArrayLike, weight: ArrayLike, beta: float,
 ) -> tuple[Array, Array, Array, Array, Array, float]:
     """The checked arguments of (3)."""
     arrays = check.weighted(weight, logp=logp, logp_old=logp_old, logp_ref=logp_ref, advantage=advantage)
@@ -314,7 +319,7 @@ def _referred(
 
 
 def _sequences(
-    logp: Array, logp_old: Array, advantage: Array, weight: Array,
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
 ) -> tuple[Array, Array, Array, Array, Array]:
     """logp, then s_i, A_i and W_i of (5), each (..., 1), and the shares w_it / W_i."""
     check.array(min_ndim=1, logp=logp)
@@ -334,7 +339,7 @@ def _sequences(
 
 
 def _truncated(
-    logp: Array, ratio: Array, advantage: Array, weight: Array, eps_low: float, eps_high: float,
+    logp: ArrayLike, ratio: ArrayLike, advantage: ArrayLike, weight: ArrayLike, eps_low: float, eps_high: float,
 ) -> tuple[Array, Array, Array]:
     """logp, clip(ratio) A, weight: the arguments of REINFORCE."""
     logp, ratio, advantage, weight = check.weighted(weight, logp=logp, ratio=ratio, advantage=advantage)

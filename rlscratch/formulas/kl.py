@@ -80,14 +80,16 @@ Source: document 003, "The Complete Mathematical Derivation" and "The Policy Gra
         2019, arXiv:1909.08593, section 2.2.
 Leaves out: samples from an older policy, which need the ratio in front of every k (ppo, grpo).
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 from rlscratch.formulas.distribution import log_softmax, softmax
 
 
-def kl(p: Array, q: Array) -> Array:
+def kl(p: ArrayLike, q: ArrayLike) -> Array:
     """Equation (1): KL(p || q) of each row, (...), in nats.
 
     p, q  (..., V)  rows of probabilities.  0 in p contributes 0; 0 in q under a positive p
@@ -112,7 +114,7 @@ def _kl(p: Array, q: Array) -> Array:
 
 # ---------------------------------------------------------------- estimators
 
-def kl_k1(logp_policy: Array, logp_ref: Array) -> Array:
+def kl_k1(logp_policy: ArrayLike, logp_ref: ArrayLike) -> Array:
     """Equation (2), for each sample.  Unbiased, of either sign.
 
     logp_policy  (...)  log pi(a) of tokens or answers drawn from pi, natural log
@@ -128,7 +130,7 @@ def kl_k1(logp_policy: Array, logp_ref: Array) -> Array:
     return _log_ratio(logp_policy, logp_ref)[0]
 
 
-def kl_k1_grad(logp_policy: Array, logp_ref: Array) -> Array:
+def kl_k1_grad(logp_policy: ArrayLike, logp_ref: ArrayLike) -> Array:
     """Equation (2): dk1/dlogp_policy = 1, so in the loss k1 teaches nothing on average.
 
     >>> kl_k1_grad([-1., -2.], [-3., -1.])
@@ -140,7 +142,7 @@ def kl_k1_grad(logp_policy: Array, logp_ref: Array) -> Array:
     return np.ones_like(d, dtype=dtype)
 
 
-def kl_k2(logp_policy: Array, logp_ref: Array) -> Array:
+def kl_k2(logp_policy: ArrayLike, logp_ref: ArrayLike) -> Array:
     """Equation (3), for each sample.  Never negative; right to second order.  Arguments as in kl_k1.
 
     >>> kl_k2([-1., -2.], [-3., -1.])
@@ -151,7 +153,7 @@ def kl_k2(logp_policy: Array, logp_ref: Array) -> Array:
     return _log_ratio(logp_policy, logp_ref)[0] ** 2 / 2
 
 
-def kl_k2_grad(logp_policy: Array, logp_ref: Array) -> Array:
+def kl_k2_grad(logp_policy: ArrayLike, logp_ref: ArrayLike) -> Array:
     """Equation (3): dk2/dlogp_policy = d; in the loss it descends KL(pi || q).
 
     >>> kl_k2_grad([-1., -2.], [-3., -1.])
@@ -163,7 +165,7 @@ def kl_k2_grad(logp_policy: Array, logp_ref: Array) -> Array:
     return d.astype(dtype)
 
 
-def kl_k3(logp_policy: Array, logp_ref: Array) -> Array:
+def kl_k3(logp_policy: ArrayLike, logp_ref: ArrayLike) -> Array:
     """Equation (4), for each sample.  Never negative; unbiased where pi > 0.  Arguments as in kl_k1.
 
     Where the reference is e^709 times likelier (e^88 in float32) the value is inf.
@@ -178,7 +180,7 @@ def kl_k3(logp_policy: Array, logp_ref: Array) -> Array:
         return np.expm1(-d) + d
 
 
-def kl_k3_grad(logp_policy: Array, logp_ref: Array) -> Array:
+def kl_k3_grad(logp_policy: ArrayLike, logp_ref: ArrayLike) -> Array:
     """Equation (4): dk3/dlogp_policy = 1 - exp(-d); in the loss it descends KL(q || pi).
 
     >>> kl_k3_grad(np.log(.4), np.log(.8)).round(6).item()        # 1 - 2
@@ -191,7 +193,7 @@ def kl_k3_grad(logp_policy: Array, logp_ref: Array) -> Array:
         return (-np.expm1(-d)).astype(dtype)
 
 
-def _log_ratio(logp_policy: Array, logp_ref: Array) -> tuple[Array, np.dtype]:
+def _log_ratio(logp_policy: ArrayLike, logp_ref: ArrayLike) -> tuple[Array, np.dtype]:
     """d, and the dtype that a gradient in logp_policy has."""
     logp_policy, logp_ref = check.same_rank(logp_policy=logp_policy, logp_ref=logp_ref)
     check.log_probabilities(logp_policy=logp_policy, logp_ref=logp_ref)
@@ -200,7 +202,7 @@ def _log_ratio(logp_policy: Array, logp_ref: Array) -> tuple[Array, np.dtype]:
 
 # ---------------------------------------------------------------- the penalised objective
 
-def kl_coefficient(reward: Array, logp_policy: Array, logp_ref: Array, beta: float) -> Array:
+def kl_coefficient(reward: ArrayLike, logp_policy: ArrayLike, logp_ref: ArrayLike, beta: float) -> Array:
     """Equation (8): what multiplies grad log pi(a), R - beta (1 + d), shaped like logp_policy.
 
     reward       (...)  R of each sample, in units of reward; as many axes, or a scalar
@@ -220,7 +222,8 @@ def kl_coefficient(reward: Array, logp_policy: Array, logp_ref: Array, beta: flo
     return reward - check.non_negative(beta=beta) * (1 + logp_policy - logp_ref)
 
 
-def kl_objective(probs: Array, ref: Array, rewards: Array, beta: float, query_probs: Array | None = None) -> float:
+def kl_objective(probs: ArrayLike, ref: ArrayLike, rewards: ArrayLike, beta: float,
+                 query_probs: ArrayLike | None = None) -> float:
     """Equation (7), a float, to be maximised: the mean over queries of E[R] - beta KL(pi || q).
 
     probs        (Y,) or (X, Y)  pi: each row adds to 1
@@ -245,8 +248,8 @@ def kl_objective(probs: Array, ref: Array, rewards: Array, beta: float, query_pr
     return (share * np.where(share == 0, 0, value)).sum().item()
 
 
-def kl_objective_grad(logits: Array, ref: Array, rewards: Array, beta: float,
-                      query_probs: Array | None = None) -> Array:
+def kl_objective_grad(logits: ArrayLike, ref: ArrayLike, rewards: ArrayLike, beta: float,
+                      query_probs: ArrayLike | None = None) -> Array:
     """Equation (9): dJ/dz for pi = softmax(z), shaped like logits; row x times query_probs[x].
 
     logits  (Y,) or (X, Y)  z; -inf where an answer cannot be, whose gradient is 0
@@ -274,8 +277,8 @@ def kl_objective_grad(logits: Array, ref: Array, rewards: Array, beta: float,
     return (share * p * (c - (p * c).sum(axis=-1, keepdims=True))).astype(logits.dtype)
 
 
-def _penalty(shape: tuple[int, ...], ref: Array, rewards: Array, beta: float,
-             query_probs: Array | None) -> tuple[Array, Array, float, Array]:
+def _penalty(shape: tuple[int, ...], ref: ArrayLike, rewards: ArrayLike, beta: float,
+             query_probs: ArrayLike | None) -> tuple[Array, Array, float, Array]:
     """ref, rewards, beta, and the share of each row in the mean over queries."""
     ref, rewards = check.probabilities(ref=ref), check.array(rewards=rewards)
     check.shape(shape, "one for each answer", ref=ref, rewards=rewards)
@@ -288,7 +291,7 @@ def _penalty(shape: tuple[int, ...], ref: Array, rewards: Array, beta: float,
     return ref, rewards, beta, check.shape(shape[:1], "one for each query", query_probs=query_probs)
 
 
-def kl_optimal_policy(ref: Array, rewards: Array, beta: float) -> Array:
+def kl_optimal_policy(ref: ArrayLike, rewards: ArrayLike, beta: float) -> Array:
     """Equation (10): the policy that maximises (7), (..., Y), by log-sum-exp.
 
     ref      (..., Y)   q; an answer that the reference cannot give stays impossible
@@ -325,6 +328,7 @@ def adaptive_beta(beta: float, kl: float, target: float, gain: float = 0.1, wide
     Proof: tests/test_formulas_kl.py, test_beta_follows_its_target_by_at_most_gain_times_widest
     """
     beta, target = check.positive(beta=beta, target=target)
-    kl, gain, widest = check.number(kl=kl), *check.non_negative(gain=gain, widest=widest)
+    kl = check.number(kl=kl)
+    gain, widest = check.non_negative(gain=gain, widest=widest)
     error = min(max(kl / target - 1, -widest), widest)
     return beta * (1 + gain * error)

@@ -66,14 +66,16 @@ Source: document 003, "The Log-Derivative Trick", "Concrete Example", "The Learn
 Leaves out: G_t itself and GAE (returns), ratio and clip (ppo), division by the group's
         standard deviation (grpo), the KL penalty's coefficient (kl), learned baselines (train).
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 from rlscratch.formulas.distribution import softmax
 
 
-def score(logits: Array, action: Array) -> Array:
+def score(logits: ArrayLike, action: ArrayLike) -> Array:
     """Equation (3): the gradient of log pi(action) with respect to the logits, (..., V).
 
     logits  (..., V)  unnormalised log-probabilities; -inf where a token cannot be
@@ -94,7 +96,7 @@ def score(logits: Array, action: Array) -> Array:
     return chosen - softmax(logits)
 
 
-def log_derivative_estimate(scores: Array, coefficients: Array, weight: Array | None = None) -> Array:
+def log_derivative_estimate(scores: ArrayLike, coefficients: ArrayLike, weight: ArrayLike | None = None) -> Array:
     """Equation (2) from N terms: sum_i weight_i coefficients_i scores_i, (P,).
 
     scores        (N, P)  grad log pi of each sample, in any P parameters
@@ -116,7 +118,7 @@ def log_derivative_estimate(scores: Array, coefficients: Array, weight: Array | 
     return ((weight * coefficients) @ scores).astype(scores.dtype, copy=False)
 
 
-def reinforce_loss(logp: Array, returns: Array, weight: Array, baseline: Array | float = 0.0) -> float:
+def reinforce_loss(logp: ArrayLike, returns: ArrayLike, weight: ArrayLike, baseline: ArrayLike = 0.0) -> float:
     """Equation (5), a float.  Descend it; its value says nothing about progress.
 
     logp      (B, T)  log pi(a_t | s_t), natural log
@@ -138,7 +140,7 @@ def reinforce_loss(logp: Array, returns: Array, weight: Array, baseline: Array |
     return -(coefficient * logp).sum().item()
 
 
-def reinforce_grad(logp: Array, returns: Array, weight: Array, baseline: Array | float = 0.0) -> Array:
+def reinforce_grad(logp: ArrayLike, returns: ArrayLike, weight: ArrayLike, baseline: ArrayLike = 0.0) -> Array:
     """Equation (6): dL/dlogp, shaped like logp.  Arguments as in reinforce_loss.
 
     >>> reinforce_grad(np.log([[.5, .25]]), [[1., .2]], [[.5, .5]], baseline=.6).round(3)
@@ -150,13 +152,15 @@ def reinforce_grad(logp: Array, returns: Array, weight: Array, baseline: Array |
     return np.broadcast_to(-coefficient, logp.shape).astype(logp.dtype)
 
 
-def _weighted_advantage(logp: Array, returns: Array, weight: Array, baseline: Array | float) -> tuple[Array, Array]:
+def _weighted_advantage(
+    logp: ArrayLike, returns: ArrayLike, weight: ArrayLike, baseline: ArrayLike,
+) -> tuple[Array, Array]:
     logp, returns, baseline, weight = check.weighted(weight, logp=logp, returns=returns, baseline=baseline)
     check.log_probabilities(logp=logp)
     return logp, weight * (returns - baseline)
 
 
-def batch_mean_baseline(returns: Array, mask: Array) -> float:
+def batch_mean_baseline(returns: ArrayLike, mask: ArrayLike) -> float:
     """The mean of returns over every chosen token of the batch: document 004, 1.5.3 (c).
 
     returns  (B, T)  G_t, in units of reward
@@ -179,7 +183,7 @@ def batch_mean_baseline(returns: Array, mask: Array) -> float:
     return returns[chosen].mean().item()
 
 
-def leave_one_out_baseline(rewards: Array) -> Array:
+def leave_one_out_baseline(rewards: ArrayLike) -> Array:
     """b_-i of equation (11): for each answer, the mean reward of the others in its group.
 
     rewards  (..., G)  one reward for each of the G answers to a prompt, G >= 2
@@ -196,7 +200,7 @@ def leave_one_out_baseline(rewards: Array) -> Array:
     return (rewards.sum(axis=-1, keepdims=True) - rewards) / (rewards.shape[-1] - 1)
 
 
-def leave_one_out_advantage(rewards: Array) -> Array:
+def leave_one_out_advantage(rewards: ArrayLike) -> Array:
     """R_i - b_-i: by how much each answer is better than the others of its group, (..., G), in units of reward.
 
     rewards  (..., G)  as in leave_one_out_baseline

@@ -52,15 +52,17 @@ Source: document 002, "PPO Steps" 3-4 and the ice-cream example, steps 1-8; Schu
 Leaves out: the advantage (formulas.returns), the entropy bonus (formulas.distribution), the KL penalty
         (formulas.kl), and dual-clip PPO, a third bound for A < 0.
 """
+from __future__ import annotations
+
 import math
 
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 
 
-def ratio(logp: Array, logp_old: Array) -> Array:
+def ratio(logp: ArrayLike, logp_old: ArrayLike) -> Array:
     """Equation (1): exp(logp - logp_old), in the shape of logp.
 
     logp      any shape   log pi(a_t | s_t), natural log
@@ -92,7 +94,7 @@ def exp_of(log_ratio: Array) -> Array:
     return np.exp(log_ratio)
 
 
-def clip_ratio(ratio: Array, eps_low: float = 0.2, eps_high: float = 0.2) -> Array:
+def clip_ratio(ratio: ArrayLike, eps_low: float = 0.2, eps_high: float = 0.2) -> Array:
     """Equation (2): the ratio cut to [1 - eps_low, 1 + eps_high].
 
     ratio     any shape   rho of (1), >= 0
@@ -113,7 +115,8 @@ def clip_ratio(ratio: Array, eps_low: float = 0.2, eps_high: float = 0.2) -> Arr
 
 
 def ppo_clip_loss(
-    logp: Array, logp_old: Array, advantage: Array, weight: Array, eps_low: float = 0.2, eps_high: float = 0.2,
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
+    eps_low: float = 0.2, eps_high: float = 0.2,
 ) -> float:
     """Equation (3), to be minimised.
 
@@ -138,7 +141,8 @@ def ppo_clip_loss(
 
 
 def ppo_clip_grad(
-    logp: Array, logp_old: Array, advantage: Array, weight: Array, eps_low: float = 0.2, eps_high: float = 0.2,
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
+    eps_low: float = 0.2, eps_high: float = 0.2,
 ) -> Array:
     """Equation (4): dL/dlogp, in the shape and dtype of logp.  Arguments and errors as in ppo_clip_loss.
 
@@ -181,7 +185,8 @@ def dead(rho: Array, advantage: Array, eps_low: float, eps_high: float) -> Array
 
 
 def clipped_tokens(
-    logp: Array, logp_old: Array, advantage: Array, weight: Array, eps_low: float = 0.2, eps_high: float = 0.2,
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
+    eps_low: float = 0.2, eps_high: float = 0.2,
 ) -> Array:
     """True at the tokens that are dead in (4): what the clip really switched off; booleans, in the shape of logp.
 
@@ -199,7 +204,8 @@ def clipped_tokens(
 
 
 def clip_fraction(
-    logp: Array, logp_old: Array, advantage: Array, mask: Array, eps_low: float = 0.2, eps_high: float = 0.2,
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, mask: ArrayLike,
+    eps_low: float = 0.2, eps_high: float = 0.2,
 ) -> float:
     """The share of chosen tokens that are dead in (4).
 
@@ -219,7 +225,8 @@ def clip_fraction(
 
 
 def value_loss(
-    values: Array, returns: Array, weight: Array, values_old: Array | None = None, clip: float | None = None,
+    values: ArrayLike, returns: ArrayLike, weight: ArrayLike, values_old: ArrayLike | None = None,
+    clip: float | None = None,
 ) -> float:
     """Equation (6), to be minimised; without values_old and clip the plain sum of w (v - R)^2 / 2.
 
@@ -245,7 +252,8 @@ def value_loss(
 
 
 def value_grad(
-    values: Array, returns: Array, weight: Array, values_old: Array | None = None, clip: float | None = None,
+    values: ArrayLike, returns: ArrayLike, weight: ArrayLike, values_old: ArrayLike | None = None,
+    clip: float | None = None,
 ) -> Array:
     """Equation (7): dL/dv, in the shape and dtype of values.  Arguments and errors as in value_loss.
 
@@ -261,14 +269,16 @@ def value_grad(
     return np.where(_larger(clipped, error), 0, weight * error).astype(values.dtype)
 
 
-def _prepare(logp: Array, logp_old: Array, advantage: Array, weight: Array) -> tuple[Array, Array, Array, Array]:
+def _prepare(
+    logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
+) -> tuple[Array, Array, Array, Array]:
     """The checked arrays, with the ratio in the place of logp_old."""
     logp, logp_old, advantage, weight = check.weighted(weight, logp=logp, logp_old=logp_old, advantage=advantage)
     return logp, ratio(logp, logp_old), advantage, weight
 
 
 def _errors(
-    values: Array, returns: Array, weight: Array, values_old: Array | None, clip: float | None,
+    values: ArrayLike, returns: ArrayLike, weight: ArrayLike, values_old: ArrayLike | None, clip: float | None,
 ) -> tuple[Array, Array, Array, Array]:
     """The checked values, v - R, v_c - R, and the weight; without a clip v_c is v."""
     if clip is None and values_old is None:

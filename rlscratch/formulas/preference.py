@@ -87,13 +87,15 @@ Source: document 002, step 2; document 003, part 6, step 2; document 004, sectio
         Azar et al. 2023 (IPO), arXiv:2310.12036, its (17): here (14).
 Leaves out: ties, partial rankings, label smoothing, margins, the sum over tokens in log pi(y).
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 
 
-def bradley_terry(margin: Array) -> Array:
+def bradley_terry(margin: ArrayLike) -> Array:
     """Equation (1): the probability that the chosen answer beats the rejected one, elementwise.
 
     margin  (...)  s_c - s_r, in units of score (log-odds)
@@ -108,7 +110,7 @@ def bradley_terry(margin: Array) -> Array:
     return _sigmoid(check.array(margin=margin))
 
 
-def bradley_terry_loss(chosen: Array, rejected: Array) -> float:
+def bradley_terry_loss(chosen: ArrayLike, rejected: ArrayLike) -> float:
     """Equation (2), a float; lower is better.
 
     chosen    (N,)  scores of the preferred answers (any shape: one pair an entry)
@@ -125,7 +127,7 @@ def bradley_terry_loss(chosen: Array, rejected: Array) -> float:
     return _logaddexp(0, rejected - chosen).mean().item()
 
 
-def bradley_terry_grad(chosen: Array, rejected: Array) -> Array:
+def bradley_terry_grad(chosen: ArrayLike, rejected: ArrayLike) -> Array:
     """Equation (3): dL/dchosen, its shape; dL/drejected is the negative.  Arguments as in the loss.
 
     >>> bradley_terry_grad([0.0], [0.0]).tolist()
@@ -137,7 +139,7 @@ def bradley_terry_grad(chosen: Array, rejected: Array) -> Array:
     return _like(chosen, -_sigmoid(rejected - chosen) / chosen.size)
 
 
-def ranking_loss(scores: Array) -> float:
+def ranking_loss(scores: ArrayLike) -> float:
     """Equation (4), a float: the mean over the K(K-1)/2 pairs of a ranking, and over rankings.
 
     scores  (..., K)  scores of the K >= 2 answers to one prompt, best answer first
@@ -154,7 +156,7 @@ def ranking_loss(scores: Array) -> float:
     return _logaddexp(0, scores[..., worse] - scores[..., better]).mean().item()
 
 
-def ranking_grad(scores: Array) -> Array:
+def ranking_grad(scores: ArrayLike) -> Array:
     """Equation (5): dL/dscores, (..., K).  Arguments as in ranking_loss.
 
     >>> (12 * ranking_grad([0.0, 0.0, 0.0, 0.0])).round(9).tolist()
@@ -169,7 +171,7 @@ def ranking_grad(scores: Array) -> Array:
     return (pull.sum(axis=-2) - pull.sum(axis=-1)) / pairs
 
 
-def plackett_luce_loss(scores: Array) -> float:
+def plackett_luce_loss(scores: ArrayLike) -> float:
     """Equation (7), a float: -log of the probability of the ranking, its mean over rankings.
 
     scores  (..., K)  scores of the K >= 2 answers to one prompt, best answer first
@@ -186,7 +188,7 @@ def plackett_luce_loss(scores: Array) -> float:
     return duels.sum(axis=-1).mean().item()
 
 
-def plackett_luce_grad(scores: Array) -> Array:
+def plackett_luce_grad(scores: ArrayLike) -> Array:
     """Equation (8): dL/dscores, (..., K).  Arguments as in plackett_luce_loss.
 
     >>> (12 * plackett_luce_grad([0.0, 0.0, 0.0, 0.0])).round(9).tolist()   # 1/4 - 1, 1/4 + 1/3 - 1, ...
@@ -203,7 +205,7 @@ def plackett_luce_grad(scores: Array) -> Array:
     return gradient / scores[..., 0].size
 
 
-def rating_loss(scores: Array, ratings: Array) -> float:
+def rating_loss(scores: ArrayLike, ratings: ArrayLike) -> float:
     """Equation (9), a float: half the mean squared error.
 
     scores   (N,)  the reward model's output (any shape), in units of rating
@@ -220,7 +222,7 @@ def rating_loss(scores: Array, ratings: Array) -> float:
     return ((scores - ratings) ** 2).mean().item() / 2
 
 
-def rating_grad(scores: Array, ratings: Array) -> Array:
+def rating_grad(scores: ArrayLike, ratings: ArrayLike) -> Array:
     """Equation (9): dL/dscores, its shape.  Arguments as in rating_loss.
 
     >>> rating_grad([0.5, 0.5], [0.0, 1.0]).tolist()
@@ -232,7 +234,7 @@ def rating_grad(scores: Array, ratings: Array) -> Array:
     return _like(scores, (scores - ratings) / scores.size)
 
 
-def implicit_reward(logp_policy: Array, logp_ref: Array, beta: float) -> Array:
+def implicit_reward(logp_policy: ArrayLike, logp_ref: ArrayLike, beta: float) -> Array:
     """Equation (11) without its constant: the reward of which this policy is the optimum.
 
     logp_policy  (N,)  log pi(y), natural log (any shape)
@@ -252,7 +254,9 @@ def implicit_reward(logp_policy: Array, logp_ref: Array, beta: float) -> Array:
     return _like(logp_policy, check.positive(beta=beta) * (logp_policy - logp_ref))
 
 
-def dpo_loss(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_rejected: Array, beta: float) -> float:
+def dpo_loss(
+    logp_chosen: ArrayLike, logp_rejected: ArrayLike, ref_chosen: ArrayLike, ref_rejected: ArrayLike, beta: float
+) -> float:
     """Equation (12), a float: bradley_terry_loss of the implicit rewards.
 
     logp_chosen, logp_rejected  (N,)  log pi(y) under the policy, natural log, summed over tokens
@@ -271,7 +275,9 @@ def dpo_loss(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
     return _logaddexp(0, -beta * h).mean().item()
 
 
-def dpo_grad(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_rejected: Array, beta: float) -> Array:
+def dpo_grad(
+    logp_chosen: ArrayLike, logp_rejected: ArrayLike, ref_chosen: ArrayLike, ref_rejected: ArrayLike, beta: float
+) -> Array:
     """Equation (13): dL/dlogp_chosen, its shape; dL/dlogp_rejected is the negative.
 
     >>> dpo_grad([-2.0], [-5.0], [-2.0], [-5.0], beta=0.1).tolist()
@@ -283,7 +289,9 @@ def dpo_grad(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
     return _like(first, -beta * _sigmoid(-beta * h) / first.size)
 
 
-def ipo_loss(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_rejected: Array, beta: float) -> float:
+def ipo_loss(
+    logp_chosen: ArrayLike, logp_rejected: ArrayLike, ref_chosen: ArrayLike, ref_rejected: ArrayLike, beta: float
+) -> float:
     """Equation (14), a float.  Arguments and errors as in dpo_loss; the paper writes tau for beta.
 
     The sums over tokens are the paper's.  TRL (since January 2024) and others after it average
@@ -299,7 +307,9 @@ def ipo_loss(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
     return ((h - 1 / (2 * beta)) ** 2).mean().item()
 
 
-def ipo_grad(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_rejected: Array, beta: float) -> Array:
+def ipo_grad(
+    logp_chosen: ArrayLike, logp_rejected: ArrayLike, ref_chosen: ArrayLike, ref_rejected: ArrayLike, beta: float
+) -> Array:
     """Equation (14): dL/dlogp_chosen, its shape; dL/dlogp_rejected is the negative.
 
     >>> ipo_grad([-2.0], [-5.0], [-2.0], [-5.0], beta=0.25).tolist()
@@ -312,7 +322,7 @@ def ipo_grad(logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_re
 
 
 def _log_ratio_gap(
-    logp_chosen: Array, logp_rejected: Array, ref_chosen: Array, ref_rejected: Array, beta: float
+    logp_chosen: ArrayLike, logp_rejected: ArrayLike, ref_chosen: ArrayLike, ref_rejected: ArrayLike, beta: float
 ) -> tuple[Array, Array, float]:
     """Checked: the argument differentiated, h of equation (12), beta."""
     logp_chosen, logp_rejected, ref_chosen, ref_rejected = check.per_sequence(
@@ -335,7 +345,7 @@ def _sigmoid(m: Array) -> Array:
     return np.where(left, small, 1) / (1 + small)
 
 
-def _logaddexp(a: Array, b: Array) -> Array:
+def _logaddexp(a: Array | float, b: Array) -> Array:
     """log(e^a + e^b).  numpy's own refuses complex numbers, and the complex step needs them."""
     swap = np.real(a) < np.real(b)
     top, low = np.where(swap, b, a), np.where(swap, a, b)

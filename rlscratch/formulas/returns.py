@@ -67,14 +67,16 @@ Sources: document 001, "Core Concepts" and "Mathematical Perspective"; document 
 Leaves out: importance-corrected traces (V-trace, Retrace), and the
          limits T -> infinity of document 004: arrays are finite.
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 from rlscratch.formulas.grpo import group_advantage
 
 
-def total_return(rewards: Array) -> float | Array:
+def total_return(rewards: ArrayLike) -> float | Array:
     """Equation (1) at gamma = 1: the sum over the last axis; a float for one episode, else (...).
 
     rewards  (..., T)  r_t; 0 after the end of a shorter episode
@@ -90,7 +92,7 @@ def total_return(rewards: Array) -> float | Array:
     return _reduced(rewards.sum(axis=-1), dtype)
 
 
-def average_reward(rewards: Array) -> float | Array:
+def average_reward(rewards: ArrayLike) -> float | Array:
     """The total return over T, document 004's 1.4.2 before its limit; a float or (...).
 
     rewards  (..., T)  r_t; every entry is a step, so a padded row divides by its padding too
@@ -106,7 +108,7 @@ def average_reward(rewards: Array) -> float | Array:
     return _reduced(rewards.mean(axis=-1), dtype)
 
 
-def discounted_return(rewards: Array, gamma: float, first_power: int = 0) -> float | Array:
+def discounted_return(rewards: ArrayLike, gamma: float, first_power: int = 0) -> float | Array:
     """Equation (1), summed over the last axis; a float for one episode, else (...).
 
     rewards      (..., T)  r_t; 0 after the end of a shorter episode
@@ -130,7 +132,7 @@ def discounted_return(rewards: Array, gamma: float, first_power: int = 0) -> flo
     return _reduced((powers * rewards).sum(axis=-1), dtype)
 
 
-def rewards_to_go(rewards: Array, discount: float | Array = 1.0) -> Array:
+def rewards_to_go(rewards: ArrayLike, discount: ArrayLike = 1.0) -> Array:
     """Equation (3): Q_t, (..., T), in the dtype of rewards.
 
     rewards   (..., T)            r_t; several episodes may follow each other in a row
@@ -152,7 +154,7 @@ def rewards_to_go(rewards: Array, discount: float | Array = 1.0) -> Array:
     return _backwards(rewards, discount).astype(dtype)
 
 
-def td_errors(rewards: Array, values: Array, next_values: Array, discount: float | Array) -> Array:
+def td_errors(rewards: ArrayLike, values: ArrayLike, next_values: ArrayLike, discount: ArrayLike) -> Array:
     """Equation (4): delta_t, (..., T), in the dtype of rewards.
 
     rewards      (..., T)            r_t
@@ -174,8 +176,8 @@ def td_errors(rewards: Array, values: Array, next_values: Array, discount: float
     return (rewards + discount * next_values - values).astype(dtype)
 
 
-def gae(rewards: Array, values: Array, next_values: Array, discount: float | Array, lam: float,
-        boundary: Array | None = None) -> Array:
+def gae(rewards: ArrayLike, values: ArrayLike, next_values: ArrayLike, discount: ArrayLike, lam: float,
+        boundary: ArrayLike | None = None) -> Array:
     """Equation (9): A_t, (..., T), in the dtype of rewards.
 
     rewards, values, next_values, discount  as in td_errors
@@ -201,7 +203,7 @@ def gae(rewards: Array, values: Array, next_values: Array, discount: float | Arr
     return _backwards(delta, discount * lam * (1 - boundary)).astype(dtype)
 
 
-def whitened(advantage: Array, mask: Array, ddof: int = 1) -> Array:
+def whitened(advantage: ArrayLike, mask: ArrayLike, ddof: int = 1) -> Array:
     """The advantages of the chosen tokens with mean 0 and standard deviation 1: the batch as one group.
 
     advantage  any shape       A_t, in units of reward
@@ -230,7 +232,7 @@ def _backwards(terms: Array, keep: Array) -> Array:
     return x
 
 
-def _prepared(rewards: Array, discount: float | Array = 1.0, **others: Array) -> tuple:
+def _prepared(rewards: ArrayLike, discount: ArrayLike = 1.0, **others: ArrayLike) -> tuple:
     """The dtype of the answer, then the checked arrays in double, in which sums are kept."""
     check.array(min_ndim=1, rewards=rewards)
     rewards, discount, *others = check.same_rank(rewards=rewards, discount=discount, **others)

@@ -59,13 +59,15 @@ Sources: document 000, "Q-learning Update Rule", "Applying Bellman's Equation" a
 Leaves out: the conditions on alpha under which (5) converges; double and distributional Q;
          the replay buffer and the target network, which belong to the training loop.
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 
 
-def q_target(reward: float | Array, q_next: Array, discount: float | Array) -> float | Array:
+def q_target(reward: ArrayLike, q_next: ArrayLike, discount: ArrayLike) -> float | Array:
     """Equation (2): y, in the dtype of q_next; a float for one transition, else (...).
 
     reward    scalar or (...)  r
@@ -90,7 +92,7 @@ def q_target(reward: float | Array, q_next: Array, discount: float | Array) -> f
     return target if target.ndim else target.item()
 
 
-def q_learning_update(q: Array, s: int, a: int, reward: float, s_next: int, alpha: float, discount: float) -> Array:
+def q_learning_update(q: ArrayLike, s: int, a: int, reward: float, s_next: int, alpha: float, discount: float) -> Array:
     """Equation (5): a new table (S, A) in the dtype of q, changed in one entry; q stays as it is.
 
     q          (S, A)  the table, in units of reward
@@ -122,7 +124,7 @@ def q_learning_update(q: Array, s: int, a: int, reward: float, s_next: int, alph
     return new
 
 
-def epsilon_greedy(q: Array, epsilon: float, ties: str = "first") -> Array:
+def epsilon_greedy(q: ArrayLike, epsilon: float, ties: str = "first") -> Array:
     """Equation (8): probabilities (..., A), in the (real) dtype of q.
 
     q        (..., A)  Q(s, .), in units of reward
@@ -150,7 +152,7 @@ def epsilon_greedy(q: Array, epsilon: float, ties: str = "first") -> Array:
     return (1 - epsilon) * greedy + epsilon / q.shape[-1]
 
 
-def huber_loss(error: Array, delta: float = 1.0) -> Array:
+def huber_loss(error: ArrayLike, delta: float = 1.0) -> Array:
     """Equation (6), elementwise: (...), in the dtype of error.
 
     error  (...)   e, prediction minus target or the other way round, in units of reward
@@ -170,7 +172,7 @@ def huber_loss(error: Array, delta: float = 1.0) -> Array:
     return slope * (error - slope / 2)
 
 
-def huber_grad(error: Array, delta: float = 1.0) -> Array:
+def huber_grad(error: ArrayLike, delta: float = 1.0) -> Array:
     """Equation (7), elementwise: dH/de, (...), in the dtype of error.  Arguments as in huber_loss.
 
     >>> huber_grad([.5, -1, 3])

@@ -29,13 +29,15 @@ Source: (1) DAPO, arXiv:2503.14476, section 3.3, there over the answers to one p
         (4) Dr. GRPO, arXiv:2503.20783, section 3.
 Leaves out: weights that depend on more than the mask.
 """
+from __future__ import annotations
+
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 
 
-def token_mean(mask: Array) -> Array:
+def token_mean(mask: ArrayLike) -> Array:
     """Equation (1): every chosen token weighs the same, the batch weighs 1; (B, T), float64.
 
     mask  (B, T)  1 where the policy chose the token, 0 for prompt and padding
@@ -51,7 +53,7 @@ def token_mean(mask: Array) -> Array:
     return mask / mask.sum()
 
 
-def sequence_mean(mask: Array) -> Array:
+def sequence_mean(mask: ArrayLike) -> Array:
     """Equation (2): every sequence that has a token weighs the same, the batch weighs 1; (B, T), float64.
 
     mask  (B, T)  as in token_mean; a row of zeros counts neither above nor below the line
@@ -66,7 +68,7 @@ def sequence_mean(mask: Array) -> Array:
     return mask / (np.where(lengths > 0, lengths, 1) * np.count_nonzero(lengths))
 
 
-def sequence_sum(mask: Array) -> Array:
+def sequence_sum(mask: ArrayLike) -> Array:
     """Equation (3): tokens of a sequence add up, sequences are averaged; (B, T), float64.
 
     mask  (B, T)  as in token_mean; B counts every row, a row of zeros too
@@ -80,7 +82,7 @@ def sequence_sum(mask: Array) -> Array:
     return mask / len(mask)
 
 
-def constant_length(mask: Array, length: float) -> Array:
+def constant_length(mask: ArrayLike, length: float) -> Array:
     """Equation (4): sequence_sum divided by one constant, whatever the real lengths; (B, T), float64.
 
     mask    (B, T)  as in token_mean; B counts every row
@@ -95,7 +97,7 @@ def constant_length(mask: Array, length: float) -> Array:
     return mask / (len(mask) * length)
 
 
-def _some(mask: Array) -> Array:
+def _some(mask: ArrayLike) -> Array:
     """A mask (B, T) with a 1 in it, as float64."""
     mask = check.mask(ndim=2, mask=mask)
     if not mask.any():

@@ -2,7 +2,7 @@
 
 In reading order:
 
-    sampling       the loop that draws an answer to each prompt: generate
+    sampling       the loop that draws an answer to each prompt: generate; stream, token by token
     filters        from logits to a token: temperature, top-k, top-p, min-p, the repetition penalty
     beam_search    the likeliest answers, without trying them all
     rollout        what generation returns, Rollout, and what it asks of prompts and random streams
@@ -12,6 +12,6 @@ A function and its file are both called beam_search; here the name means the fun
 from rlscratch.generate.beam_search import Beams, beam_search
 from rlscratch.generate.filters import filtered
 from rlscratch.generate.rollout import Rollout
-from rlscratch.generate.sampling import Within, generate
+from rlscratch.generate.sampling import Within, generate, stream
 
-__all__ = ["Beams", "Rollout", "Within", "beam_search", "filtered", "generate"]
+__all__ = ["Beams", "Rollout", "Within", "beam_search", "filtered", "generate", "stream"]

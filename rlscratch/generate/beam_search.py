@@ -96,4 +96,4 @@ def _best(candidates: Array, count: int) -> tuple[Array, Array]:
         few = np.flatnonzero(flat >= np.partition(flat, -count)[-count])
     few = few[flat[few] > -np.inf]
     few = few[np.argsort(-flat[few], kind="stable")][:count]
-    return np.unravel_index(few, candidates.shape)
+    return np.divmod(few, candidates.shape[1])

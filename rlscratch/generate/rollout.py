@@ -113,7 +113,7 @@ def checked_stop(model: Any, stop: Sequence[int], pad: int | None) -> tuple[Arra
     return stops, int(pad)
 
 
-def streams(rng: np.random.Generator | Sequence[np.random.Generator], count: int) -> list[np.random.Generator]:
+def streams(rng: np.random.Generator | Sequence[np.random.Generator] | None, count: int) -> list[np.random.Generator]:
     """One stream of random numbers a prompt: spawned by place from one generator, or those given."""
     if isinstance(rng, np.random.Generator):
         if not isinstance(rng.bit_generator.seed_seq, ISpawnableSeedSequence):

@@ -24,7 +24,7 @@ Source: document 003, "How This Works in Code", whose loop forms the logits of t
         each token; here the cache spares that.
 Leaves out: speculative decoding, rows that join a running batch.
 """
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,31 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
             break
         logits = model.step(cache, ids)
     return assemble(prompts, text[:, T:], logp, counts, finished, pad)
+
+
+def stream(model: Any, prompt: Sequence[int], *, max_new_tokens: int, stop: Sequence[int] = (),
+           rng: np.random.Generator | None = None, **knobs: Any) -> Iterator[int]:
+    """The ids of one answer, each as soon as it is drawn: those that generate(model, [prompt], ...) gives.
+
+    knobs  as in filters.checked; the other arguments, and what is raised, as in generate
+    """
+    prompts = checked_prompts(model, [prompt], max_new_tokens)
+    knobs, (stops, _) = filters.checked(**knobs), checked_stop(model, stop, None)
+    greedy = knobs["temperature"] == 0 and rng is None
+    uniforms = np.zeros(max_new_tokens) if greedy else streams(rng, 1)[0].random(max_new_tokens)
+
+    def one_by_one() -> Iterator[int]:
+        logits, cache = _start(model, prompts, max_new_tokens)
+        text = prompts[0][None]
+        for n, u in enumerate(uniforms, 1):
+            ids, _ = filters.sample(logits, u[None], text, **knobs)
+            yield int(ids[0])
+            if n == max_new_tokens or stops[ids[0]]:
+                return
+            text = np.concatenate([text, ids[None]], axis=1)
+            logits = model.step(cache, ids)
+
+    return one_by_one()
 
 
 class Within:

@@ -37,7 +37,7 @@ if BACKEND == "compiled":
                       RuntimeWarning, stacklevel=2)
         BACKEND = "numpy"
 if BACKEND == "numpy":
-    import rlscratch.kernels._numpy as _backend
+    import rlscratch.kernels._numpy as _backend  # type: ignore[no-redef]
 
 ISA, ISAS, OPENMP = _backend.ISA, _backend.ISAS, _backend.OPENMP
 threads, set_threads = _backend.threads, _backend.set_threads

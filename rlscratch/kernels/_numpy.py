@@ -3,7 +3,9 @@ from rlscratch import check
 from rlscratch.kernels import arguments, reference
 from rlscratch.kernels.arguments import guarded
 
-ISA, ISAS, OPENMP = None, (), False
+ISA: str | None = None
+ISAS: tuple[str, ...] = ()
+OPENMP = False
 
 
 def threads() -> int:

@@ -7,22 +7,24 @@ One function a kernel, under its name and with its signature: it returns the arg
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from rlscratch import check
 from rlscratch.kernels.arrays import Array, float_array, out_array, shaped, writable
 
+P = ParamSpec("P")
+R = TypeVar("R")
 STEP = 16       # attention reads the cache in pieces of this many tokens (csrc/attention.c)
 
 
-def guarded(asked: Callable, twin: Callable) -> Callable:
+def guarded(asked: Callable[P, tuple], twin: Callable[..., R]) -> Callable[P, R]:
     """The twin, with its arguments checked first by `asked`, the function here of the same name."""
     names = inspect.signature(twin).parameters
 
     @functools.wraps(twin)
-    def kernel(*args: Any, **kwargs: Any) -> Any:
+    def kernel(*args: P.args, **kwargs: P.kwargs) -> R:
         arguments = asked(*args, **kwargs)
         check_rows(arguments)
         plain = (a.view(np.ndarray) if isinstance(a, _Logits) else a for a in arguments)
@@ -60,32 +62,32 @@ def _flag(**flags: Any) -> bool:
 
 # ---------------------------------------------------------------- softmax
 
-def softmax(logits: Any, temperature: float = 1.0) -> tuple:
+def softmax(logits: Array, temperature: float = 1.0) -> tuple:
     return _logits(logits), _temperature(temperature)
 
 
 log_softmax = softmax
 
 
-def softmax_backward(dprobs: Any, probs: Any, temperature: float = 1.0) -> tuple:
+def softmax_backward(dprobs: Array, probs: Array, temperature: float = 1.0) -> tuple:
     probs = float_array(2, probs=probs)
     dprobs = check.shape(probs.shape, "like probs", dprobs=float_array(2, probs, dprobs=dprobs))
     return dprobs, probs, _temperature(temperature)
 
 
-def log_softmax_backward(dlogp: Any, logp: Any, temperature: float = 1.0) -> tuple:
+def log_softmax_backward(dlogp: Array, logp: Array, temperature: float = 1.0) -> tuple:
     logp = float_array(2, logp=logp)
     dlogp = check.shape(logp.shape, "like logp", dlogp=float_array(2, logp, dlogp=dlogp))
     return dlogp, logp, _temperature(temperature)
 
 
-def chosen_logp(logits: Any, target: Any, temperature: float = 1.0) -> tuple:
+def chosen_logp(logits: Array, target: Array, temperature: float = 1.0) -> tuple:
     logits = _logits(logits)
     target = np.ascontiguousarray(check.ids(logits.shape[1], ndim=1, target=target))
     return logits, check.shape(logits.shape[:1], "one token a row", target=target), _temperature(temperature)
 
 
-def chosen_logp_backward(dlogp: Any, dentropy: Any, logits: Any, target: Any, entropy: Any, stats: Any,
+def chosen_logp_backward(dlogp: Array, dentropy: Array, logits: Array, target: Array, entropy: Array, stats: Array,
                          temperature: float = 1.0) -> tuple:
     logits, target, temperature = chosen_logp(logits, target, temperature)
     rows = logits.shape[:1]
@@ -105,12 +107,12 @@ def _uniforms(u: Any, rows: int) -> Array:
     return u
 
 
-def draw(probs: Any, u: Any) -> tuple:
+def draw(probs: Array, u: Array) -> tuple:
     probs = check.probabilities(probs=float_array(2, probs=probs))
     return probs, _uniforms(u, len(probs))
 
 
-def sample(logits: Any, u: Any, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
+def sample(logits: Array, u: Array, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
            min_p: float = 0.0) -> tuple:
     logits = _logits(logits)
     check.integer(0, top_k=top_k)
@@ -121,7 +123,7 @@ def sample(logits: Any, u: Any, temperature: float = 1.0, top_k: int = 0, top_p:
 
 # ---------------------------------------------------------------- matmul
 
-def matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, out: Any = None) -> tuple:
+def matmul(a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False, out: Array | None = None) -> tuple:
     a = float_array(2, a=a)
     b = float_array(2, a, b=b)
     transpose_a, transpose_b = _flag(transpose_a=transpose_a), _flag(transpose_b=transpose_b)
@@ -140,13 +142,13 @@ def _qkv(qkv: Any) -> Array:
     return qkv
 
 
-def attention(qkv: Any, out: Any = None) -> tuple:
+def attention(qkv: Array, out: Array | None = None) -> tuple:
     qkv = _qkv(qkv)
     B, T, _, H, D = qkv.shape
     return qkv, out_array((B, T, H, D), qkv, (qkv,), out=out)
 
 
-def attention_backward(dout: Any, qkv: Any, out: Any, lse: Any, dqkv: Any = None) -> tuple:
+def attention_backward(dout: Array, qkv: Array, out: Array, lse: Array, dqkv: Array | None = None) -> tuple:
     qkv = _qkv(qkv)
     B, T, _, H, D = qkv.shape
     dout = shaped((B, T, H, D), "one entry for each of out", qkv, dout=dout)
@@ -155,7 +157,7 @@ def attention_backward(dout: Any, qkv: Any, out: Any, lse: Any, dqkv: Any = None
     return dout, qkv, out, lse, out_array(qkv.shape, qkv, (dout, qkv, out, lse), dqkv=dqkv)
 
 
-def attention_cached(qkv: Any, keys: Any, values: Any, start: Any, out: Any = None) -> tuple:
+def attention_cached(qkv: Array, keys: Array, values: Array, start: Array, out: Array | None = None) -> tuple:
     qkv = _qkv(qkv)
     B, T, _, H, D = qkv.shape
     room = keys.shape[-1] if isinstance(keys, np.ndarray) and keys.ndim == 4 else 0
@@ -171,7 +173,7 @@ def attention_cached(qkv: Any, keys: Any, values: Any, start: Any, out: Any = No
 
 # ---------------------------------------------------------------- layer_norm
 
-def layer_norm(x: Any, gain: Any, bias: Any, eps: float = 1e-5, out: Any = None) -> tuple:
+def layer_norm(x: Array, gain: Array, bias: Array, eps: float = 1e-5, out: Array | None = None) -> tuple:
     x = float_array(2, x=x)
     gain, bias = _channels(x, gain=gain), _channels(x, bias=bias)
     return x, gain, bias, check.positive(eps=eps), out_array(x.shape, x, (x, gain, bias), out=out)
@@ -181,7 +183,7 @@ def _channels(x: Array, **named: Any) -> Array:
     return shaped(x.shape[1:], "one entry a channel", x, **named)
 
 
-def layer_norm_backward(dy: Any, x: Any, gain: Any, stats: Any, out: Any = None) -> tuple:
+def layer_norm_backward(dy: Array, x: Array, gain: Array, stats: Array, out: Array | None = None) -> tuple:
     x = float_array(2, x=x)
     dy, gain = shaped(x.shape, "like x", x, dy=dy), _channels(x, gain=gain)
     stats = shaped((len(x), 2), "as layer_norm returned it", x, stats=stats)
@@ -190,13 +192,13 @@ def layer_norm_backward(dy: Any, x: Any, gain: Any, stats: Any, out: Any = None)
 
 # ---------------------------------------------------------------- gelu
 
-def bias_gelu(x: Any, bias: Any, exact: bool = False, out: Any = None) -> tuple:
+def bias_gelu(x: Array, bias: Array, exact: bool = False, out: Array | None = None) -> tuple:
     x = float_array(2, x=x)
     bias = _channels(x, bias=bias)
     return x, bias, _flag(exact=exact), out_array(x.shape, x, (x, bias), out=out)
 
 
-def bias_gelu_backward(dy: Any, x: Any, bias: Any, exact: bool = False, out: Any = None) -> tuple:
+def bias_gelu_backward(dy: Array, x: Array, bias: Array, exact: bool = False, out: Array | None = None) -> tuple:
     x = float_array(2, x=x)
     dy, bias = shaped(x.shape, "like x", x, dy=dy), _channels(x, bias=bias)
     return dy, x, bias, _flag(exact=exact), out_array(x.shape, x, (dy, x, bias), out=out)
@@ -204,7 +206,7 @@ def bias_gelu_backward(dy: Any, x: Any, bias: Any, exact: bool = False, out: Any
 
 # ---------------------------------------------------------------- embedding
 
-def embedding(table: Any, ids: Any, out: Any = None) -> tuple:
+def embedding(table: Array, ids: Array, out: Array | None = None) -> tuple:
     table = float_array(2, table=table)
     ids = _ids(len(table), ids)
     return table, ids, out_array((len(ids), table.shape[1]), table, (table,), out=out)
@@ -217,7 +219,7 @@ def _ids(V: int, ids: Any) -> Array:
     return ids
 
 
-def embedding_backward(dout: Any, ids: Any, V: int, out: Any = None) -> tuple:
+def embedding_backward(dout: Array, ids: Array, V: int, out: Array | None = None) -> tuple:
     dout = float_array(2, dout=dout)
     V = check.integer(1, V=V)
     ids = check.shape(dout.shape[:1], "one id a row of dout", ids=_ids(V, ids))
@@ -226,7 +228,7 @@ def embedding_backward(dout: Any, ids: Any, V: int, out: Any = None) -> tuple:
 
 # ---------------------------------------------------------------- adamw
 
-def adamw(parameter: Any, gradient: Any, m: Any, v: Any, *, lr: float, beta1: float, beta2: float, eps: float,
+def adamw(parameter: Array, gradient: Array, m: Array, v: Array, *, lr: float, beta1: float, beta2: float, eps: float,
           weight_decay: float, step: int) -> tuple:
     parameter = writable(None, float_array(None, parameter=parameter), (), parameter=parameter)
     gradient = shaped(parameter.shape, "like parameter", parameter, gradient=gradient)
@@ -241,5 +243,5 @@ def adamw(parameter: Any, gradient: Any, m: Any, v: Any, *, lr: float, beta1: fl
     return parameter, gradient, m, v, lr, float(beta1), float(beta2), eps, weight_decay, check.integer(1, step=step)
 
 
-def squared_norm(x: Any) -> tuple:
+def squared_norm(x: Array) -> tuple:
     return (float_array(None, x=x),)

@@ -53,17 +53,18 @@ def best_stationary(mdp: MDP, horizon: int) -> tuple[Array, float]:
     2.25
     """
     check.integer(1, horizon=horizon)
-    best, best_j, branches = None, -np.inf, [(mdp, {})]
+    best, best_j = np.empty(0), -np.inf
+    branches: list[tuple[MDP, dict[int, int]]] = [(mdp, {})]      # each with the actions that it has fixed
     while branches:
         branch, fixed = branches.pop()
         q, v = branch.solve(horizon)
         bound, slack = mdp.start @ v[0], SAME * np.abs(q).max()
-        if bound <= best_j + slack and best is not None:
+        if bound <= best_j + slack:
             continue
         action = _most_taken(branch, q)
         policy = np.eye(q.shape[2])[action]
         j = branch.discounted_return(policy, horizon)
-        if best is None or j > best_j:
+        if j > best_j:
             best, best_j = np.eye(q.shape[2])[[fixed.get(o, a) for o, a in enumerate(action)]], j
         if j < bound - slack:
             o = int(_losses(branch, q, policy).argmax())
@@ -75,7 +76,7 @@ def best_stationary(mdp: MDP, horizon: int) -> tuple[Array, float]:
 def _most_taken(mdp: MDP, q: Array) -> Array:
     """(O,): the action on which the policy that follows q through time spends most visits."""
     follows = np.eye(q.shape[2])[q.argmax(axis=2)]
-    visits = replace(mdp, observation=None).marginals(follows, len(q)).sum(axis=0)
+    visits = replace(mdp, observation=np.arange(len(mdp.start))).marginals(follows, len(q)).sum(axis=0)
     return _per_observation(mdp, visits).argmax(axis=1)
 
 

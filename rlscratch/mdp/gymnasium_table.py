@@ -48,7 +48,7 @@ def read(env: Any) -> dict[str, Array]:
                 transition[s, a, after] += probability
                 paid[s, a, after] += probability * reward
                 (done if ends else goes_on)[s, a, after] += probability
-    start, terminal = np.array(env.initial_state_distrib), (done > 0).any(axis=(0, 1))
+    start, terminal = np.array(env.initial_state_distrib), np.any(done > 0, axis=(0, 1))
     _one_ending(env.P, goes_on > 0, start, terminal)
     reward = np.divide(paid, transition, out=paid, where=transition > 0)
     return dict(transition=transition, reward=reward, start=start, terminal=terminal)

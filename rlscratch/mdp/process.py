@@ -41,6 +41,8 @@ Source: document 004, 1.1, 1.4 and 1.5.1; document 001, "Core Concepts"; documen
 Leaves out: learning from samples (train.tabular), continuous states, the best average reward,
         the best policy that may not look at the clock (rlscratch.mdp.best_stationary).
 """
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,13 +51,13 @@ from typing import Any
 import numpy as np
 
 from rlscratch import check
-from rlscratch.check import Array
+from rlscratch.check import Array, ArrayLike
 from rlscratch.formulas.distribution import softmax
 from rlscratch.mdp import chains, gymnasium_table, trajectories
 from rlscratch.mdp.trajectories import Episodes
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class MDP:
     """The tensors, checked and frozen: float64 arrays, unless said otherwise.
 
@@ -87,20 +89,21 @@ class MDP:
     transition: Array
     reward: Array
     gamma: float
-    start: Array | int
-    terminal: Array | None = None
-    observation: Array | None = None
+    start: Array
+    terminal: Array
+    observation: Array
 
-    def __post_init__(self) -> None:
-        transition = check.real(transition=check.probabilities(ndim=3, transition=self.transition))
+    def __init__(self, transition: ArrayLike, reward: ArrayLike, gamma: float, start: ArrayLike,
+                 terminal: ArrayLike | None = None, observation: ArrayLike | None = None) -> None:
+        transition = check.real(transition=check.probabilities(ndim=3, transition=transition))
         states, actions, _ = transition.shape
         check.shape((states, actions, states), "(S, A, S)", transition=transition)
-        reward = _spread(check.real(reward=check.array(reward=self.reward)), transition.shape)
-        gamma = check.between(0, 1, gamma=self.gamma)
-        start = _start(self.start, states)
-        terminal = np.zeros(states) if self.terminal is None else check.mask(ndim=1, terminal=self.terminal)
-        observation = np.arange(states) if self.observation is None else check.ids(
-            states, ndim=1, observation=self.observation).copy()
+        reward = _spread(check.real(reward=check.array(reward=reward)), transition.shape)
+        gamma = check.between(0, 1, gamma=gamma)
+        start = _start(start, states)
+        terminal = np.zeros(states) if terminal is None else check.mask(ndim=1, terminal=terminal)
+        observation = np.arange(states) if observation is None else check.ids(
+            states, ndim=1, observation=observation).copy()
         check.shape((states,), "one for each state", terminal=terminal, observation=observation)
 
         terminal = terminal.astype(bool)
@@ -117,7 +120,7 @@ class MDP:
         return f"MDP({states} states, {actions} actions, gamma {self.gamma:g}, {self.terminal.sum()} terminal)"
 
     @classmethod
-    def from_gymnasium(cls, env: Any, gamma: float = 0.99) -> "MDP":
+    def from_gymnasium(cls, env: Any, gamma: float = 0.99) -> MDP:
         """The tensors of FrozenLake, CliffWalking or Taxi, read from the environment's own table (gymnasium_table).
 
         env    a Gymnasium environment with env.unwrapped.P; its rewards and order of actions are kept
@@ -142,14 +145,14 @@ class MDP:
             q = chains.backward(self.transition, self._mean_reward, self.gamma, horizon, None)
             return q, q.max(axis=2)
         if self.gamma == 1:
-            self._must_end((self.transition > 0).any(axis=1), "whatever the policy")
+            self._must_end(np.any(self.transition > 0, axis=1), "whatever the policy")
         q, moving = chains.optimum(self.transition, self._mean_reward, self.gamma)
         if moving.any():
             check.fail("gamma", 1.0, "a number < 1, since the best total reward still changes after "
                                      f"{chains.SWEEPS} sweeps in states {_listed(moving)}")
         return q, q.max(axis=1)
 
-    def evaluate(self, policy: Array, horizon: int | None = None) -> Array:
+    def evaluate(self, policy: ArrayLike, horizon: int | None = None) -> Array:
         """v (S,): the value of a policy from each state, at time 0 of the horizon if there is one.
 
         policy   (O, A), or (T, O, A) with a horizon; complex entries pass, for the complex step
@@ -170,19 +173,19 @@ class MDP:
         q = chains.backward(self.transition, self._mean_reward, self.gamma, horizon, pi)
         return (pi[0] * q[0]).sum(axis=1)
 
-    def marginals(self, policy: Array, horizon: int) -> Array:
+    def marginals(self, policy: ArrayLike, horizon: int) -> Array:
         """p_t(s,a), (T, S, A), while the episode runs: a step's sum is the probability that it still does."""
         pi = self._by_state(policy, check.integer(1, horizon=horizon))
         return chains.marginals(self.transition, self.start, self.terminal, pi)
 
-    def occupancy(self, policy: Array, horizon: int | None = None) -> Array:
+    def occupancy(self, policy: ArrayLike, horizon: int | None = None) -> Array:
         """d(s) pi(a|s) = sum_t gamma^t p_t(s,a), (S, A); at gamma = 1 the expected visits.  See evaluate."""
         if horizon is not None:
             return np.einsum("tsa,t->sa", self.marginals(policy, horizon), self.gamma ** np.arange(horizon))
         pi = self._by_state(policy, None)
         return chains.occupancy(self._chain(pi), self.start, self.gamma, self.terminal)[:, None] * pi
 
-    def stationary_distribution(self, policy: Array) -> Array:
+    def stationary_distribution(self, policy: ArrayLike) -> Array:
         """mu, (S,).  Raises ValueError unless there is one closed set of states (a terminal state is one)."""
         step = chains.chain(self.transition, self._by_state(policy, None))
         mu = chains.stationary(step)
@@ -192,16 +195,16 @@ class MDP:
                        f"1, for a unique stationary distribution; they are {', '.join(map(str, sets))}")
         return mu
 
-    def total_return(self, policy: Array, horizon: int) -> float:
+    def total_return(self, policy: ArrayLike, horizon: int) -> float:
         """Equation (1), the right-hand side: expected total over T steps.  gamma plays no part."""
         return (self.marginals(policy, horizon) * self._mean_reward).sum().item()
 
-    def average_reward(self, policy: Array) -> float:
+    def average_reward(self, policy: ArrayLike) -> float:
         """Equation (2), in the long run.  Raises as stationary_distribution."""
         per_state = (self._by_state(policy, None) * self._mean_reward).sum(axis=1)
         return (self.stationary_distribution(policy) @ per_state).item()
 
-    def discounted_return(self, policy: Array, horizon: int | None = None, first_power: int = 0) -> float:
+    def discounted_return(self, policy: ArrayLike, horizon: int | None = None, first_power: int = 0) -> float:
         """Equation (3): J.  policy, horizon and errors as in evaluate.
 
         first_power  0, or 1 for document 004's gamma J
@@ -209,7 +212,7 @@ class MDP:
         first_power = check.integer(0, 1, first_power=first_power)
         return self.gamma**first_power * (self.start @ self.evaluate(policy, horizon)).item()
 
-    def policy_gradient(self, logits: Array, horizon: int | None = None) -> Array:
+    def policy_gradient(self, logits: ArrayLike, horizon: int | None = None) -> Array:
         """Equation (5): dJ/dlogits in the shape of the logits, for pi = softmax(logits) and (3) as J.
 
         logits   (O, A), or (T, O, A) with a horizon; -inf for an action that is never taken
@@ -228,13 +231,13 @@ class MDP:
             grad = grad if policy.ndim == 3 else grad.sum(axis=0)
         return np.eye(self._observations)[:, self.observation] @ grad
 
-    def log_derivative_gradient(self, logits: Array, horizon: int, limit: int = 10**7) -> Array:
+    def log_derivative_gradient(self, logits: ArrayLike, horizon: int, limit: int = 10**7) -> Array:
         """The same for logits (O, A), by enumeration of all trajectories (trajectories, equation (3))."""
         logits = _double(check.logits(ndim=2, logits=logits))
         paths = self.trajectories(softmax(logits), horizon, limit)
         return trajectories.log_derivative_gradient(paths, logits, self.observation, self.gamma)
 
-    def trajectories(self, policy: Array, horizon: int, limit: int = 10**7) -> Iterator[tuple]:
+    def trajectories(self, policy: ArrayLike, horizon: int, limit: int = 10**7) -> Iterator[tuple]:
         """Every trajectory of positive probability, depth first: (probability, states, actions, rewards).
 
         A trajectory ends in a terminal state or after T steps.  Tuples: states, with the last one, has
@@ -250,7 +253,7 @@ class MDP:
             check.fail("horizon", horizon, f"a shorter one: it has {count} trajectories, and limit is {limit}")
         return trajectories.enumerate_paths(edges, self.start)
 
-    def simulate(self, policy: Array, episodes: int, horizon: int, rng: np.random.Generator) -> Episodes:
+    def simulate(self, policy: ArrayLike, episodes: int, horizon: int, rng: np.random.Generator) -> Episodes:
         """N episodes at once, cut off after T steps: arrays (N, T), 0 after an episode's end.
 
         One row of uniforms makes one episode: a longer run begins with the episodes of a shorter one.
@@ -268,7 +271,7 @@ class MDP:
     def _observations(self) -> int:
         return int(self.observation.max()) + 1
 
-    def _by_state(self, policy: Array, horizon: int | None) -> Array:
+    def _by_state(self, policy: ArrayLike, horizon: int | None) -> Array:
         """A checked policy, for states instead of observations: (S, A), or (T, S, A) with a horizon."""
         policy = _double(check.probabilities(policy=policy))
         policy = policy / policy.sum(axis=-1, keepdims=True)        # float32 rows carry float32 rounding
@@ -302,7 +305,7 @@ def _spread(reward: Array, shape: tuple[int, ...]) -> Array:
     return np.broadcast_to(reward[(...,) + (None,) * (3 - reward.ndim)], shape).copy()
 
 
-def _start(start: Array | int, states: int) -> Array:
+def _start(start: ArrayLike, states: int) -> Array:
     if isinstance(start, (int, np.integer)):
         return np.eye(states)[check.integer(0, states - 1, start=start)]
     start = check.real(start=check.probabilities(ndim=1, start=start))

@@ -67,7 +67,7 @@ def edges(transition: Array, reward: Array, terminal: Array, policy: Array) -> E
     """
     def of(pi: Array) -> list[list[tuple]]:
         probability = np.where(terminal[:, None, None], 0, pi[:, :, None] * transition)
-        rows = [[] for _ in terminal]
+        rows: list[list[tuple]] = [[] for _ in terminal]
         for s, a, after in np.argwhere(probability.real > 0).tolist():
             rows[s].append((a, after, probability[s, a, after].item(), reward[s, a, after].item()))
         return rows
@@ -93,10 +93,9 @@ def enumerate_paths(edges: Edges, start: Array) -> Iterator[tuple]:
 
     Arguments as in count.  The stack holds the untaken turns of one trajectory, never more.
     """
-    nothing = [[] for _ in start]
-    edges = [*edges, nothing]
+    edges = [*edges, [[] for _ in start]]        # and then nothing
     for s in np.flatnonzero(start).tolist():
-        stack = [(start[s].item(), (s,), (), ())]
+        stack: list[tuple] = [(start[s].item(), (s,), (), ())]
         while stack:
             p, states, actions, rewards = stack.pop()
             follow = edges[len(actions)][states[-1]]
@@ -136,7 +135,8 @@ def simulate(transition: Array, reward: Array, start: Array, terminal: Array, po
     transition, reward (S, A, S), start, terminal (S,), policy (T, S, A).
     """
     n, horizon = len(uniforms), len(policy)
-    result = Episodes(*(np.zeros((n, horizon), dtype) for dtype in (int, int, float, int, float)), np.zeros(n, bool))
+    empty = (np.zeros((n, horizon), dtype) for dtype in (int, int, float, int, float))
+    result = Episodes._make([*empty, np.zeros(n, bool)])
     cumulative, choices = _cumulative(transition), _cumulative(policy)
     state = _draw(_cumulative(start)[None], uniforms[:, 0])
     for t in range(horizon):

@@ -18,7 +18,11 @@ UNIT = "_bits_per_byte"
 PANELS = {"reward": "reward", "loss": "loss", "kl": "KL from the reference, nats",
           "entropy": "entropy, nats a token", "clip_fraction": "share of tokens clipped",
           "gradient_norm": "norm of the gradient", "answer_length": "tokens of an answer",
-          "tokens_per_second": "tokens/s"}
+          "tokens_per_second": "tokens/s",
+          "success_probability": "probability of the goal", "expected_reward": "expected reward",
+          "mean_return": "mean return of an episode", "max_error": "largest |Q - Q*|",
+          "path_error": "largest |max Q - V*| on the path", "cross_entropy": "cross-entropy, nats a move",
+          "kl_from_reference": "KL from the reference, nats", "flat_groups": "share of groups that are flat"}
 SHARE = 0.05            # of the steps: over so many the dark lines average
 COLUMNS = 3
 
@@ -62,36 +66,49 @@ def pretraining(folder: str | Path) -> Path:
                         "a 5-gram of bytes need for the held-out tenth when they are given the rest.", folder)
 
 
-def training(folder: str | Path) -> Path:
-    """What the steps of a run of `rlscratch train` on text wrote down, as an SVG in its folder; the path."""
+def training(folder: str | Path, name: str = "training_curves") -> Path:
+    """What the steps of a run of `rlscratch train` wrote down, as an SVG of that name in its folder; the path."""
     folder = Path(folder)
     points = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    result = folder / "result.json"
-    calibration = json.loads(result.read_text("utf-8")).get("calibration") if result.exists() else None
-    shown = [name for name in PANELS if any(name in point for point in points)]
+    path = folder / "result.json"
+    result = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    calibration = result.get("calibration")
+    best = {key.removeprefix("best_"): value for key, value in result.items() if key.startswith("best_")}
+    shown = [key for key in PANELS if any(point.get(key) is not None for point in points)]
     count = len(shown) + (calibration is not None)
     rows, columns = math.ceil(count / COLUMNS), min(count, COLUMNS)
     figure, axes = figures.new(columns, rows, width=3.1 * columns, height=0.4 + 2.3 * rows)
     panels = list(np.ravel(axes))
     window = max(1, round(SHARE * len(points)))
-    for ax, name in zip(panels, shown, strict=False):
-        steps(ax, points, name, window)
+    for ax, key in zip(panels, shown, strict=False):
+        steps(ax, points, key, window)
+        if key in best:
+            ax.axhline(best[key], color=figures.BLACK, linewidth=1, dashes=(1, 1))
     if calibration is not None:
         calibrated(panels[len(shown)], calibration)
     for ax in panels[count:]:
         ax.remove()
-    figure.suptitle(f"{config['command']} --task {config['task']} --seed {config['seed']}", x=0.01, ha="left")
-    caption = f"Figures of each step (pale) and their means over {window} steps (dark), over the steps of training."
+    figure.suptitle(_title(config), x=0.01, ha="left")
+    caption = ("Figures that the run wrote down, over the steps of training." if window == 1 else
+               f"Figures of each step (pale) and their means over {window} steps (dark), over the steps of training.")
     if calibration is not None:
         caption += ("  The last panel: how often the answer that the reward model likes more is ranked higher, over "
                     "the chance that it gives, on held-out rankings.")
-    return figures.save(figure, "training_curves", caption, folder)
+    if best.keys() & {*shown}:
+        caption += "  Dotted: the best possible."
+    return figures.save(figure, name, caption, folder)
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    """The command, as far as it says what was trained on."""
+    said = [f"--{key} {config[key]}" for key in ("task", "env", "map", "seed") if key in config]
+    return " ".join([config["command"], *said, *(["--slippery"] if config.get("slippery") else [])])
 
 
 def steps(ax: Axes, points: Sequence[Mapping[str, Any]], name: str, window: int = 1) -> None:
     """One figure over the steps, where they have it, and its mean over the last `window` of them."""
-    x, y = zip(*((point["step"], point[name]) for point in points if name in point), strict=True)
+    x, y = zip(*((point["step"], point[name]) for point in points if point.get(name) is not None), strict=True)
     sparse = len(x) < len(points)
     gold = name == "reward" and all("gold" in point for point in points)
     ax.plot(x, y, color=figures.SKY, linewidth=0.8, marker="o" if sparse or len(x) == 1 else None, markersize=3)

@@ -2,14 +2,18 @@
 
 A figure is an SVG file with its caption beside it.  The folder is the environment's RLSCRATCH_OUT,
 or out/ where that is not set, so an example run by hand and one run by the tour share one path.
+
+Nothing is shown on a screen, unless the environment's MPLBACKEND asks for it: a notebook's kernel sets
+it, and shows below a cell the figures that the cell leaves open.
 """
 import json
 import os
+import sys
 from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("Agg")
+matplotlib.use(os.environ.get("MPLBACKEND", "Agg"))
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,13 +44,16 @@ def save(figure: Figure, name: str, caption: str, folder: Path | None = None) ->
     """Write NAME.svg and its caption, NAME.json, into a folder; returns the path of the SVG.
 
     caption  one or two sentences: what is drawn, in which units, and what to see in it
-    folder   None: the output folder
+    folder   None: the output folder, and a line on standard error that says where the figure went
     """
-    folder = folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
+    told, folder = folder is None, folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
     write_atomic(path, lambda part: figure.savefig(part, format="svg", metadata={"Date": None}))
     write_atomic(path.with_suffix(".json"),
                  lambda part: part.write_text(json.dumps({"figure": path.name, "caption": caption}), "utf-8"))
-    plt.close(figure)
+    if told:
+        print(f"figure: {path}", file=sys.stderr)
+    if "MPLBACKEND" not in os.environ:
+        plt.close(figure)
     return path

@@ -21,15 +21,6 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join([line(headers), line(["-" * w for w in widths]), *map(line, cells)])
 
 
-def within(figure: float, low: float, high: float) -> str:
-    """The bounds, if they hold; else the figure.  What training ends in depends on how a processor rounds.
-
-    >>> within(0.93, 0.9, 1.0), within(0.85, 0.9, 1.0)
-    ('0.9 to 1.0', '0.850, not 0.9 to 1.0')
-    """
-    return f"{low} to {high}" if low <= figure <= high else f"{figure:.3f}, not {low} to {high}"
-
-
 def _is_number(text: str) -> bool:
     try:
         float(text.rstrip("%"))

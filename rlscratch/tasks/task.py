@@ -112,6 +112,26 @@ def split(prompts: Iterable[str], share: float) -> tuple[tuple[str, ...], tuple[
     return tuple(sides[0]), tuple(sides[1])
 
 
+def numbers(given: Any, prompts: Sequence[str], answers: Sequence[str]) -> Array:
+    """What a function gave as the rewards of answers, float64: as many as there are answers, and finite.
+
+    Raises RewardError, with the prompt and the answer, where one is not.
+    """
+    try:
+        rewards = np.asarray(given, float)
+    except (TypeError, ValueError):
+        rewards = None
+    if rewards is None or rewards.shape != (len(answers),):
+        found = f"are {given!r:.80}" if rewards is None else f"have the shape {rewards.shape}"
+        raise RewardError(f"the rewards {found}; expected the shape ({len(answers)},), a number for each answer; the "
+                          f"first answer is {answers[0]!r} to the prompt {prompts[0]!r}")
+    if not np.isfinite(rewards).all():
+        i = int(np.isfinite(rewards).argmin())
+        raise RewardError(f"the reward of the answer {answers[i]!r} to the prompt {prompts[i]!r} is {rewards[i]}; "
+                          "expected a finite number")
+    return rewards
+
+
 def _texts(name: str, texts: Any) -> tuple[str, ...]:
     if isinstance(texts, str):
         check.fail(name, texts, "a sequence of texts", TypeError)

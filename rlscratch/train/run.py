@@ -3,7 +3,7 @@
 A run lives in one folder, by default runs/NAME, or runs/NAME-2, -3, ... if that is taken:
 
     config.json    the command and every choice that its numbers depend on; written first
-    metrics.jsonl  one JSON object a line for each save
+    metrics.jsonl  one JSON object a line for each save, or for each step that was recorded
     state.npz      the last state: arrays, and all else as JSON in the array "facts"
     result.json    the final figures
 
@@ -21,6 +21,7 @@ Leaves out: two processes writing to one folder.
 import argparse
 import itertools
 import json
+import math
 import sys
 import zipfile
 from pathlib import Path
@@ -67,6 +68,7 @@ class Run:
     config  every choice that the run's numbers depend on, by the name of its option; JSON types
     command  as the user gives it; None: train NAME
 
+    args.run_dir is its folder from then on.
     After a resume, `arrays` and `facts` are what `save` was given last; otherwise both are empty.
     Raises ValueError for a folder that already holds a run, or one to resume that holds none or another.
     """
@@ -77,6 +79,7 @@ class Run:
         self.quiet, self.json = args.quiet, args.json
         self.config = {"command": command or f"train {name}", **config}
         self.folder = _existing(args.run_dir, name) if args.resume else _new(args.run_dir, name)
+        args.run_dir = str(self.folder)                     # where to look, too, if nobody named it
         self.arrays: dict[str, Array] = {}
         self.facts: dict[str, Any] = {}
         if args.resume:
@@ -107,12 +110,10 @@ class Run:
 
     def finish(self, result: dict[str, Any], show: bool = True) -> None:
         """Keep the final figures and print them if `show`, as the last line on standard output with --json."""
-        result = {**self.config, "run_dir": str(self.folder), **result}
-        self._write("result.json", result)
-        if show and self.json:
-            print(json.dumps(result))
-        elif show:
-            print("\n".join(f"{key.replace('_', ' '):<26}{_shown(value)}" for key, value in result.items()))
+        settings = {**self.config, "run_dir": str(self.folder)}
+        self._write("result.json", settings | result)
+        if show:
+            print(json.dumps(settings | result) if self.json else told({"settings": settings, "results": result}))
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         write_atomic(self.folder / name, lambda part: part.write_text(json.dumps(content, indent=1) + "\n", "utf-8"))
@@ -181,5 +182,71 @@ def _existing(run_dir: str | None, name: str) -> Path:
     return started[-1]
 
 
+# ---------------------------------------------------------------- how figures are printed
+
+# Figures whose name does not say enough.
+EXPLAINED = {"max_error": "the largest |Q - Q*| in the table, in units of reward, rarely tried moves included",
+             "path_error": "the largest |max Q - V*| on the greedy path, in units of reward",
+             "path_length": "moves of the greedy path",
+             "policy_entropy": "nats, the mean over states; 0: no chance is left in it"}
+MEASURED = "measured_"      # what a run's means are over: measured_answers, say
+
+
+def told(blocks: dict[str, dict[str, Any]]) -> str:
+    """Figures under headings, in two columns; a mean with its standard error and the number of what it is a mean of.
+
+    >>> print(told({"settings": {"task": "addition"}, "results": {"reward": 0.61, "reward_error": 0.0154,
+    ...                                                           "measured_answers": 1000, "steps": 5}}))
+    settings
+      task    addition
+    results
+      reward  0.610 +- 0.015 (1000 answers)
+      steps   5
+    """
+    lines = {heading: _lines(figures) for heading, figures in blocks.items()}
+    width = max(len(name) for rows in lines.values() for name, _ in rows)
+    return "\n".join(line for heading, rows in lines.items()
+                     for line in (heading, *(f"  {name:<{width}}  {value}" for name, value in rows)))
+
+
+def plus_minus(mean: float, error: float | None) -> str:
+    """A mean and its standard error, to two digits of the error.
+
+    >>> plus_minus(0.6104, 0.0154), plus_minus(-152.3, 12.0), plus_minus(1.0, 0.0)
+    ('0.610 +- 0.015', '-152 +- 12', '1 +- 0')
+    """
+    if error is None:
+        return _shown(mean)
+    if not error or not math.isfinite(error):
+        return f"{mean:.6g} +- {error:g}"
+    places = max(0, 1 - math.floor(math.log10(error)))
+    return f"{mean:.{places}f} +- {error:.{places}f}"
+
+
+def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of each line."""
+    over = [f" ({value} {key[len(MEASURED):]})" for key, value in figures.items() if key.startswith(MEASURED)]
+    lines = []
+    for key, value in figures.items():
+        if key.startswith(MEASURED) or key.removesuffix("_error") in set(figures) - {key}:
+            continue
+        error = figures.get(f"{key}_error")
+        said = _shown(value) if error is None else plus_minus(value, error) + "".join(over)
+        if key in EXPLAINED and value is not None:
+            said += f" ({EXPLAINED[key]})"
+        lines.append((key.replace("_", " "), said))
+    return lines
+
+
 def _shown(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value)
+    match value:
+        case None:
+            return "-"
+        case float():
+            return f"{value:.6g}"
+        case dict():
+            return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+        case list():
+            return " ".join(map(_shown, value))
+        case _:
+            return str(value)

@@ -44,7 +44,7 @@ class Choice:
     def of_text(self) -> "Choice":
         """The same for a method that trains no tables."""
         return replace(self, defaults={kind: value for kind, value in self.defaults.items()
-                                       if kind not in ("a lake", "a bandit")})
+                                       if kind not in ("a lake", "a bandit", "an environment")})
 
     def checked(self, value: Any) -> Any:
         """The value, if it will do.  Raises ValueError or TypeError naming the setting."""
@@ -87,7 +87,8 @@ def shown(defaults: Mapping[str, Any]) -> str:
     """
     kinds: dict[str, list[str]] = {}
     for kind, value in defaults.items():
-        said = "the variant's own" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        nothing = "all there are" if kind else "the variant's own"
+        said = nothing if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         kinds.setdefault(said, []).append(kind)
     if len(kinds) == 1:
         return next(iter(kinds))
@@ -100,9 +101,13 @@ def _either(names: list[str]) -> str:
 
 # ---------------------------------------------------------------- PPO and GRPO, on tables and on text alike
 
-def tabular(lake: Any, bandit: Any, **text: Any) -> dict[str, Any]:
-    """Defaults of a method that trains tables, and transformers if `text` has defaults for them."""
-    return {"a lake": lake, "a bandit": bandit} | text
+def tabular(lake: Any, bandit: Any, environment: Any = None, **text: Any) -> dict[str, Any]:
+    """Defaults of a method that trains tables, and transformers if `text` has defaults for them.
+
+    environment  on the table of another environment, where it is not the lake's
+    """
+    other = {} if environment is None else {"an environment": environment}
+    return {"a lake": lake, "a bandit": bandit} | other | text
 
 
 TEMPERATURE = Choice("temperature", {"": 1.0}, "of sampling and training, > 0", check.temperature)
@@ -117,7 +122,7 @@ PPO = (
            check.non_negative),
     Choice("target_kl", {"": 0.02}, "KL from the batch's policy, in nats per token, after which the batch is left; "
            "0: never", check.non_negative),
-    Choice("whiten", tabular(False, True, text=False, preferences=True),
+    Choice("whiten", tabular(False, True, environment=True, text=False, preferences=True),
            "give the advantages of a batch mean 0 and standard deviation 1"),
 )
 

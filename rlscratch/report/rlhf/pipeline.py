@@ -28,7 +28,8 @@ class Findings(NamedTuple):
 
     stages     name -> result.json, for the stages that train
     metrics    name -> what they wrote down, a line a step
-    policies   name -> reward (gold), proxy, kl, answer_length of SFT, best of 16, PPO and DPO, in this order
+    policies   name -> reward (gold), proxy, kl, answer_length, each with its error, of SFT, best of 16, PPO and DPO,
+               in this order; best of 16 has a bound for a kl
     prompts    how many held-out ones these are means over
     best_of_n  name of a reward model -> a point for each n, as over_optimisation.best_of_curve has them
     brakes     from none to the strongest
@@ -78,11 +79,14 @@ def window(steps: int) -> int:
 def summary(found: Findings) -> dict[str, Any]:
     """The figures of `rlscratch rlhf --json`: the policies, their gains, and the turn of PPO without a brake."""
     gains, free = found.gains, found.brakes[0].turn
-    policies = {f"{name.replace('-', '_')}_{'gold' if figure == 'reward' else figure}": one[figure]
-                for name, one in found.policies.items() for figure in ("reward", "proxy", "kl")}
+    policies = {f"{name.replace('-', '_')}_{figure.replace('reward', 'gold')}": one[figure]
+                for name, one in found.policies.items()
+                for figure in ("reward", "reward_error", "proxy", "proxy_error", "kl", "kl_error") if figure in one}
+    accuracies = {f"{called}_accuracy{error}": found.stages[name]["held_out_accuracy" + error]
+                  for called, name in (("reward_model", "reward-model"), ("few_rankings", "few-rankings"))
+                  for error in ("", "_error")}
     return {
-        "reward_model_accuracy": found.stages["reward-model"]["held_out_accuracy"],
-        "few_rankings_accuracy": found.stages["few-rankings"]["held_out_accuracy"], **policies,
+        **accuracies, **policies,
         "ppo_gain_of_best_of_16": _share(gains["ppo"], gains["best-of-16"]),
         "dpo_gain_of_ppo": _share(gains["dpo"], gains["ppo"]),
         "turned": free["turned"], **{f"turn_{name}": value for name, value in free.items() if name != "turned"}}
@@ -90,16 +94,22 @@ def summary(found: Findings) -> dict[str, Any]:
 
 def text(found: Findings) -> str:
     """The findings as plain text."""
-    accuracies = (f"{found.stages[name]['rankings']:,}: {found.stages[name]['held_out_accuracy']:.1%}"
-                  for name in ("reward-model", "few-rankings"))
+    accuracies = (f"{one['rankings']:,}: {one['held_out_accuracy']:.1%} +- {one['held_out_accuracy_error']:.1%}"
+                  for one in (found.stages[name] for name in ("reward-model", "few-rankings")))
     policies = table(("policy", "gold", "proxy", "KL", "tokens"), (
-        (NAMES[name], *(f"{round(one[figure], 2) + 0:.2f}" for figure in ("reward", "proxy", "kl", "answer_length")))
+        (NAMES[name], *(_with_error(one, figure) for figure in ("reward", "proxy", "kl", "answer_length")))
         for name, one in found.policies.items()))
     brakes = table(("beta", "largest gold", "at step", "at KL", "gold at the end", "KL at the end", "proxy since"), (
         (f"{beta:g}", f"{t['gold']:.2f}", f"{t['step']:g}", f"{t['kl']:.2f}", f"{t['end_gold']:.2f}",
          f"{t['end_kl']:.2f}", f"{t['rise']:+.2f}") for beta, _, t in found.brakes))
     return (f"held-out pairs that a reward model puts in order, by the rankings it saw: {', '.join(accuracies)}\n\n"
-            f"{policies}\n\nPPO on the reward model of few rankings:\n\n{brakes}\n")
+            f"{policies}\nmeans over {found.prompts} held-out prompts, +- the standard error\n\n"
+            f"PPO on the reward model of few rankings:\n\n{brakes}\n")
+
+
+def _with_error(one: dict[str, float], figure: str) -> str:
+    error = one.get(f"{figure}_error")
+    return f"{round(one[figure], 2) + 0:.2f}" + ("" if error is None else f" +- {error:.2f}")
 
 
 def _share(part: float, whole: float) -> float | None:

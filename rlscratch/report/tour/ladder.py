@@ -33,7 +33,8 @@ ABSENT = ("The examples are not installed with the package: they stand in exampl
 CHAPTERS = {
     "Sampling from a model": 1, "Values on the frozen lake": 3, "What training raises": 7,
     "PPO, GRPO and rewards, small enough to see": 11, "The policy gradient, proven": 16,
-    "Training on the lake, and what GRPO ascends": 21, "The network": 29, "Language models learn from rewards": 36}
+    "Training on the lake, and what GRPO ascends": 21, "What you bring": 25, "The network": 29,
+    "Language models learn from rewards": 36}
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ def folder() -> Path | None:
     """examples/ beside the package; None where only the package is installed."""
     path = ROOT / "examples"
     return path if path.is_dir() else None
+
+
+def shipped() -> list[Rung]:
+    """The ladder beside the package, by number.  Raises FileNotFoundError where only the package is installed."""
+    if (examples := folder()) is None:
+        raise FileNotFoundError(ABSENT)
+    return rungs(examples)
 
 
 def rungs(examples: Path) -> list[Rung]:

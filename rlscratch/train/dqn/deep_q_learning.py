@@ -1,6 +1,6 @@
-"""DQN on the frozen lake: Q-learning whose table is a network.
+"""DQN: Q-learning whose table is a network, on the frozen lake and in any environment with numbered actions.
 
-The state is a one-hot row x(s), the network one hidden layer of rectified units:
+The network and what it sees of a state are those of train.dqn.network, whose equation (1) is
 
     Q(s, .) = relu(x(s) W1 + b1) W2 + b2                                             (1)
 
@@ -11,11 +11,8 @@ An update takes B transitions (s, a, r, s') out of the replay buffer:
     theta  <- AdamW                                                                        (4)
     theta- <- theta- + tau (theta - theta-)            every C updates                     (5)
 
-d is 0 where s' is the goal or a hole, else gamma: also where the limit of steps cut the episode off.
-L = sum_i H_i / B stays outside the graph: y is data, and (3) is the seed for the way back through
-(1).  A lake has so few states that the network sees all of them at once, x being the identity; the
-transitions pick entries of the table that results, and going back adds up the seeds of those that
-picked the same one.  It is the gradient of B one-hot rows for the work of S.
+d is 0 where the episode terminated, in the goal or a hole, else gamma: also where the limit of steps cut
+it off.  L = sum_i H_i / B stays outside the graph: y is data, and (3) is the seed for the way back through (1).
 
 Actions are epsilon-greedy in theta.  The result is the greedy policy of theta-.
 
@@ -29,9 +26,6 @@ than theta, which is why the result is read from it.
 A falling step size.  On the 4x4 lake a wasted move costs .01, and on slippery ice the best action of the
 start is better than the others by .014.  Adam's steps do not shrink with the error, so at a constant step
 size theta goes on shaking by as much, and its greedy policy changes from one update to the next.
-
-Outputs of 0 at first: W2 = b2 = 0.  Random ones would be rewards that nobody pays, of which (2) takes the
-largest; beside a wall, where s' = s, such a reward lives on from target to target, at gamma a time.
 
 What (3) estimates.  While errors are within delta, H' is the error, and Q settles where its mean is 0: at
 the mean of y, as it must.  A larger error counts as delta only.  Let y be 1 with probability p < 1/2, else 0,
@@ -47,50 +41,23 @@ Source: document 002, "Deep Q-Learning (FrozenLake)"; document 000 (the update);
         arXiv:1509.02971 (tau < 1); Huber 1964.
 Leaves out: double, duelling and distributional Q; the 8x8 map, whose goal chance alone rarely finds.
 """
-import argparse
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from rlscratch import autograd, check, kernels
+from rlscratch import check, kernels
 from rlscratch.autograd import Tensor
-from rlscratch.check import Array
 from rlscratch.formulas import td
-from rlscratch.mdp import best_stationary
 from rlscratch.optim import AdamW
-from rlscratch.train import run as runs
+from rlscratch.train.dqn.network import Measured, Numbered, initial, q_table, q_values
 from rlscratch.train.dqn.replay import Replay
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition, falling, linear, rejoin
-from rlscratch.train.tabular.worlds import LAKES
 
 STEPS = {"frozen-lake": 10_000, "frozen-lake-slippery": 40_000}     # enough for every one of many seeds (make bars)
-
-
-# ---------------------------------------------------------------- the network
-
-def initial(states: int, hidden: int, actions: int, rng: np.random.Generator) -> dict[str, Tensor]:
-    """The parameters of (1), float32; with one entry of x at 1, normal W1 gives hidden units of variance 1."""
-    W1 = check.generator(rng=rng).normal(size=(states, check.integer(1, hidden=hidden)))
-    arrays = {"W1": W1, "b1": np.zeros(hidden), "W2": np.zeros((hidden, actions)), "b2": np.zeros(actions)}
-    return {name: Tensor(array.astype(np.float32), requires_grad=True) for name, array in arrays.items()}
-
-
-def q_values(theta: Mapping[str, Tensor]) -> Tensor:
-    """Equation (1) for every state, (S, A)."""
-    x = np.eye(len(theta["W1"]), dtype=theta["W1"].dtype)
-    hidden = autograd.relu(autograd.linear(x, theta["W1"]) + theta["b1"])
-    return autograd.linear(hidden, theta["W2"]) + theta["b2"]
-
-
-def q_table(theta: Mapping[str, Tensor]) -> Array:
-    """The same without a graph: an array (S, A)."""
-    with autograd.no_grad():
-        return q_values(theta).data
 
 
 # ---------------------------------------------------------------- one run, in the environment
@@ -102,6 +69,7 @@ class DQNState:
     theta, mean  the parameters that learn and act; theta- of (5)
     optimizer    of theta
     replay       the buffer; its count is the number of steps
+    see          what the network sees of a state
     rng          the run's only source of randomness
     updates, episode  updates made, episodes finished
     seed         of the environment in this episode; None between episodes
@@ -112,6 +80,7 @@ class DQNState:
     mean: dict[str, Tensor]
     optimizer: AdamW
     replay: Replay
+    see: Numbered | Measured
     rng: np.random.Generator
     updates: int = 0
     episode: int = 0
@@ -119,12 +88,15 @@ class DQNState:
     actions: list[int] = field(default_factory=list)
 
     @classmethod
-    def new(cls, shape: tuple[int, int], rng: np.random.Generator, hidden: int = 64,
+    def new(cls, shape: tuple[int | Numbered | Measured, int], rng: np.random.Generator, hidden: int = 64,
             buffer: int = 100_000) -> "DQNState":
-        """Before the first step, for a table of this shape."""
-        theta = initial(shape[0], hidden, shape[1], rng)
+        """Before the first step.  shape: what the network sees, or how many numbered states; and how many actions."""
+        see, actions = shape
+        see = Numbered(see) if isinstance(see, int) else see
+        theta = initial(see.inputs, hidden, actions, rng, see.scale)
         mean = {name: Tensor(t.data.copy()) for name, t in theta.items()}
-        return cls(theta, mean, AdamW(theta, lr=0.0, weight_decay=0.0), Replay(buffer), rng)
+        replay = Replay(buffer, see.shape, see.dtype)
+        return cls(theta, mean, AdamW(theta, lr=0.0, weight_decay=0.0), replay, see, rng)
 
     step = property(lambda self: self.replay.count)
 
@@ -140,8 +112,10 @@ def update(state: DQNState, *, gamma: float, lr: float, batch: int, tau: float, 
     delta         > 0, of the Huber loss, in units of reward
     """
     t = state.replay.draw(batch, state.rng)
-    q = q_values(state.theta)[t.s, t.a]
-    y = td.q_target(t.reward, q_table(state.mean)[t.s_next], gamma * (1 - t.terminated))
+    x, rows = state.see.seen(t.s)
+    q = q_values(state.theta, x)[rows, t.a]
+    x, rows = state.see.seen(t.s_next)
+    y = td.q_target(t.reward, q_table(state.mean, x)[rows], gamma * (1 - t.terminated))
     state.optimizer.zero_grad()
     q.backward(td.huber_grad(q.data - y, delta) / batch)
     state.optimizer.lr = lr
@@ -158,7 +132,7 @@ def learn(env: Any, state: DQNState, *, gamma: float, epsilon: Callable[[int], f
 
     What comes after `state` is what `settings` returns.
 
-    env      a Gymnasium environment with numbered states and actions
+    env      a Gymnasium environment with numbered states and actions, or a Watched one
     state    changed in place; `env` is brought to where it left off
     gamma    in [0, 1]
     epsilon  (t) -> share of random actions at step t, such as q_learning.linear(1, .1, 10_000)
@@ -167,20 +141,20 @@ def learn(env: Any, state: DQNState, *, gamma: float, epsilon: Callable[[int], f
     every    steps from one update to the next
     how      batch, tau, target_every, delta: as in update
     """
-    s, q = rejoin(env, state), q_table(state.theta)
+    s, q = rejoin(env, state), state.see.answers(state.theta)
     while True:
         if state.seed is None:
             state.seed, state.actions = int(state.rng.integers(2**31)), []
             s, _ = env.reset(seed=state.seed)
         # Where Q is 0 throughout, as at first, the first of equals would be Left for ever (see q_learning).
-        policy = td.epsilon_greedy(q[s], epsilon(state.step), ties="share")
+        policy = td.epsilon_greedy(q(s), epsilon(state.step), ties="share")
         a = int(kernels.draw(policy[None], state.rng.random(1))[0])
         s_next, reward, terminated, truncated, _ = env.step(a)
         state.actions.append(a)
         state.replay.put(Transition(s, a, reward, s_next, terminated))
         if state.step >= start and state.step % every == 0:
             update(state, gamma=gamma, lr=lr(state.updates + 1), **how)
-            q = q_table(state.theta)
+            q = state.see.answers(state.theta)
         if terminated or truncated:
             state.episode, state.seed = state.episode + 1, None
         yield Transition(s, a, reward, s_next, terminated)
@@ -196,7 +170,7 @@ def figures(lake: Lake, state: DQNState) -> dict[str, Any]:
     return {**lake.figures(q, policy), "suboptimal_states": int(wrong.sum())}
 
 
-# ---------------------------------------------------------------- the command
+# ---------------------------------------------------------------- the learner's numbers
 
 WHOLE, SHARE = partial(check.integer, 1), partial(check.between, 0, 1)
 LEARNER = {     # option: default, check, help
@@ -215,6 +189,9 @@ LEARNER = {     # option: default, check, help
     "epsilon_final": (0.3, SHARE, "and at last"),
     "epsilon_steps": (20_000, WHOLE, "steps until then"),
 }
+ENVIRONMENT = {         # where --env has another default
+    "steps": 50_000, "hidden": 256, "epsilon_final": 0.05, "epsilon_steps": 10_000,
+}
 HOW = ("gamma", "batch", "start", "every", "tau", "target_every", "delta")      # what learn is given as it is
 
 
@@ -223,72 +200,3 @@ def settings(**chosen: Any) -> dict[str, Any]:
     value = {**{name: default for name, (default, _, _) in LEARNER.items()}, **chosen}
     return {**{name: value[name] for name in HOW}, "lr": falling(value["lr"], value["lr_decay"]),
             "epsilon": linear(value["epsilon"], value["epsilon_final"], value["epsilon_steps"])}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `rlscratch train dqn`."""
-    task = parser.add_argument_group("the lake")
-    task.add_argument("--task", choices=tuple(STEPS), default="frozen-lake", help="Gymnasium's 4x4 map")
-    task.add_argument("--hole-reward", type=int, choices=(0, -1), default=0,
-                      help="what falling into a hole pays: 0 in document 000, -1 in document 002")
-    group = parser.add_argument_group("the learner")
-    for name, (default, _, told) in LEARNER.items():
-        group.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, help=told,
-                           metavar="N" if isinstance(default, int) else "X")
-    runs.add_arguments(parser, "dqn", explain_steps=", ".join(f"{n} on {name}" for name, n in STEPS.items()))
-
-
-def run(args: argparse.Namespace) -> int:
-    """The command: train, save, print.  Raises ValueError or TypeError for bad arguments."""
-    goal = check.integer(1, steps=STEPS[args.task] if args.steps is None else args.steps)
-    check.integer(0, seed=args.seed)
-    chosen = {name: holds(value=getattr(args, name), called=name)
-              for name, (_, holds, _) in LEARNER.items()}
-    lake = Lake(*LAKES[args.task], args.hole_reward, args.gamma)
-    state = DQNState.new(lake.mdp.transition.shape[:2], np.random.default_rng(args.seed), args.hidden, args.buffer)
-    steps = learn(lake.env, state, **settings(**chosen))
-    folder = runs.Run(args, "dqn", {"task": args.task, "hole_reward": args.hole_reward, "seed": args.seed, **chosen})
-    begin = time.perf_counter() - _restore(state, folder)
-    with folder.progress(goal, state.step) as bar:
-        while state.step < goal:
-            try:
-                next(steps)
-            except ValueError as grown:         # the arguments were good, the numbers grew beyond all bounds
-                raise RuntimeError(f"step {state.step}: {grown}; a smaller lr keeps the numbers small") from grown
-            bar.update()
-            if state.step % folder.save_every == 0 or state.step == goal:
-                measured = figures(lake, state)
-                bar.set_postfix(success_probability=measured["success_probability"])
-                folder.save(state.step, *_kept(state, time.perf_counter() - begin), episode=state.episode, **measured)
-    folder.finish({"steps": state.step, "updates": state.updates, "episodes": state.episode, **figures(lake, state),
-                   "best_success_probability": best_stationary(lake.reaching, lake.horizon)[1],
-                   "seconds": round(time.perf_counter() - begin, 3)})
-    return 0
-
-
-def _kept(state: DQNState, seconds: float) -> tuple[dict[str, Array], dict[str, Any]]:
-    """A state as arrays and facts."""
-    moments = state.optimizer.state_dict()
-    parts = {"theta": {name: t.data for name, t in state.theta.items()}, "m": moments["m"], "v": moments["v"],
-             "mean": {name: t.data for name, t in state.mean.items()}, "replay": state.replay.arrays}
-    return ({f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()},
-            {"updates": state.updates, "episode": state.episode, "seed": state.seed, "actions": state.actions,
-             "rng": state.rng.bit_generator.state, "seconds": seconds})
-
-
-def _restore(state: DQNState, folder: runs.Run) -> float:
-    """Put what a resumed run saved into a new state; returns the seconds that it has taken so far."""
-    if not folder.facts:
-        return 0.0
-    arrays, facts = folder.arrays, folder.facts
-    for name, t in state.theta.items():
-        np.copyto(t.data, arrays[f"theta.{name}"])
-        np.copyto(state.mean[name].data, arrays[f"mean.{name}"])
-    moments = {part: {name: arrays[f"{part}.{name}"] for name in state.theta} for part in ("m", "v")}
-    state.optimizer.load_state_dict({**state.optimizer.state_dict(), **moments,
-                                     "steps": dict.fromkeys(state.theta, facts["updates"])})
-    state.replay.arrays = {name: arrays[f"replay.{name}"] for name in state.replay.arrays}
-    state.replay.count, state.rng.bit_generator.state = facts["step"], facts["rng"]
-    state.updates, state.episode, state.seed, state.actions = (
-        facts[key] for key in ("updates", "episode", "seed", "actions"))
-    return facts["seconds"]

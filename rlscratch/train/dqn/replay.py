@@ -12,13 +12,16 @@ import numpy as np
 from rlscratch import check
 from rlscratch.train.tabular.q_learning import Transition
 
-KINDS = Transition(s=np.int32, a=np.int32, reward=np.float32, s_next=np.int32, terminated=np.bool_)
+KINDS = {"a": np.int32, "reward": np.float32, "terminated": np.bool_}
 
 
 class Replay:
     """A ring of transitions.
 
-    arrays  (N,) each, by the names of the fields of Transition; 0 where nothing was written yet
+    capacity      N
+    shape, dtype  of a state
+
+    arrays  (N, ...) each, by the names of the fields of Transition; 0 where nothing was written yet
     count   transitions put in so far, those that were overwritten included
 
     >>> replay = Replay(2)
@@ -28,9 +31,10 @@ class Replay:
     (2, [3, 2])
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, shape: tuple[int, ...] = (), dtype: type = np.int32) -> None:
         capacity = check.integer(1, capacity=capacity)
-        self.arrays = {name: np.zeros(capacity, kind) for name, kind in KINDS._asdict().items()}
+        self.arrays = {name: np.zeros(capacity, KINDS[name]) if name in KINDS else np.zeros((capacity, *shape), dtype)
+                       for name in Transition._fields}
         self.count = 0
 
     def __len__(self) -> int:
@@ -44,7 +48,7 @@ class Replay:
         self.count += 1
 
     def draw(self, batch: int, rng: np.random.Generator) -> Transition:
-        """Transitions as arrays (batch,), each as likely as any other, with replacement.
+        """Transitions as arrays (batch, ...), each as likely as any other, with replacement.
 
         Raises ValueError while the buffer is empty and for a batch that is no integer >= 1.
         """

@@ -11,7 +11,6 @@ same bits as one that was not stopped.  The last save is made when the method ha
 model that was reported on, and its figures.
 """
 import argparse
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -25,39 +24,37 @@ from rlscratch.files import write_atomic
 from rlscratch.tasks.task import RewardError
 from rlscratch.train import run as runs
 from rlscratch.train import settings
-from rlscratch.train.language import stages, worlds
+from rlscratch.train.language import bring, stages
 from rlscratch.train.language.method import Figures, LanguageMethod, Learner, advance
 from rlscratch.train.language.policy import by_task, scored
 from rlscratch.train.language.worlds import World
 from rlscratch.train.model_run import ModelRun
-from rlscratch.train.pretraining import text
 
 SAMPLES = 8                         # prompts that are answered before and after
 SAVE_EVERY = 50
-WORDS = "every-third-character"     # the task that has words to choose
 
 
 # ---------------------------------------------------------------- options
 
 def add_arguments(parser: argparse.ArgumentParser, method: LanguageMethod) -> None:
     """The options of a method's command."""
-    parser.add_argument("--task", choices=method.tasks, default=method.tasks[0], metavar="NAME",
-                        help=f"what to train on: {', '.join(method.tasks)}")
+    bring.add_task(parser, method.tasks, ", ".join(method.tasks))
     group = parser.add_argument_group("the learner")
     for one in method.choices:
         one.add(group)
     add_beginning(parser.add_argument_group("where it begins"), method)
+    bring.add_arguments(parser.add_argument_group("what you bring"))
     runs.add_arguments(parser, method.name, save_every=SAVE_EVERY, explain_steps=settings.shown(method.steps))
 
 
 def add_beginning(group: Any, method: LanguageMethod) -> None:
     """The options of a method's command that are neither its choices nor every run's."""
     group.add_argument("--words", type=Path, metavar="FILE",
-                       help=f"{WORDS}: a file with words of your own, 5 to 12 letters each{runs.UNSAID}")
-    if "sft" in method.needs:
-        group.add_argument("--init", type=Path, metavar="FOLDER",
-                           help=f"run of the policy to begin with (default: one is fine-tuned, in sft/ of the run's "
-                                f"folder){runs.UNSAID}")
+                       help=f"{bring.WORDS}: a file with words of your own, 5 to 12 letters each{runs.UNSAID}")
+    default = "one is fine-tuned, in sft/ of the run's folder" if "sft" in method.needs else "a new one"
+    group.add_argument("--init", type=Path, metavar="FOLDER",
+                       help="model to begin with: the run of a policy or of pretrain, or a GPT-2 of Hugging Face "
+                            f"(default: {default}){runs.UNSAID}")
     if "reward-model" in method.needs:
         group.add_argument("--reward-model", type=Path, metavar="FOLDER",
                            help="run of a reward model to train on instead of the task's own reward (default: for "
@@ -91,15 +88,15 @@ def train(method: LanguageMethod, args: argparse.Namespace, show: bool = True) -
     Raises ValueError or TypeError for bad arguments, before anything is trained or written, and RewardError or
     RuntimeError for a run that fails on its way, whose last save can be resumed.
     """
-    world = worlds.make(args.task, check.integer(0, seed=args.seed), _words(args))
+    world, brought = bring.world(args, method.tasks[0])
     steps, options = method.total(world, args.steps), method.settings(world, **settings.given(method.choices, args))
     given, begun_with = stages.given(method, args, world)
     learner = None if args.resume else stages.tried(method, args, world, given, options)
     run = ModelRun(args, method.name, {"task": world.name, "seed": world.seed, "steps": steps, **options, **begun_with,
-                                       "words": _described(args.words)})
+                                       **brought})
     saved = run.checkpoint
     if learner is None:
-        ready = stages.prepared(method, args, world, run, given, lambda *stage: _train_stage(args, *stage))
+        ready = stages.prepared(method, args, world, run, given, lambda *stage: _train_stage(args, world, *stage))
         learner = method.begin(world, saved.rng if saved else world.stream(method.name), ready, **options)
     if saved:
         take_up(learner, saved)
@@ -110,11 +107,15 @@ def train(method: LanguageMethod, args: argparse.Namespace, show: bool = True) -
     return run
 
 
-def _train_stage(args: argparse.Namespace, method: LanguageMethod, folder: Path, begun_with: dict[str, Any]) -> None:
+def _train_stage(args: argparse.Namespace, world: World, method: LanguageMethod, folder: Path,
+                 begun_with: dict[str, Any]) -> None:
     """A stage of the run with its default settings, from its beginning or from its last save."""
-    train(method, arguments(method, task=args.task, seed=args.seed, words=args.words, save_every=args.save_every,
-                            run_dir=str(folder), resume=(folder / "config.json").exists(), quiet=args.quiet,
-                            **begun_with), show=False)
+    told = {name: getattr(args, name) for name in (*bring.OPTIONS, *(() if begun_with else bring.MODEL))}
+    if not bring.given(args):
+        told["task"] = world.name
+    train(method, arguments(method, seed=args.seed, save_every=args.save_every, run_dir=str(folder),
+                            resume=(folder / "config.json").exists(), quiet=args.quiet, **told, **begun_with),
+          show=False)
 
 
 def _loop(run: ModelRun, method: LanguageMethod, world: World, learner: Learner, steps: int, lr: float,
@@ -167,23 +168,7 @@ def _no_bad_argument(before: str = "", behind: str = "") -> Iterator[None]:
         raise RuntimeError(f"{before}{wrong}{behind}") from wrong
 
 
-# ---------------------------------------------------------------- words and samples
-
-def _words(args: argparse.Namespace) -> list[str] | None:
-    if args.words is None:
-        return None
-    if args.task != WORDS:
-        check.fail("words", str(args.words), f"no words with the task {args.task}: only {WORDS} has some to choose")
-    return text.read([args.words]).split()
-
-
-def _described(words: Path | None) -> str | None:
-    """A file of words as config.json knows it."""
-    if words is None:
-        return None
-    content = text.read([words])
-    return f"{len(content.split())} words, SHA-256 {hashlib.sha256(content.encode()).hexdigest()[:16]}..."
-
+# ---------------------------------------------------------------- samples
 
 def _sampled(run: ModelRun, world: World, learner: Learner, when: str) -> None:
     """Answers to a few prompts in samples.json, under `before` or `after`."""

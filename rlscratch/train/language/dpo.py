@@ -17,6 +17,8 @@ Source: document 002, "PPO vs GRPO: Side-by-Side Comparison", which lists DPO am
         formulas.preference says; Rafailov et al. 2023, arXiv:2305.18290; Azar et al. 2023, arXiv:2310.12036.
 Leaves out: label smoothing; the length-normalised relatives (IPO as some libraries have it).
 """
+from typing import Any
+
 import numpy as np
 
 from rlscratch import check
@@ -28,8 +30,9 @@ from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.evaluation import held_out, of_answers
 from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
 from rlscratch.train.language.policy import Policy, copied, update
+from rlscratch.train.language.scoring import accuracy
 from rlscratch.train.language.worlds import NAMES, World
-from rlscratch.train.settings import Choice, at_least_1, at_least_2
+from rlscratch.train.settings import Choice, at_least_1
 
 LOSSES = {"dpo": (preference.dpo_loss, preference.dpo_grad), "ipo": (preference.ipo_loss, preference.ipo_grad)}
 
@@ -89,13 +92,14 @@ SEEN = 1000             # answers that it is measured on
 
 
 def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, loss: str, batch: int, beta: float,
-          rankings: int, answers: int, noise: float, max_kl: float) -> Learner:
+          rankings: int | None, answers: int | None, noise: float | None, max_kl: float) -> Learner:
     """The fine-tuned policy twice: to train, and as the reference; and the rankings that a reward model would see."""
     model, reference = copied(stages.policy.model), stages.policy
     policy, optimizer = reference.with_model(model), optimizer_of(model, lr)
     said = feedback.gathered(world, reference, rankings=rankings, answers=answers, noise=noise)
     rows = said.batch.rows
-    places, facts = pairs(rankings, said.K).reshape(rankings, -1, 2), {"steps": 0}
+    count, facts = len(said.rewards), {"steps": 0}
+    places = pairs(count, said.K).reshape(count, -1, 2)
     ref = reference.logp(rows).sum(axis=1, dtype=float)
 
     def one() -> dict[str, float]:
@@ -105,10 +109,25 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
             return figures
         prompts = [world.task.prompts[i] for i in rng.integers(len(world.task.prompts), size=SEEN)]
         seen = of_answers(policy.answer(prompts, rng), world.task, reference)
-        return figures | {"kl": seen["kl"], "reward": seen["reward"], "enough": 0 < max_kl < seen["kl"]}
+        figures |= {name: seen[name] for name in ("kl", "kl_error", "reward", "reward_error", "measured_answers")}
+        return figures | {"enough": 0 < max_kl < seen["kl"]}
 
-    return Learner(model, optimizer, rng, policy.chat, one, lambda: held_out(policy, world, reference=reference.model),
-                   policy, facts)
+    def report() -> dict[str, float]:
+        found = held_out(policy, world, reference=reference.model)
+        if not world.data.rankings:
+            return found
+        others = feedback.gathered(world, reference, rankings=None, answers=None, noise=None, held_out=True)
+        gained = (policy.logp(others.batch.rows) - reference.logp(others.batch.rows)).sum(axis=1, dtype=float)
+        return found | {"held_out_preferred": accuracy(gained.reshape(-1, others.K), others.ranked)}
+
+    return Learner(model, optimizer, rng, policy.chat, one, report, policy, facts)
+
+
+def agree(*, world: World, **settings: Any) -> None:
+    """Raise ValueError for labels, which make no pairs, and as feedback.agree does."""
+    if world.data.labels:
+        check.fail("preferences", None, "a file of comparisons; labels are grades, of which a reward model learns")
+    feedback.agree(world=world, **settings)
 
 
 CHOICES = (
@@ -116,11 +135,9 @@ CHOICES = (
     Choice("loss", {"": "dpo"}, "the logistic or the squared loss of a pair", options=tuple(LOSSES)),
     Choice("batch", {"": 32}, "rankings of a step", at_least_1),
     Choice("beta", {"": 0.6}, "price of a nat from the reference, > 0", check.positive),
-    Choice("rankings", {"": 5000}, "rankings that people give", at_least_1),
-    Choice("answers", {"": 8}, "answers of a ranking", at_least_2),
-    Choice("noise", {"": 1.0}, "of the labellers, in units of the gold reward; 0: they never err", check.non_negative),
+    *feedback.CHOICES,
     Choice("max_kl", {"": 0.0, "preferences": 1.7}, "stop at so many nats an answer from the reference; 0: never",
            check.non_negative),
 )
 METHOD = LanguageMethod("dpo", ("preferences", *(name for name in NAMES if name != "preferences")), CHOICES, {"": 400},
-                        begin, shown="loss")
+                        begin, shown="loss", agree=agree)

@@ -1,10 +1,16 @@
-"""What people say of a policy's answers: rankings and grades, the data of reward models and of DPO.
+"""Human feedback on a policy's answers, simulated: the rankings and grades that reward models and DPO learn from.
 
-    prompts drawn, K answers to each from the fine-tuned policy, a labeller who ranks them (tasks.labellers)
+    1. draw N prompts
+    2. draw K answers to each from the fine-tuned policy
+    3. let a labeller rank and grade them                                   (tasks.labellers)
 
-The labellers know the task's own reward and nobody else does.  The same world, policy and settings give the same
-rankings, so a reward model and DPO learn from the same.  Who grades has seen all these answers: the best one is a 1.
+A labeller sees the task's own reward, the gold reward; the training methods never do.  The same world, policy and
+settings give the same rankings, so a reward model and DPO can be compared on equal data.  Grades lie in [0, 1], and
+1 is the best of all these answers.
+
+Where a user brings what people said (data), that is the feedback, and nothing is simulated.
 """
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +19,8 @@ from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.tasks import labellers
 from rlscratch.train.language.policy import Batch, Policy
-from rlscratch.train.language.worlds import World
+from rlscratch.train.language.worlds import OWN_LABELS, OWN_PREFERENCES, World
+from rlscratch.train.settings import Choice, at_least_1, at_least_2
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +47,19 @@ class Feedback:
         return np.tile(np.arange(self.K, 0.0, -1.0), (len(self.rewards), 1))
 
 
-def gathered(world: World, policy: Policy, *, rankings: int, answers: int, noise: float, held_out: bool = False,
-             ) -> Feedback:
-    """Rankings of the policy's own answers.
+def gathered(world: World, policy: Policy, *, rankings: int | None, answers: int | None, noise: float | None,
+             held_out: bool = False) -> Feedback:
+    """What a world's files say, or rankings of the policy's own answers.
 
-    rankings  N
+    rankings  N; None, as the next two, where files say it all
     answers   K, at least 2
     noise     of the labellers, in units of reward; 0: they never err
     held_out  whether the prompts are held-out ones
     """
+    if world.data.rankings:
+        return _ranked(policy, world.data.of(world.data.rankings, held_out))
+    if world.data.labels:
+        return _labelled(policy, world.data.of(world.data.labels, held_out))
     check.integer(1, rankings=rankings)
     K = check.integer(2, answers=answers)
     rng = world.stream("held-out rankings" if held_out else "rankings")
@@ -60,3 +71,42 @@ def gathered(world: World, policy: Policy, *, rankings: int, answers: int, noise
     best = rewards.max().item() if rewards.max() > 0 else 1.0           # where the scale of the grades ends
     grades = np.array([labellers.rate(reward, rng, best=best) for reward in rewards[order]])
     return Feedback(batch.at(order), rewards[order].reshape(-1, K), grades.reshape(-1, K))
+
+
+def _ranked(policy: Policy, lines: Sequence[tuple[str, Sequence[str]]]) -> Feedback:
+    """Rankings of N prompts with K answers each, best first.  Grades fall evenly from 1 to 0."""
+    K = len(lines[0][1])
+    places = np.tile(np.arange(K, 0.0, -1.0), (len(lines), 1))
+    return Feedback(_batch(policy, [(prompt, answer) for prompt, answers in lines for answer in answers]), places,
+                    (places - 1) / (K - 1))
+
+
+def _labelled(policy: Policy, lines: Sequence[tuple[str, str, float]]) -> Feedback:
+    """N grades of an answer each, K = 1."""
+    grades = np.array([[grade] for *_, grade in lines])
+    return Feedback(_batch(policy, [(prompt, answer) for prompt, answer, _ in lines]), grades, grades)
+
+
+def _batch(policy: Policy, pairs: Sequence[tuple[str, str]]) -> Batch:
+    """Answers that somebody wrote, as if the policy had."""
+    prompts, answers = ([*side] for side in zip(*pairs, strict=True))
+    rows = policy.chat.rows(prompts, answers, policy.model.config.context)
+    return Batch(prompts, answers, rows, policy.logp(rows), np.zeros(len(answers), bool))
+
+
+def agree(*, world: World, rankings: int | None, answers: int | None, noise: float | None, **others: object) -> None:
+    """Raise ValueError for settings of labellers where files say it all, and for files that say nothing of the kind."""
+    for name, value in {"rankings": rankings, "answers": answers, "noise": noise}.items():
+        if world.data.judged and value is not None:
+            check.fail(name, value, "none: the file has all that people said")
+    if world.data.pairs and not world.data.judged and not world.data.prompts:
+        check.fail("preferences", None, "a file of what people prefer; demonstrations say nothing of worse answers")
+
+
+# The settings of labellers; what users bring needs none.
+CHOICES = (
+    Choice("rankings", {"": 5000, OWN_PREFERENCES: None, OWN_LABELS: None}, "rankings that people give", at_least_1),
+    Choice("answers", {"": 8, OWN_PREFERENCES: None, OWN_LABELS: None}, "answers of a ranking", at_least_2),
+    Choice("noise", {"": 1.0, OWN_PREFERENCES: None, OWN_LABELS: None},
+           "of the labellers, in units of the gold reward; 0: they never err", check.non_negative),
+)

@@ -74,7 +74,7 @@ class LanguageMethod:
     begin    (world, rng, stages, **settings) -> Learner
     needs    the stages that it begins with: () or ("sft",) or ("sft", "reward-model")
     shown    the figure in the progress bar
-    agree    (**settings) -> None: raises ValueError for settings that do not go together
+    agree    (world, **settings) -> None: raises ValueError for settings that do not go together, or with the world
     """
 
     name: str
@@ -88,13 +88,13 @@ class LanguageMethod:
 
     def settings(self, world: World, **chosen: Any) -> Figures:
         """Every setting, checked: as chosen, or the default for this task."""
-        found = settings.of(self.choices, [world.name, "text"], chosen)
-        self.agree(**found)
+        found = settings.of(self.choices, [*world.kinds, "text"], chosen)
+        self.agree(world=world, **found)
         return found
 
     def total(self, world: World, steps: int | None = None) -> int:
         """How many steps a run has."""
-        default = self.steps.get(world.name, self.steps.get(""))
+        default = next(self.steps[kind] for kind in (*world.kinds, "") if kind in self.steps)
         return check.integer(1, steps=default if steps is None else steps)
 
     def learn(self, world: World, stages: Stages | None = None, steps: int | None = None, **chosen: Any,

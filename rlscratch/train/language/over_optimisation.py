@@ -27,8 +27,9 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.formulas.best_of_n import best_of_n_from_pool, best_of_n_kl_bound
+from rlscratch.formulas.best_of_n import best_of_n_by_prompt, best_of_n_kl_bound
 from rlscratch.tasks.task import Task
+from rlscratch.train.language.evaluation import means
 from rlscratch.train.language.policy import Policy, Score, scored
 
 AT_ONCE = 8192          # answers that are drawn together
@@ -65,12 +66,18 @@ def pool(policy: Policy, task: Task, prompts: Sequence[str], most: int, proxies:
 
 
 def best_of_curve(found: Pool, name: str, sizes: Iterable[int]) -> list[dict[str, float]]:
-    """For each n: n, kl, and what the choice of that proxy brings on average: proxy, reward (gold), answer_length."""
+    """For each n: n, kl, and what the choice of that proxy brings on average: proxy, reward (gold), answer_length.
+
+    Each mean is over `prompts` and has beside it NAME_error, its standard error from their spread, where there are
+    several.  kl is the bound, no measurement.
+    """
     scores = found.proxies[name]
-    return [{"n": n, "kl": best_of_n_kl_bound(n), "proxy": best_of_n_from_pool(scores, scores, n),
-             "reward": best_of_n_from_pool(scores, found.gold, n),
-             "answer_length": best_of_n_from_pool(scores, found.lengths, n)}
-            for n in sizes]
+    worth = {"proxy": scores, "reward": found.gold, "answer_length": found.lengths}
+    curve = []
+    for n in sizes:
+        by_prompt = {key: best_of_n_by_prompt(scores, column, n) for key, column in worth.items()}
+        curve.append({"n": n, "kl": best_of_n_kl_bound(n), **means(by_prompt), "prompts": len(scores)})
+    return curve
 
 
 # ---------------------------------------------------------------- training

@@ -1,18 +1,18 @@
-"""A model that answers texts with texts: rollouts, log-probabilities and updates on one path.
+"""A policy is a language model with a chat template.  This file is the one path from prompts to new weights.
 
     answer       prompts -> template -> generate, at the policy's temperature, with no filter         a Batch
     Experience   answers with all that their epochs need: log-probabilities, advantages, weights      arrays (B, T)
     forward      rows -> log pi of each token at the same temperature, values, entropies              Tensors (B, T)
     update       forward; seeds from a formula; backward; clip the norm; one step of the optimiser
 
-Every Tensor and array (B, T) belongs to the tokens that it stands beside.  What the policy did not choose counts
-nowhere: arrays are 0 there, and so are the seeds that enter `backward`.
+The entry [b, t] of every Tensor and array (B, T) belongs to token t of row b.  Tokens that the policy did not choose
+have 0 in every array, and in the seeds that enter `backward`: they do not count.
 
-What is sampled is what is trained (train.on_policy).  Hence no top-k, top-p or penalty here, and no dropout: they
-change the distribution on one side only.  Temperature 0 is for measuring.
+The policy is trained on the distribution that it is sampled from (train.on_policy).  So there is no top-k, top-p,
+penalty or dropout here: each would change one of the two distributions alone.  Temperature 0 is for evaluation.
 
-An answer that reaches max_new_tokens ends there, without an end token; `cut` says so.  It is terminal all the same:
-what it might have earned later is not its due.
+An answer that reaches max_new_tokens stops without an end token, and `cut` is True.  It counts as terminated: nothing
+is added for what it could have earned later.
 """
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from rlscratch.autograd import Tensor, backward, no_grad
 from rlscratch.check import Array
 from rlscratch.generate.rollout import streams
 from rlscratch.optim import AdamW, clip_grad_norm
-from rlscratch.tasks.task import RewardError, Task
+from rlscratch.tasks.task import Task, numbers
 from rlscratch.train.language.chat import Chat, Rows, texts
 from rlscratch.transformer import Transformer, delayed
 
@@ -146,20 +146,7 @@ def scored(score: Score, batch: Batch) -> Array:
 
     Raises RewardError, with the prompt and the answer, where one is not.
     """
-    given = score(batch)
-    try:
-        rewards = np.asarray(given, float)
-    except (TypeError, ValueError):
-        rewards = None
-    if rewards is None or rewards.shape != (len(batch),):
-        found = f"are {given!r:.80}" if rewards is None else f"have the shape {rewards.shape}"
-        raise RewardError(f"the rewards {found}; expected the shape ({len(batch)},), a number for each answer; the "
-                          f"first answer is {batch.texts[0]!r} to the prompt {batch.prompts[0]!r}")
-    if not np.isfinite(rewards).all():
-        i = int(np.isfinite(rewards).argmin())
-        raise RewardError(f"the reward of the answer {batch.texts[i]!r} to the prompt {batch.prompts[i]!r} is "
-                          f"{rewards[i]}; expected a finite number")
-    return rewards
+    return numbers(score(batch), batch.prompts, batch.texts)
 
 
 def surprise(batch: Batch) -> float:

@@ -28,11 +28,13 @@ from rlscratch.formulas import preference
 from rlscratch.optim import AdamW
 from rlscratch.train.language import feedback
 from rlscratch.train.language.chat import Rows
+from rlscratch.train.language.evaluation import named
+from rlscratch.train.language.feedback import Feedback
 from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
 from rlscratch.train.language.policy import copied, update
-from rlscratch.train.language.scoring import RewardModel, accuracy, at_the_end, calibration, scores
-from rlscratch.train.language.worlds import NAMES, World
-from rlscratch.train.settings import Choice, at_least_1, at_least_2
+from rlscratch.train.language.scoring import RewardModel, accuracy, accuracy_error, at_the_end, calibration, scores
+from rlscratch.train.language.worlds import NAMES, OWN_LABELS, World
+from rlscratch.train.settings import Choice, at_least_1
 from rlscratch.transformer import Transformer
 
 LOSSES = {"pairs": (preference.ranking_loss, preference.ranking_grad),
@@ -44,13 +46,14 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
          ratings: Array | None = None) -> dict[str, float]:
     """One update on prompts drawn from all.
 
-    rows     (N K, T)  K >= 2 answers to each of N prompts, best first; in the order of the prompts
+    rows     (N K, T)  K answers to each of N prompts, best first, at least 2 unless they are graded; in the order of
+                       the prompts
     loss     one of LOSSES
     batch    prompts of this step
     ratings  (N, K)    grades of the same answers, which "ratings" learns from and nothing else reads
     """
     value, slope = LOSSES[check.one_of(tuple(LOSSES), loss=loss)]
-    check.integer(2, K=K)
+    check.integer(1 if loss == "ratings" else 2, K=K)
     count = check.integer(1, count=len(rows.tokens) // K, called="the number of rankings")
     drawn = rng.integers(count, size=check.integer(1, batch=batch))
     chosen = rows.at((drawn[:, None] * K + np.arange(K)).ravel())
@@ -77,16 +80,20 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
 HELD_OUT = 500          # rankings that accuracy and calibration are measured on
 
 
-def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, loss: str, batch: int, rankings: int,
-          answers: int, noise: float, weight_decay: float) -> Learner:
-    """A copy of the fine-tuned policy with a head, and the labellers' rankings of that policy's answers.
+def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, loss: str, batch: int,
+          rankings: int | None, answers: int | None, noise: float | None, weight_decay: float) -> Learner:
+    """A copy of the fine-tuned policy with a head, and what people say: of files, or labellers of its own answers.
 
+    Few lines of a file may hold out nothing that can be compared; then accuracy is that of all lines.
     Raises ValueError for a policy all of whose answers to a held-out prompt earn the same: nothing can be measured.
     """
     said = feedback.gathered(world, stages.policy, rankings=rankings, answers=answers, noise=noise)
     others = feedback.gathered(world, stages.policy, rankings=HELD_OUT, answers=answers, noise=noise, held_out=True)
-    if (others.rewards == others.rewards[:, :1]).all():
-        check.fail("the answers to rank", others.batch.texts[:others.K], "answers to one prompt whose rewards differ")
+    if world.data.judged and flat(others):
+        others = said
+    if flat(others):
+        check.fail("the answers to rank", others.batch.texts[:max(others.K, 2)],
+                   f"answers{' to one prompt' if others.K > 1 else ''} whose rewards differ")
     rows, K = said.batch.rows, said.K
     model = copied(stages.policy.model, world.stream("reward head"))
     optimizer = optimizer_of(model, lr, weight_decay)
@@ -96,10 +103,13 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
             RewardModel(model, stages.policy.chat).centred_on(said.batch)
 
     def report() -> dict[str, Any]:
-        found, learned = (scores(model, which.batch.rows).reshape(-1, K) for which in (others, said))
-        curve = calibration(found, others.ranked)
-        return {"held_out_accuracy": accuracy(found, others.rewards),
-                "learned_accuracy": accuracy(learned, said.rewards),
+        found, learned = (compared(which, scores(model, which.batch.rows)) for which in (others, said))
+        curve = calibration(found, compared(others, others.ranked if K > 1 else others.rewards))
+        name = "learned_accuracy" if others is said else named(world, "accuracy")
+        truth = compared(others, others.rewards)
+        return {name: accuracy(found, truth), f"{name}_error": accuracy_error(found, truth),
+                "measured_rankings": len(others.rewards),
+                "learned_accuracy": accuracy(learned, compared(said, said.rewards)),
                 "calibration": {name: array.round(4).tolist() for name, array in curve.items()}}
 
     return Learner(model, optimizer, rng, stages.policy.chat,
@@ -107,14 +117,33 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
                    report, end=end)
 
 
+def agree(*, world: World, loss: str, **labellers: Any) -> None:
+    """Raise ValueError for a loss that has nothing to learn from, and as feedback.agree does."""
+    if world.data.labels and loss != "ratings":
+        check.fail("loss", loss, "'ratings': labels are grades, which compare no answers")
+    feedback.agree(world=world, **labellers)
+
+
+def compared(said: Feedback, numbers: Array) -> Array:
+    """Numbers of the answers, (N K,) or (N, K), in rows of which all pairs are compared.
+
+    Answers to one prompt, (N, K); where each prompt has one answer, K = 1, the first of them with each other, (1, N).
+    """
+    return numbers.reshape(-1, said.K) if said.K > 1 else numbers.reshape(1, -1)[:, :HELD_OUT]
+
+
+def flat(said: Feedback) -> bool:
+    """Whether all answers that are compared earn the same."""
+    rewards = compared(said, said.rewards)
+    return bool((rewards == rewards[:, :1]).all())
+
+
 METHOD = LanguageMethod("reward-model", ("preferences", *(name for name in NAMES if name != "preferences")), (
     Choice("lr", {"": 2e-3}, "largest step size", check.positive),
-    Choice("loss", {"": "pairs"},
+    Choice("loss", {"": "pairs", OWN_LABELS: "ratings"},
            "what is learned from: all pairs of a ranking, the ranking as it was drawn, or grades",
            options=tuple(LOSSES)),
     Choice("batch", {"": 32}, "rankings of a step", at_least_1),
-    Choice("rankings", {"": 5000}, "rankings that people give", at_least_1),
-    Choice("answers", {"": 8}, "answers of a ranking", at_least_2),
-    Choice("noise", {"": 1.0}, "of the labellers, in units of the gold reward; 0: they never err", check.non_negative),
+    *feedback.CHOICES,
     Choice("weight_decay", {"": 0.01}, "AdamW's, on matrices", check.non_negative),
-), {"": 2000}, begin, shown="loss")
+), {"": 2000}, begin, shown="loss", agree=agree)

@@ -1,18 +1,18 @@
-"""A reward model at work: the scores that it gives, and how good they are.
+"""The scores of a reward model, and two measures of their quality: accuracy and calibration.
 
-The score is what the value head says where the last token of an answer stands, by when the model has read prompt and
-answer to the end.
+The score of an answer is the output of the value head at its last token.  There the model has read the whole prompt
+and the whole answer.
 
-Two questions, over all pairs of answers to one prompt of which somebody says that one is better:
+Both measures are over pairs of answers to one prompt, of which one is known to be better:
 
-    accuracy       are they in the right order by their scores?
-    calibration    does what has the chance p = sigma(s_i - s_j) by the scores, equation (1) of formulas.preference,
-                   happen with frequency p?
+    accuracy       the share of pairs whose scores are in the right order
+    calibration    scores s_i, s_j predict that answer i wins with probability p = sigma(s_i - s_j), equation (1) of
+                   formulas.preference.  Of all pairs with this p, does the share p win?
 
-Whom to ask.  Accuracy is asked of the gold reward, which does not err.  Calibration is asked of labellers, held-out
-prompts and all: scores that were fitted to people who put one pair in four the wrong way round say .75 there, and
-are right to.  Against gold rewards they would look too modest.  Scores learned from grades are no log-odds, and
-calibration says nothing of them.
+Which answer is better, by whom?  Accuracy takes the gold reward, which makes no errors.  Calibration takes labellers
+on held-out prompts.  A reward model is fitted to labellers: if they put one pair in four the wrong way round, the
+right prediction is .75.  Against gold rewards it would look too modest.  Scores that were learned from grades are no
+log-odds, so calibration does not apply to them.
 
 Leaves out: an ensemble of models, whose disagreement would say where they guess.
 """
@@ -72,8 +72,28 @@ def accuracy(scores: Array, truth: Array) -> float:
     >>> accuracy([[3.0, 1.0, 2.0]], [[1.0, 0.0, 1.0]])           # 3 > 1 and 2 > 1 are right, 3 and 2 are equals
     1.0
     """
-    _, right = _pairs(scores, truth)
+    _, right, _ = _pairs(scores, truth)
     return right.mean().item()
+
+
+def accuracy_error(scores: Array, truth: Array) -> float:
+    """The standard error of `accuracy`: the pairs of one ranking hang together, so rankings are what is counted.
+
+    With c_i of n_i pairs of ranking i in order and accuracy a = sum c_i / sum n_i, over the N rankings with a pair,
+
+        error^2 = N / (N - 1) sum_i (c_i - a n_i)^2 / (sum n_i)^2
+
+    Arguments as in accuracy; 0 for a single ranking.
+
+    >>> accuracy_error([[3.0, 1.0, 2.0]] * 2, [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])        # 2 of 2 and 0 of 2
+    0.5
+    """
+    _, right, ranking = _pairs(scores, truth)
+    count = np.bincount(ranking)
+    some = count > 0
+    off = np.bincount(ranking, right - right.mean())[some]
+    N = some.sum()
+    return float(np.sqrt(N / max(1, N - 1) * np.square(off).sum()) / count.sum())
 
 
 def calibration(scores: Array, truth: Array, bins: int = 10) -> dict[str, Array]:
@@ -88,7 +108,7 @@ def calibration(scores: Array, truth: Array, bins: int = 10) -> dict[str, Array]
     >>> curve["chance"].round(9).tolist(), curve["frequency"].tolist(), curve["count"].tolist()
     ([0.25, 0.75], [0.25, 0.75], [4, 4])
     """
-    margin, right = _pairs(scores, truth)
+    margin, right, _ = _pairs(scores, truth)
     check.integer(1, bins=bins)
     chance = np.concatenate([preference.bradley_terry(margin), preference.bradley_terry(-margin)])
     happened = np.concatenate([right, 1 - right])
@@ -101,8 +121,8 @@ def calibration(scores: Array, truth: Array, bins: int = 10) -> dict[str, Array]
             "frequency": np.bincount(place, happened, bins)[some] / count[some], "count": count[some]}
 
 
-def _pairs(scores: Array, truth: Array) -> tuple[Array, Array]:
-    """Over all pairs of a row whose truth differs: the margin |s_i - s_j|, and 1 if the better one is ahead by it.
+def _pairs(scores: Array, truth: Array) -> tuple[Array, Array, Array]:
+    """Over all pairs of a row whose truth differs: the margin |s_i - s_j|, 1 if the better one is ahead by it, the row.
 
     1/2 where the margin is 0.
     """
@@ -113,4 +133,4 @@ def _pairs(scores: Array, truth: Array) -> tuple[Array, Array]:
     margin, better = scores[:, i] - scores[:, j], np.sign(truth[:, i] - truth[:, j])
     differs = better != 0
     check.positive(count=differs.sum(), called="the number of pairs whose truth differs")
-    return np.abs(margin[differs]), (1 + np.sign(margin[differs]) * better[differs]) / 2
+    return np.abs(margin[differs]), (1 + np.sign(margin[differs]) * better[differs]) / 2, np.nonzero(differs)[0]

@@ -24,10 +24,10 @@ from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_l
 from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW
 from rlscratch.train.language.chat import Rows
-from rlscratch.train.language.evaluation import held_out
+from rlscratch.train.language.evaluation import held_out, teacher
 from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
-from rlscratch.train.language.policy import Policy, update
-from rlscratch.train.language.worlds import NAMES, World
+from rlscratch.train.language.policy import Policy, copied, update
+from rlscratch.train.language.worlds import NAMES, OWN, World
 from rlscratch.train.settings import Choice, at_least_1
 from rlscratch.transformer import Transformer
 
@@ -53,22 +53,23 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
 
 def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, batch: int, shown: int,
           weight_decay: float) -> Learner:
-    """A new model, and the teacher's answers to every training prompt, `shown` to each.
+    """A new model, or the given one, and the answers to imitate: of files, or the teacher's, `shown` to each prompt.
 
     Raises ValueError for an answer that has more tokens than the policy may say.
     """
-    chat = world.chat()
-    model = world.model(chat)
-    prompts = [prompt for prompt in world.task.prompts for _ in range(shown)]
-    rows = chat.rows(prompts, world.task.demonstrations(prompts, world.stream("teacher")), model.config.context)
+    if stages.policy is None:
+        chat = world.chat()
+        model = world.model(chat)
+    else:
+        model, chat = copied(stages.policy.model), stages.policy.chat
+    rows = chat.rows(*world.shown(shown), model.config.context)
     if (longest := int(rows.mask.sum(axis=1).max())) > world.recipe.max_new_tokens:
         check.fail("the number of tokens of the teacher's longest answer", longest,
                    f"at most {world.recipe.max_new_tokens}, as many as the policy may say")
     policy, optimizer = Policy(model, chat, world.recipe.max_new_tokens), optimizer_of(model, lr, weight_decay)
 
     def report() -> dict[str, float]:
-        teacher = world.task.demonstrations(world.measured, world.stream("teacher, measured"))
-        return held_out(policy, world) | {"teacher_accuracy": world.task.accuracy(world.measured, teacher)}
+        return held_out(policy, world) | (teacher(world) if world.task.teacher else {})
 
     return Learner(model, optimizer, rng, chat, partial(step, model, optimizer, rows, rng, batch=batch), report, policy)
 
@@ -76,8 +77,9 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
 METHOD = LanguageMethod("sft", NAMES, (
     Choice("lr", {"": 3e-3}, "largest step size", check.positive),
     Choice("batch", {"": 128}, "pairs of a step", at_least_1),
-    Choice("shown", {"every-third-character": 4, "addition": 16, "preferences": 4, "": 200},
-           "answers of the teacher to each prompt", at_least_1),
+    Choice("shown", {"every-third-character": 4, "addition": 16, "preferences": 4, OWN: 4, "": 200},
+           "answers of the teacher to each prompt; of demonstrations, all", at_least_1),
     Choice("weight_decay", {"": 0.01, "every-third-character": 0.1, "addition": 0.1}, "AdamW's, on matrices",
            check.non_negative),
-), {"every-third-character": 2000, "addition": 4500, "preferences": 600, "": 200}, begin, needs=(), shown="loss")
+), {"every-third-character": 2000, "addition": 4500, "preferences": 600, OWN: 600, "": 200}, begin, needs=(),
+    shown="loss")

@@ -26,12 +26,9 @@ Train = Callable[[LanguageMethod, Path, dict[str, Any]], None]      # (method, f
 
 def given(method: LanguageMethod, args: argparse.Namespace, world: World) -> tuple[Stages, dict[str, str | None]]:
     """The stages whose folders were given, and for config.json by what they are known."""
-    policy = proxy = None
-    known: dict[str, str | None] = {}
-    if "sft" in method.needs:
-        policy = _loaded("init", args.init, "the run of a policy", command_of(args.init) != "train reward-model",
-                         world.policy)
-        known["init"] = policy and _identity(args.init, policy.model, policy.chat)
+    is_one, proxy = command_of(args.init) != "train reward-model", None
+    policy = _loaded("init", args.init, "the run of a policy", is_one, world.policy)
+    known = {"init": policy and _identity(args.init, policy.model, policy.chat)}
     if "reward-model" in method.needs:
         is_one = command_of(args.reward_model) in ("train reward-model", None)
         proxy = _loaded("reward_model", args.reward_model, "the run of a reward model", is_one, world.reward_model)
@@ -57,14 +54,14 @@ def _loaded(option: str, folder: Path | None, expected: str, holds: bool, load: 
 def _missing(method: LanguageMethod, world: World, given: Stages) -> list[LanguageMethod]:
     """The stages that are to be trained before the method can begin."""
     missing = [sft.METHOD] if "sft" in method.needs and given.policy is None else []
-    if "reward-model" in method.needs and given.reward_model is None and world.name == "preferences":
+    if "reward-model" in method.needs and given.reward_model is None and world.ranked:
         missing.append(reward_model.METHOD)
     return missing
 
 
 def tried(method: LanguageMethod, args: argparse.Namespace, world: World, given: Stages,
           settings: Figures) -> Learner | None:
-    """The learner of a method that needs no stages; for the others None, but the first stage is tried with few data.
+    """The learner of a method whose data are there; for the others None, but the first stage is tried with few data.
 
     So folders in the way and data that do not fit are found before anything is written.
     """
@@ -76,7 +73,7 @@ def tried(method: LanguageMethod, args: argparse.Namespace, world: World, given:
         for option in ("init", "reward_model"):
             if (folder := getattr(args, option, None)) and folder.resolve() == here.resolve():
                 check.fail("run_dir", args.run_dir, f"another folder than that of {option}")
-    if not method.needs:
+    if not method.needs or (world.data.judged and not _missing(method, world, given)):
         return method.begin(world, world.stream(method.name), given, **settings)
     if sft.METHOD in _missing(method, world, given):
         sft.METHOD.begin(world, world.stream("sft"), Stages(), **sft.METHOD.settings(world, shown=1))

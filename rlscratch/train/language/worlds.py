@@ -1,24 +1,29 @@
-"""What a transformer is trained on, by the name that --task has: a task, and the model that is small enough for it.
+"""Worlds: a text task together with the size of the model that is trained on it, by the name that --task has.
 
-    every-third-character   every third letter of a word                       verifiable
-    addition                the sum of two numbers up to 99                    verifiable
-    preferences             instructions, answers that people rank             a gold reward that nobody tells
-    ice-cream-text          "I like ice ___"                                   document 002's rewards
-    capital-of-france-text  "What's the capital of France?"                    document 003's rewards
+    name                    prompt -> right answer                             reward
+    every-third-character   a word -> every third letter of it                 verifiable: a rule decides
+    addition                two numbers up to 99 -> their sum                  verifiable
+    preferences             an instruction -> an answer that people prefer     a gold reward; training sees rankings
+    ice-cream-text          "I like ice ___" -> a word                         as document 002 prints them
+    capital-of-france-text  "What's the capital of France?" -> a city          as document 003 prints them
 
-The size of a model is part of the world: each is trained from nothing in a minute or two on two cores.
+Each model is small: from random weights it is trained in a minute or two on two cores.
+
+`own` makes a world of what a user brings: a Task in Python, or files (data).
 """
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 
-from rlscratch import check, checkpoint
+from rlscratch import check
 from rlscratch.tasks import addition, bandits, preferences, spelling
 from rlscratch.tasks.task import Task
-from rlscratch.train.language.chat import Chat
+from rlscratch.train.language import pretrained
+from rlscratch.train.language.chat import KINDS, Chat
+from rlscratch.train.language.data import Data
 from rlscratch.train.language.policy import Policy
 from rlscratch.train.language.scoring import RewardModel
 from rlscratch.transformer import Config, Transformer
@@ -51,6 +56,9 @@ RECIPES = {
 NAMES = tuple(RECIPES)
 HEAD = 16
 SHOWN = 2000            # prompts that a tokenizer is learned from, at most; fewer are answered more than once
+LONGEST = 64            # tokens of an answer where nothing says how long one is
+# Kinds of one's own that settings have defaults for.
+OWN, OWN_PREFERENCES, OWN_LABELS = "a task of your own", "your preferences", "your labels"
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,16 @@ class World:
     task    prompts, reward, check, teacher
     recipe  the shape of its model
     seed    of everything random
+    data    what a user's files say, None for a task that needs none
+    kinds   for which settings may have defaults, besides every text task; the first that has one decides
     """
 
     name: str
     task: Task
     recipe: Recipe
     seed: int = 0
+    data: Data = field(default_factory=Data)
+    kinds: tuple[str, ...] = ()
 
     def stream(self, purpose: str) -> np.random.Generator:
         """A generator for one purpose, always the same: data do not depend on what was drawn before."""
@@ -74,29 +86,60 @@ class World:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """All of them."""
-        return self.task.prompts + self.task.held_out
+        """All of them, those of files too."""
+        return tuple(dict.fromkeys((*self.task.prompts, *self.task.held_out, *sum(self.data.sides, ()))))
 
     @property
     def measured(self) -> tuple[str, ...]:
         """The prompts that a policy is measured on: held-out ones where there are some."""
         return self.task.held_out or self.task.prompts
 
-    def chat(self) -> Chat:
-        """The template with a tokenizer learned from prompts and from the teacher's answers to them.
+    @property
+    def ranked(self) -> bool:
+        """Whether a reward is to be learned from what people say."""
+        return self.data.judged or "preferences" in self.kinds
 
-        Few prompts are answered many times, so that no character of an answer is missing.
+    def shown(self, count: int) -> tuple[list[str], list[str]]:
+        """Prompts and an answer to imitate beside each: those of files, or the teacher's, `count` to each prompt."""
+        if self.data.shown:
+            prompts, answers = zip(*self.data.of(self.data.shown, held_out=False), strict=True)
+            return [*prompts], [*answers]
+        if self.data.prompts:
+            check.fail("demonstrations", None, "a file of answers to imitate; prompts and a reward show none")
+        prompts = [prompt for prompt in self.task.prompts for _ in range(count)]
+        return prompts, self.task.demonstrations(prompts, self.stream("teacher"))
+
+    def chat(self) -> Chat:
+        """The template with a tokenizer learned from prompts and from the answers to them.
+
+        Few prompts are answered many times by their teacher, so that no character of an answer is missing.
         """
         prompts = self.prompts[:None if self.recipe.tokenizer == "characters" else SHOWN]
-        shown = self.task.demonstrations(prompts * max(1, SHOWN // len(prompts)), self.stream("tokenizer"))
         alphabet = {"vocab_size": 512} if self.recipe.tokenizer == "bpe" else {}
-        return Chat.learn([*prompts, *shown], self.recipe.tokenizer, **alphabet)
+        return Chat.learn([*prompts, *self.answers(prompts)], self.recipe.tokenizer, **alphabet)
+
+    def answers(self, prompts: Sequence[str]) -> list[str]:
+        """Answers to learn a tokenizer from: those of files, or the teacher's to these prompts."""
+        return self.data.answers or self.task.demonstrations([*prompts] * max(1, SHOWN // len(prompts)),
+                                                             self.stream("tokenizer"))
 
     def model(self, chat: Chat) -> Transformer:
         """A new model for the template: its context holds the longest prompt and the longest answer."""
-        longest, width = max(len(chat.prompt(prompt)) for prompt in self.prompts), self.recipe.width
-        return Transformer(Config(chat.tokenizer.vocab_size, longest + self.recipe.max_new_tokens, width,
-                                  self.recipe.layers, width // HEAD), self.stream("model"))
+        width = self.recipe.width
+        return Transformer(Config(chat.tokenizer.vocab_size, self.needed(chat), width, self.recipe.layers,
+                                  width // HEAD), self.stream("model"))
+
+    def needed(self, chat: Chat) -> int:
+        """Tokens of the longest prompt and the longest answer.
+
+        Raises ValueError for a prompt or an answer of a file that the tokenizer cannot write, or that is too long.
+        """
+        longest = max(len(chat.prompt(prompt)) for prompt in self.prompts)
+        for answer in self.data.answers:
+            if (count := len(chat.answer(answer))) > self.recipe.max_new_tokens:
+                check.fail(f"the number of tokens of the answer {answer!r:.80}", count,
+                           f"at most {self.recipe.max_new_tokens}, max_new_tokens")
+        return longest + self.recipe.max_new_tokens
 
     def policy(self, folder: str | Path, temperature: float = 1.0) -> Policy:
         """The policy of a run's folder.  Raises ValueError for one that does not fit the task."""
@@ -110,9 +153,8 @@ class World:
         return RewardModel(model, chat)
 
     def _loaded(self, folder: str | Path) -> tuple[Transformer, Chat]:
-        model, chat = checkpoint.load(folder).model, Chat.load(folder)
-        needed = max(len(chat.prompt(prompt)) for prompt in self.prompts) + self.recipe.max_new_tokens
-        if needed > model.config.context:
+        model, chat = pretrained.load(folder, self.stream("marks"))
+        if (needed := self.needed(chat)) > model.config.context:
             check.fail(f"the context of the model in {folder}", model.config.context,
                        f"at least {needed} tokens: a prompt and an answer of {self.name}")
         return model, chat
@@ -129,4 +171,45 @@ def make(name: str, seed: int = 0, words: Sequence[str] | None = None) -> World:
         check.fail("words", list(words)[:3], f"none: {name} has no words to choose")
     recipe = RECIPES[name]
     task = recipe.task() if words is None else spelling.task(words)
-    return World(name, task, recipe, seed)
+    return World(name, task, recipe, seed, kinds=(name,))
+
+
+def own(task: Task, data: Data | None = None, seed: int = 0, init: str | Path | None = None, *,
+        tokenizer: str = "characters", width: int = 64, layers: int = 2, max_new_tokens: int | None = None) -> World:
+    """The world of a task that a user brings.
+
+    data            what its files say, None if it has none
+    init            the folder of a model to begin with; None: a new one, shaped by the next three
+    tokenizer       "characters" or "bpe"
+    width           of the model, a multiple of 16
+    layers          of the model
+    max_new_tokens  of an answer, its end included.  None: as many as the longest answer has that files or the teacher
+                    show; without any, what the context of the model has room for, at most LONGEST
+
+    Raises ValueError or TypeError for a shape that will not do, and where nobody shows how to answer.
+    """
+    check.integer(1, layers=layers)
+    check.one_of(tuple(KINDS), tokenizer=tokenizer)
+    if check.integer(HEAD, width=width) % HEAD:
+        check.fail("width", width, f"a multiple of {HEAD}, the width of a head")
+    data = data or Data()
+    kinds = ((OWN_LABELS,) if data.labels else (OWN_PREFERENCES,) if data.rankings else ()) + (OWN,)
+    world = World(task.name, task, Recipe(lambda: task, tokenizer, width, layers, 1), check.integer(0, seed=seed),
+                  data, kinds)
+    if init is None and task.teacher is None and not data.shown:
+        check.fail("init", None, f"the folder of a model to begin with: nobody shows how to answer the prompts of "
+                                 f"{task.name}, as demonstrations would")
+    try:
+        longest = _longest(world, init) if max_new_tokens is None else check.integer(1, max_new_tokens=max_new_tokens)
+    except ValueError as wrong:
+        raise ValueError(f"{'' if init is None else f'init {init}: '}{wrong}") from wrong
+    return replace(world, recipe=replace(world.recipe, max_new_tokens=longest))
+
+
+def _longest(world: World, init: str | Path | None) -> int:
+    """Tokens that an answer may have, where nobody says."""
+    model, chat = (None, world.chat()) if init is None else pretrained.load(init, world.stream("marks"))
+    if world.data.answers or world.task.teacher:
+        return max(len(chat.answer(answer)) for answer in world.answers(world.prompts))
+    room = model.config.context - max(len(chat.prompt(prompt)) for prompt in world.prompts)
+    return max(1, min(room, LONGEST))

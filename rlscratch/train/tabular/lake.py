@@ -36,6 +36,8 @@ class Lake:
     gamma     in [0, 1]
     """
 
+    measure = "success_probability"
+
     def __init__(self, name: str = "4x4", slippery: bool = False, hole: int = 0, gamma: float = 0.99) -> None:
         self.env = make(name, slippery, hole)
         self.mdp = MDP.from_gymnasium(self.env, gamma)
@@ -54,6 +56,8 @@ class Lake:
     def best_success_probability(self) -> float:
         """The same for the best of all policies, which knows how many steps are left."""
         return (self.mdp.start @ self.reaching.solve(self.horizon)[1][0]).item()
+
+    best_worth = best_success_probability
 
     def greedy_path(self, q: Array) -> list[int] | None:
         """States from the start to the goal by the best entry of each row of q (S, A), the first of equals.

@@ -23,20 +23,22 @@ import numpy as np
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas.distribution import entropy, softmax
+from rlscratch.train import environments, settings
 from rlscratch.train import run as runs
-from rlscratch.train import settings
 from rlscratch.train.settings import Choice
 from rlscratch.train.tabular import worlds
+from rlscratch.train.tabular.charted import CHARTED
 from rlscratch.train.tabular.worlds import TabularWorld
 
+STEPS = 200             # on an environment
 Tables = dict[str, Array]
 Figures = dict[str, Any]
 
 
 def choice(name: str, lake: Any, bandit: Any, help: str, holds: Callable[..., Any] | None = None,
-           options: tuple[str, ...] | None = None) -> Choice:
-    """A Choice with one default for lakes and one for bandits."""
-    return Choice(name, settings.tabular(lake, bandit), help, holds, options)
+           options: tuple[str, ...] | None = None, **others: Any) -> Choice:
+    """A Choice with one default for lakes, one for bandits, and the `others` of settings.tabular."""
+    return Choice(name, settings.tabular(lake, bandit, **others), help, holds, options)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class TabularMethod:
 
     def settings(self, world: TabularWorld, **chosen: Any) -> dict[str, Any]:
         """Every setting, checked: as chosen, or the default for this kind of world."""
-        found = settings.of(self.choices, [world.kind], chosen)
+        found = settings.of(self.choices, world.kinds, chosen)
         self.agree(**found)
         return found
 
@@ -77,20 +79,24 @@ class TabularMethod:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """The options of the command."""
         parser.add_argument("--task", choices=worlds.NAMES, default="frozen-lake", help="what to train on")
+        environments.add_arguments(parser, CHARTED)
         group = parser.add_argument_group("the learner")
         for one in self.choices:
             one.add(group)
         lakes = "".join(f"{n} on {task}, " for task, n in self.steps.items() if task in worlds.LAKES)
         bandit = next(n for task, n in self.steps.items() if task not in worlds.LAKES)
-        runs.add_arguments(parser, self.name, save_every=50, explain_steps=f"{lakes}{bandit} on a bandit")
+        runs.add_arguments(parser, self.name, save_every=50,
+                           explain_steps=f"{lakes}{bandit} on a bandit, {STEPS} with --env")
 
     def run(self, args: argparse.Namespace) -> int:
         """The command: train, save, print.  Raises ValueError or TypeError for bad arguments."""
-        steps = check.integer(1, steps=self.steps[args.task] if args.steps is None else args.steps)
+        usual = self.steps[args.task] if args.env is None else STEPS
+        steps = check.integer(1, steps=usual if args.steps is None else args.steps)
         check.integer(0, seed=args.seed)
-        world = worlds.make(args.task)
+        config = environments.given(args, task="frozen-lake")
+        world = worlds.make(args.task) if args.env is None else worlds.of_environment(args.env, args.max_steps)
         found = self.settings(world, **settings.given(self.choices, args))
-        folder = runs.Run(args, self.name, {"task": args.task, "seed": args.seed, **found})
+        folder = runs.Run(args, self.name, {**config, "seed": args.seed, **found})
         self._train(folder, world, found, args.seed, steps)
         return 0
 
@@ -112,6 +118,8 @@ class TabularMethod:
                     bar.set_postfix(worth)
                     facts = {"rng": rng.bit_generator.state, "seconds": before + time.perf_counter() - begin}
                     folder.save(done, tables, facts, **figures, **worth)
+                else:
+                    folder.record(done, **figures)
         folder.finish({"steps": done, **self.report(world, tables, found),
                        "seconds": round(before + time.perf_counter() - begin, 3)})
 

@@ -51,10 +51,13 @@ import numpy as np
 from rlscratch import check, kernels
 from rlscratch.check import Array
 from rlscratch.formulas import td
+from rlscratch.train import environments
 from rlscratch.train import run as runs
+from rlscratch.train.tabular.charted import CHARTED, Charted
 from rlscratch.train.tabular.lake import IDS, Lake
 
 STEPS = {"4x4": 20_000, "8x8": 200_000}      # enough for every one of many seeds (make bars)
+ENVIRONMENT = 200_000                        # on an environment of --env
 
 
 class Transition(NamedTuple):
@@ -172,6 +175,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="whether a move may go astray")
     task.add_argument("--hole-reward", type=int, choices=(0, -1), default=0,
                       help="what falling into a hole pays: 0 in document 000, -1 in document 002")
+    environments.add_arguments(task, CHARTED)
     group = parser.add_argument_group("the learner")
     group.add_argument("--gamma", type=float, default=0.99, help="discount, in [0, 1]")
     group.add_argument("--alpha", type=float, default=0.1, help="step size, in (0, 1]")
@@ -185,20 +189,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="equal best actions share the greedy mass, or the first has it all")
     group.add_argument("--episodes", type=int, metavar="N",
                        help=f"stop after N episodes instead of --steps{runs.UNSAID}")
-    runs.add_arguments(parser, "q-learning",
-                       explain_steps=", ".join(f"{n} on {name}" for name, n in STEPS.items()))
+    maps = ", ".join(f"{n} on {name}" for name, n in STEPS.items())
+    runs.add_arguments(parser, "q-learning", explain_steps=f"{maps}, {ENVIRONMENT} with --env")
 
 
-CHOICES = ("map", "slippery", "hole_reward", "gamma", "alpha", "alpha_decay", "epsilon", "epsilon_final",
-           "epsilon_steps", "ties", "seed")
+LAKE = {"map": "4x4", "slippery": False, "hole_reward": 0}
+CHOICES = ("gamma", "alpha", "alpha_decay", "epsilon", "epsilon_final", "epsilon_steps", "ties", "seed")
 
 
 def run(args: argparse.Namespace) -> int:
     """The command: train, save, print.  Raises ValueError or TypeError for bad arguments."""
     goal, unit = _goal(args)
     settings = _settings(args)
-    lake = Lake(args.map, args.slippery, args.hole_reward, args.gamma)
-    folder = runs.Run(args, "q-learning", {key: getattr(args, key) for key in CHOICES})
+    config = environments.given(args, **LAKE)
+    if args.env is None:
+        lake = Lake(args.map, args.slippery, args.hole_reward, args.gamma)
+    else:
+        lake = Charted(args.env, args.max_steps, args.gamma)
+    folder = runs.Run(args, "q-learning", {**config, **{key: getattr(args, key) for key in CHOICES}})
     state, before = _state(folder, lake, args.seed)
     begin = time.perf_counter()
 
@@ -221,7 +229,7 @@ def run(args: argparse.Namespace) -> int:
             if state.step % folder.save_every == 0 or getattr(state, unit) >= goal:
                 save()
     folder.finish({"steps": state.step, "episodes": state.episode, **figures(),
-                   "best_success_probability": lake.best_success_probability(), "seconds": round(seconds(), 3)})
+                   f"best_{lake.measure}": lake.best_worth(), "seconds": round(seconds(), 3)})
     return 0
 
 
@@ -231,7 +239,8 @@ def _goal(args: argparse.Namespace) -> tuple[int, str]:
         check.fail("episodes", args.episodes, "either episodes or steps, not both")
     if args.episodes is not None:
         return check.integer(1, episodes=args.episodes), "episode"
-    return check.integer(1, steps=STEPS[args.map] if args.steps is None else args.steps), "step"
+    usual = STEPS[args.map] if args.env is None else ENVIRONMENT
+    return check.integer(1, steps=usual if args.steps is None else args.steps), "step"
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -248,7 +257,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
             "epsilon": linear(args.epsilon, final, args.epsilon_steps), "ties": args.ties}
 
 
-def _state(folder: runs.Run, lake: Lake, seed: int) -> tuple[State, float]:
+def _state(folder: runs.Run, lake: Lake | Charted, seed: int) -> tuple[State, float]:
     """Zeros, or what the resumed run saved; and the seconds that it has taken so far."""
     state = State.zeros(lake.mdp.transition.shape[:2], np.random.default_rng(seed))
     if not folder.facts:

@@ -99,7 +99,7 @@ def _value_grad(values: Array, to_go: Array, batch: Episodes) -> Array:
 
 CHOICES = (
     choice("episodes", 1024, 64, "episodes of each update", at_least_2),
-    choice("lr", 20.0, 0.2, "alpha, the length of a step", check.positive),
+    choice("lr", 20.0, 0.2, "alpha, the length of a step", check.positive, environment=0.2),
     choice("baseline", "batch_mean", "batch_mean", "what to expect instead of 0", options=BASELINES),
     choice("gamma", 1.0, 1.0, "discount, in [0, 1]", unit_interval),
     choice("entropy", 0.0, 0.0, "how much an entropy bonus counts, in units of reward a nat", check.non_negative),

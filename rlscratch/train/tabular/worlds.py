@@ -1,9 +1,10 @@
-"""What the tabular methods train on, by the name that --task has: four lakes, four bandits.
+"""What the tabular methods train on: by the name that --task has four lakes and four bandits; by --env any environment
+whose transitions are a table.
 
 A world is an MDP to sample from, the table that training starts with, and the one number that says how
 good a policy is.  That number is never estimated: J of an MDP whose rewards are counted as they are,
 with no discount, over the limit of steps.  On a lake, where the goal pays 1, it is the probability of
-reaching the goal in time; on a bandit the expected reward.
+reaching the goal in time; on a bandit the expected reward; elsewhere the expected return.
 
 The best possible beside it is what a policy without a clock can reach, which is what is trained:
 rlscratch.mdp.best_stationary finds it among the deterministic ones.
@@ -21,6 +22,7 @@ from rlscratch.check import Array
 from rlscratch.mdp import MDP, Episodes, best_stationary
 from rlscratch.tasks import bandits
 from rlscratch.tasks.task import Task
+from rlscratch.train.tabular.charted import Charted
 from rlscratch.train.tabular.lake import Lake
 
 LAKES = {"frozen-lake": ("4x4", False), "frozen-lake-slippery": ("4x4", True),
@@ -48,9 +50,11 @@ class TabularWorld:
     task: Task | None = None
 
     @property
-    def kind(self) -> str:
-        """ "a lake" or "a bandit": which defaults of a method apply."""
-        return "a lake" if self.task is None else "a bandit"
+    def kinds(self) -> tuple[str, ...]:
+        """Which defaults of a method apply; where an environment has none of its own, those of a lake."""
+        if self.task is not None:
+            return ("a bandit",)
+        return ("a lake",) if self.name in LAKES else ("an environment", "a lake")
 
     def collect(self, policy: Array, episodes: int, rng: np.random.Generator, start: int | None = None) -> Episodes:
         """N episodes under a policy (S, A), all from state `start` if it is given."""
@@ -92,3 +96,10 @@ def make(name: str | Task) -> TabularWorld:
     mdp = bandits.one_step(task)
     rows = np.tile(np.log(bandits.before(task)), (len(task.prompts), 1))
     return TabularWorld(task.name, mdp, 1, np.vstack([rows, np.zeros(rows.shape[1])]), "expected_reward", task)
+
+
+def of_environment(text: str, max_steps: int | None = None) -> TabularWorld:
+    """The world of --env; arguments and errors as in Charted."""
+    charted = Charted(text, max_steps)
+    logits = np.zeros(charted.mdp.transition.shape[:2])
+    return TabularWorld(text, charted.counted, charted.horizon, logits, charted.measure)

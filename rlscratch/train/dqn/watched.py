@@ -1,0 +1,99 @@
+"""A Gymnasium environment as DQN acts in it, with every step looked at, and what a policy earns in it.
+
+An environment of a user's own may say anything.  Its observations become states of the network (train.dqn.network),
+and whatever is none, a reward that is no finite number, and a step that fails end the run with one sentence.
+
+What a policy earns is estimated: greedy episodes, each from a seed of its own, in an environment apart from the
+one that is learned in.  With n episodes of total reward R_i, undiscounted, the figure is
+
+    mean R,    and its standard error  sqrt( sum_i (R_i - mean R)^2 / (n (n - 1)) )          (1)
+
+Leaves out: observations of several parts (Tuple, Dict, MultiDiscrete); actions that are no numbers from a list.
+"""
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.autograd import Tensor
+from rlscratch.train import environments
+from rlscratch.train.dqn.network import Measured, Numbered
+
+
+class Watched:
+    """An environment whose observations are states and whose actions are 0 to A - 1.
+
+    text, max_steps  as in environments.make
+    see, actions     what the network sees, and A
+
+    Raises ValueError or TypeError for an environment that DQN does not take.
+    """
+
+    def __init__(self, text: str, max_steps: int | None = None) -> None:
+        from gymnasium import spaces
+        self.env = environments.make(text, max_steps)
+        observations, actions = self.env.observation_space, self.env.action_space
+        if not isinstance(actions, spaces.Discrete):
+            check.fail("env", text, f"an environment whose actions are Discrete, for a maximum over them; this has "
+                                    f"{_named(actions)}")
+        if isinstance(observations, spaces.Discrete):
+            self.see = Numbered(int(observations.n), int(observations.start))
+        elif isinstance(observations, spaces.Box) and 0 not in observations.shape:
+            self.see = Measured(observations.shape)
+        else:
+            check.fail("env", text, f"an environment whose observations are Discrete or a Box; this has "
+                                    f"{_named(observations)}")
+        self.actions, self._first = int(actions.n), int(actions.start)
+
+    def reset(self, seed: int) -> tuple[Any, dict[str, Any]]:
+        """The first state of an episode."""
+        observation, info = self._asked("reset", lambda: self.env.reset(seed=seed))
+        return self._state("reset", observation), info
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """As Gymnasium's.  Raises RuntimeError for what is no state or no finite reward."""
+        call = f"step({self._first + action})"
+        observation, reward, terminated, truncated, info = self._asked(
+            call, lambda: self.env.step(self._first + action))
+        try:
+            reward = check.number(reward=np.asarray(reward).item())
+        except (ValueError, TypeError) as wrong:
+            raise RuntimeError(f"{call} of the environment: {wrong}") from wrong
+        return self._state(call, observation), reward, bool(terminated), bool(truncated), info
+
+    def _asked(self, call: str, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except Exception as wrong:
+            raise RuntimeError(f"{call} of the environment failed: {wrong!r}") from wrong
+
+    def _state(self, call: str, observation: Any) -> Any:
+        try:
+            return self.see.state(observation)
+        except (ValueError, TypeError) as wrong:
+            raise RuntimeError(f"{call} of the environment: {wrong}") from wrong
+
+
+def total_rewards(env: Watched, theta: Mapping[str, Tensor], episodes: int, rng: np.random.Generator) -> np.ndarray:
+    """R_i of N episodes of the greedy policy of theta, (N,)."""
+    q, totals = env.see.answers(theta), np.zeros(episodes)
+    for i, seed in enumerate(rng.integers(2**31, size=episodes).tolist()):
+        s, _ = env.reset(seed)
+        over = False
+        while not over:
+            s, reward, terminated, truncated, _ = env.step(int(q(s).argmax()))
+            totals[i] += reward
+            over = terminated or truncated
+    return totals
+
+
+def evaluation(totals: np.ndarray) -> dict[str, Any]:
+    """Equation (1); the standard error of one episode is None."""
+    n = len(totals)
+    return {"mean_return": totals.mean().item(),
+            "mean_return_error": totals.std(ddof=1).item() / n**0.5 if n > 1 else None, "evaluation_episodes": n}
+
+
+def _named(space: Any) -> str:
+    return type(space).__name__

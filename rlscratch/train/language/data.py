@@ -1,0 +1,276 @@
+"""What users bring: prompts with a reward, demonstrations, preferences, labels, as Hugging Face's trainers take them.
+
+    file              a line of it
+    --prompts         {"prompt": "1+1=", "answer": "2"}              other fields go to the reward as columns
+    --demonstrations  {"prompt": "1+1=", "completion": "2"}
+                      {"messages": [{"role": "user", "content": "1+1="}, {"role": "assistant", "content": "2"}]}
+    --preferences     {"prompt": "1+1=", "chosen": "2", "rejected": "3"}
+                      {"prompt": "1+1=", "completions": ["3", "2"], "ranking": [2, 1]}    places; the least is the best
+    --labels          {"prompt": "1+1=", "completion": "2", "label": true}                or a number, a grade
+
+A reward is called as TRL calls its reward_funcs, for many answers at once, with the columns of their prompts' lines:
+
+    reward(prompts=["1+1=", ...], completions=["2", ...], answer=["2", ...]) -> [1.0, ...]
+
+Where no reward is given, an answer that the files show as a good one earns 1 and any other text 0 (exact match).  An
+answer is right, for accuracy, if it earns more than 0.  About a tenth of all prompts is held out, by tasks.task.split.
+
+A line that will not do is an error that names file, line and field.
+Leaves out: system prompts, conversations of several turns, tools, images; prompts and completions that are messages.
+"""
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.tasks.task import RewardError, Task, numbers, split
+from rlscratch.train.language.chat import SPECIAL
+
+HELD_OUT = 0.1
+RESERVED = ("prompts", "completions")           # what a reward is given besides columns
+Reward = Callable[..., Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the files of one run say, each empty where there is no such file.
+
+    prompts   each prompt with the other fields of its line
+    pairs     (prompt, answer): to imitate
+    rankings  (prompt, answers), best first
+    labels    (prompt, answer, grade)
+    """
+
+    prompts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pairs: Sequence[tuple[str, str]] = ()
+    rankings: Sequence[tuple[str, Sequence[str]]] = ()
+    labels: Sequence[tuple[str, str, float]] = ()
+
+    @property
+    def judged(self) -> bool:
+        """Whether people say which answers are good."""
+        return bool(self.rankings or self.labels)
+
+    @cached_property
+    def shown(self) -> list[tuple[str, str]]:
+        """What is imitated: demonstrations, or else the answers that people like best."""
+        best = max((grade for *_, grade in self.labels), default=0.0)
+        return [*self.pairs] or [(prompt, answers[0]) for prompt, answers in self.rankings] or [
+            (prompt, answer) for prompt, answer, grade in self.labels if grade == best]
+
+    @property
+    def answers(self) -> list[str]:
+        """Every answer, good or bad."""
+        return [*(answer for _, answer in self.pairs), *(answer for _, some in self.rankings for answer in some),
+                *(answer for _, answer, _ in self.labels)]
+
+    @cached_property
+    def sides(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """All prompts of all files: those to train on, and those held out.  One side is empty where there are few."""
+        said = (self.prompts, *([line[0] for line in lines] for lines in (self.pairs, self.rankings, self.labels)))
+        train, held = split(dict.fromkeys(prompt for prompts in said for prompt in prompts), HELD_OUT)
+        return (train, held) if train else (held, ())
+
+    def of(self, lines: Sequence[tuple], held_out: bool) -> list[tuple]:
+        """The lines whose prompts are on that side; all of them where none is."""
+        held = set(self.sides[1])
+        return [line for line in lines if (line[0] in held) == held_out] or [*lines]
+
+
+@dataclass(frozen=True)
+class BatchTask(Task):
+    """A task whose reward is asked for many answers at once.
+
+    batch  (prompts, answers) -> a number each
+    """
+
+    batch: Callable[[Sequence[str], Sequence[str]], Sequence[float]] = field(kw_only=True)
+
+    def rewards(self, prompts: Sequence[str], answers: Sequence[str]) -> Array:
+        """The reward of each answer to the prompt beside it, float64."""
+        try:
+            given = self.batch(prompts, answers)
+        except Exception as error:
+            raise RewardError(f"the reward of {len(answers)} answers, first {answers[0]!r:.80} to the prompt "
+                              f"{prompts[0]!r:.80}, is an error, {type(error).__name__}: {error}; expected a finite "
+                              "number for each") from error
+        return numbers(given, prompts, answers)
+
+    def accuracy(self, prompts: Sequence[str], answers: Sequence[str]) -> float:
+        """The share of answers that earn more than 0."""
+        return (self.rewards(prompts, answers) > 0).mean().item()
+
+
+def task(name: str, data: Data, reward: Reward | None = None) -> Task:
+    """The task of prompts in files.
+
+    reward  as --reward names it; None: exact match
+
+    Raises ValueError for a reward that does not take what it is called with.
+    """
+    columns = list(dict.fromkeys(column for fields in data.prompts.values() for column in fields))
+    good = set(data.shown)
+
+    def batch(prompts: Sequence[str], answers: Sequence[str]) -> Sequence[float]:
+        if reward is None:
+            return [float(pair in good) for pair in zip(prompts, answers, strict=True)]
+        lists = {name: [data.prompts.get(prompt, {}).get(name) for prompt in prompts] for name in columns}
+        return reward(prompts=list(prompts), completions=list(answers), **lists)
+
+    if reward is not None:
+        _takes(reward, columns)
+    asked, apart = tuple(data.prompts) or sum(data.sides, ()), set(data.sides[1])
+    held = tuple(prompt for prompt in asked if prompt in apart)
+    kept = tuple(prompt for prompt in asked if prompt not in apart)
+    made = BatchTask(name, kept or held, lambda prompt, answer: made.rewards([prompt], [answer]).item(),
+                     lambda prompt, answer: made.reward(prompt, answer) > 0, held_out=held if kept else (), batch=batch)
+    return made
+
+
+def _takes(reward: Reward, columns: Sequence[str]) -> None:
+    try:
+        inspect.signature(reward).bind(**dict.fromkeys((*RESERVED, *columns)))
+    except TypeError as wrong:
+        check.fail("reward_function", getattr(reward, "__name__", reward),
+                   f"a function of {', '.join((*RESERVED, *columns))}, or with **columns for the rest: {wrong}")
+
+
+# ---------------------------------------------------------------- files
+
+def read(prompts: Path | None = None, demonstrations: Path | None = None, preferences: Path | None = None,
+         labels: Path | None = None) -> Data:
+    """What these files say.  Raises ValueError, naming the line, for one that will not do."""
+    return Data(read_prompts(prompts) if prompts else {}, read_demonstrations(demonstrations) if demonstrations else (),
+                read_preferences(preferences) if preferences else (), read_labels(labels) if labels else ())
+
+
+def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
+    """Each prompt with the other fields of its line."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines(path, '{"prompt": "..."}'):
+        prompt, columns = line.text("prompt"), {name: value for name, value in line.fields.items() if name != "prompt"}
+        for name in RESERVED:
+            if name in columns:
+                line.fail(f'the field "{name}" is there', "another name: the reward is given its own list of them")
+        if prompt in found:
+            line.fail(f"the prompt {prompt!r:.80} has come before", "prompts that differ")
+        found[prompt] = columns
+    return found
+
+
+def read_demonstrations(path: Path) -> list[tuple[str, str]]:
+    """(prompt, answer) of each line."""
+    return [_conversation(line) if "messages" in line.fields else (line.text("prompt"), line.text("completion"))
+            for line in lines(path, '{"prompt": "...", "completion": "..."} or {"messages": [...]}')]
+
+
+def read_preferences(path: Path) -> list[tuple[str, list[str]]]:
+    """(prompt, answers) of each line, best first, with as many answers everywhere.
+
+    Where lines have more answers than others, each is taken apart into its pairs.
+    """
+    found = [(line.text("prompt"), _ranked(line)) for line in lines(
+        path, '{"prompt": "...", "chosen": "...", "rejected": "..."} or {"prompt": "...", "completions": [...], '
+              '"ranking": [...]}')]
+    if len({len(answers) for _, answers in found}) == 1:
+        return found
+    return [(prompt, [better, worse]) for prompt, answers in found
+            for i, better in enumerate(answers) for worse in answers[i + 1:]]
+
+
+def read_labels(path: Path) -> list[tuple[str, str, float]]:
+    """(prompt, answer, grade) of each line; true is 1 and false is 0."""
+    found = []
+    for line in lines(path, '{"prompt": "...", "completion": "...", "label": true}'):
+        label = line.value("label")
+        if not isinstance(label, (bool, int, float)) or not abs(label) < float("inf"):
+            line.fail(f'the field "label" is {json.dumps(label):.80}', "true, false or a finite number")
+        found.append((line.text("prompt"), line.text("completion"), float(label)))
+    return found
+
+
+def _conversation(line: "Line") -> tuple[str, str]:
+    """One turn of the user, one of the assistant."""
+    messages = line.value("messages")
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        line.fail('the field "messages" is no list of objects', '[{"role": "user", "content": "..."}, ...]')
+    roles = [one.get("role") for one in messages]
+    if roles != ["user", "assistant"]:
+        line.fail(f'the roles of "messages" are {json.dumps(roles):.80}',
+                  '["user", "assistant"]: the chat template has one turn of each, and no system prompt')
+    user, assistant = (Line(line.where, one, f'{{"role": "{one["role"]}", "content": "..."}}') for one in messages)
+    return user.text("content"), assistant.text("content")
+
+
+def _ranked(line: "Line") -> list[str]:
+    """The answers of a line, best first."""
+    if "completions" not in line.fields:
+        return [line.text("chosen"), line.text("rejected")]
+    answers, places = line.value("completions"), line.value("ranking")
+    if not isinstance(answers, list) or len(answers) < 2 or not all(isinstance(answer, str) for answer in answers):
+        line.fail('the field "completions" will not do', "a list of at least two texts")
+    if (not isinstance(places, list) or len(places) != len(answers) or len({*map(str, places)}) != len(places)
+            or not all(type(place) is int for place in places)):
+        line.fail(f'the field "ranking" is {json.dumps(places):.80}',
+                  f"{len(answers)} different whole numbers, the place of each completion, the least for the best")
+    return [answers[i] for i in sorted(range(len(answers)), key=places.__getitem__)]
+
+
+# ---------------------------------------------------------------- lines
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a file: where it stands, its fields, and what a line of this kind looks like."""
+
+    where: str
+    fields: Mapping[str, Any]
+    example: str
+
+    def value(self, name: str) -> Any:
+        """What a field holds."""
+        if name not in self.fields:
+            self.fail(f'the field "{name}" is missing', self.example)
+        return self.fields[name]
+
+    def text(self, name: str) -> str:
+        """The text that a field holds."""
+        value = self.value(name)
+        if not isinstance(value, str):
+            self.fail(f'the field "{name}" is {json.dumps(value):.80}', "a text")
+        for mark in SPECIAL:
+            if mark in value:
+                self.fail(f'the field "{name}" holds {mark}', "a text without the marks of the chat template")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            self.fail(f'the field "{name}" holds half of a surrogate pair', "characters that UTF-8 can write")
+        return value
+
+    def fail(self, found: str, expected: str) -> None:
+        """Raise ValueError with the house's sentence."""
+        raise ValueError(f"{self.where}: {found}; expected {expected}")
+
+
+def lines(path: Path, example: str) -> Iterator[Line]:
+    """The lines of a file but for empty ones.  Raises ValueError for one that is no JSON object, and for none."""
+    try:
+        content = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as wrong:
+        raise ValueError(f"{path}: byte {wrong.start} is no UTF-8; expected a text, {example} a line") from None
+    found = 0
+    for number, text in enumerate(content.split("\n"), 1):
+        if not text.strip():
+            continue
+        line, found = Line(f"{path}, line {number}", {}, example), found + 1
+        try:
+            fields = json.loads(text)
+        except ValueError as wrong:
+            line.fail(f"{text.strip()!r:.60} is no JSON ({wrong})", f"a whole line: {example}")
+        if not isinstance(fields, dict):
+            line.fail(f"{text.strip()!r:.60} is no object", f"{example}, one a line")
+        yield Line(line.where, fields, example)
+    if not found:
+        raise ValueError(f"{path}: no line; expected {example}, one a line")

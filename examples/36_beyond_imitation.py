@@ -75,7 +75,7 @@ for letters, decoding in imitated:
     case, words = (letters, decoding), min(1000, len(LENGTHS[letters]))
     rows.append((*case, words, f"{teacher[case]:.3f}", f"{imitated[case]:.3f}",
                  f"{beyond[case]:.3f}"))
-print("share of right answers to held-out words")
+print("share of right answers to held-out words, of about 1,000 answers where they are sampled")
 print(table(("letters", "decoding", "words", "teacher", "SFT", "GRPO"), rows))
 print("on long words SFT's likeliest answer is right less often than its samples:",
       imitated["9-10", "greedy"] < imitated["9-10", "sampled"])

@@ -71,7 +71,8 @@ print(table((f"a step of {ANSWERS} answers", *METHODS), [
     ("updates", 4, 4, 1)]))
 
 # %% What each reaches.
-sampled = [f"{found['accuracy']:.3f}" for found in after.values()]
+sampled = [f"{found['accuracy']:.3f} +- {found['accuracy_error']:.3f}"
+           for found in (before, *after.values())]
 greedy = [f"{found['accuracy_greedy']:.3f}" for found in after.values()]
 distance = [f"{found['kl'] / away:.2f}" for found in after.values()]
 clipped = [f"{curves[name]['clip_fraction'].mean():.3f}" for name in ("PPO", "GRPO")]
@@ -79,7 +80,7 @@ flat = curves["GRPO"]["flat_groups"]
 print()
 after_all = f"after {STEPS * ANSWERS} answers, {len(asked)} held-out words"
 print(table((after_all, "the start", *METHODS), [
-    ("right, sampled", f"{before['accuracy']:.3f}", *sampled),
+    ("right, sampled", *sampled),
     ("right, greedy", f"{before['accuracy_greedy']:.3f}", *greedy),
     ("KL from the start / -log pi_ref(right)", "0", *distance),
     ("share of tokens that the clip took out", "-", *clipped, "-"),

@@ -81,11 +81,11 @@ best = {point["n"]: point for point in curve}
 told_of = {"SFT": best[1], "best of 4": best[4], "best of 16": best[16], "PPO": after}
 rows = []
 for name, found in told_of.items():
-    rows.append((name, found.get("n", 1), f"{found['reward']:.2f}", f"{found['proxy']:.2f}",
-                 f"{found['kl']:.2f}"))
+    rows.append((name, found.get("n", 1), f"{found['reward']:.2f}", f"{found['reward_error']:.2f}",
+                 f"{found['proxy']:.2f}", f"{found['kl']:.2f}"))
 gain = (after["reward"] - best[1]["reward"]) / (best[16]["reward"] - best[1]["reward"])
 print(f"\nmeans over {len(asked)} held-out prompts")
-print(table(("", "answers to a prompt", "gold", "proxy", "KL from SFT, nats"), rows))
+print(table(("", "answers to a prompt", "gold", "+-", "proxy", "KL from SFT, nats"), rows))
 print(f"of what best of 16 gains in gold, PPO with one answer gains {gain:.2f}")
 
 

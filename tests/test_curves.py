@@ -56,7 +56,7 @@ def test_a_reward_model_has_its_calibration_beside_the_diagonal(drawn):
     found = drawn([{"step": 1, "loss": 0.7}], calibration=curve)
     assert_array_equal(found["how often it comes true"][1], [[0.2, 0.3], [0.8, 0.7]])
     assert_array_equal(found["how often it comes true"][0], [[0, 0], [1, 1]])
-    assert "held-out rankings" in found["caption"]
+    assert "on rankings that it did not learn from" in found["caption"]
 
 
 def test_the_best_possible_is_a_level_line_and_what_a_save_lacks_is_left_out(drawn):

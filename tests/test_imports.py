@@ -112,9 +112,9 @@ def lines_of_code(path):
     return sum(bool(line.strip()) and not line.strip().startswith("#") for line in text.splitlines()) - docs
 
 
-# What a formula is made of.  Logarithms, variances and roots are left out: they make log-probabilities of
-# probabilities, and the standard errors of what is measured.
-FORMULA = {"exp", "expm1", "log1p", "logaddexp", "std", "clip", "comb", "power"}
+# What a formula is made of.  Logarithms and roots are left out: they turn probabilities into log-probabilities, and
+# variances into standard errors.
+FORMULA = {"exp", "expm1", "log1p", "logaddexp", "std", "var", "clip", "comb", "power"}
 
 
 def formulas_in(source):

@@ -93,6 +93,7 @@ def test_rankings_of_unequal_length_weigh_by_their_pairs():
     assert accuracy(scores, truth) == 3 / 5                             # 3 of 3 and 0 of 2
     off = (3 - 3 * .6) ** 2 + (0 - 2 * .6) ** 2
     assert accuracy_error(scores, truth) == pytest.approx(math.sqrt(2 * off) / 5)
+    assert accuracy_error(scores[:1], truth[:1]) is None
 
 
 @given(tables, st.integers(1, 12))
@@ -423,6 +424,14 @@ def test_it_learns_what_labellers_like(loss):
     model = RewardModel(learner.model, learner.chat)
     assert_array_equal(np.argsort(of_texts(model, ["d"] * 4, ["aaa", "ab", "c", "dd"])), [3, 2, 1, 0])
     assert report["calibration"]["count"] == report["calibration"]["count"][::-1]
+
+
+def test_rankings_about_a_prompt_that_was_trained_on_are_not_called_held_out():
+    world = tiny.world(gold, 4, held_out=())
+    learner, _ = tiny.trained(reward_model.METHOD, world, Stages(tiny.beginner(world)), 2, rankings=50, answers=4)
+    report = learner.report()
+    assert {"training_prompt_accuracy", "training_prompt_accuracy_error"} <= {*report}
+    assert not [name for name in report if "held_out" in name]
 
 
 def test_comparisons_are_centred_by_the_last_step_and_grades_are_not():

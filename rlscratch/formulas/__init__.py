@@ -13,6 +13,7 @@ In reading order:
     ppo               the clipped ratio
     grpo              advantages relative to a group, and its variants
     preference        reward models from comparisons; DPO and IPO
+    standard_error    how sure a mean over answers is
 
 x_loss and x_grad take the same arguments; x_grad is the derivative of x_loss in the first one.
 Training feeds x_grad to the network: rlscratch has no other definition of its objectives.
@@ -27,11 +28,12 @@ from rlscratch.formulas import (
     ppo,
     preference,
     returns,
+    standard_error,
     td,
     weights,
 )
 
 __all__ = [
-    "best_of_n", "cross_entropy", "distribution", "grpo", "kl", "policy_gradient", "ppo", "preference", "returns", "td",
-    "weights",
+    "best_of_n", "cross_entropy", "distribution", "grpo", "kl", "policy_gradient", "ppo", "preference", "returns",
+    "standard_error", "td", "weights",
 ]

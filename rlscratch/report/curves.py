@@ -94,7 +94,7 @@ def training(folder: str | Path, name: str = "training_curves") -> Path:
                f"Figures of each step (pale) and their means over {window} steps (dark), over the steps of training.")
     if calibration is not None:
         caption += ("  The last panel: how often the answer that the reward model likes more is ranked higher, over "
-                    "the chance that it gives, on held-out rankings.")
+                    "the chance that it gives, on rankings that it did not learn from.")
     if best.keys() & {*shown}:
         caption += "  Dotted: the best possible."
     return figures.save(figure, name, caption, folder)

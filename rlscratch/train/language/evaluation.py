@@ -9,20 +9,15 @@
     measured_answers  how many answers the means are over
 
 One answer of a policy that samples says little: 10 where the mean is 4.  So P prompts are asked R times each, about
-MOST answers in all, and every mean stands beside its standard error, NAME_error.  With x_pr what is measured of
-answer r to prompt p, and s_p^2 the variance of x_p1 ... x_pR,
-
-    mean = 1/(P R) sum_pr x_pr,      error^2 = 1/(P R) mean_p s_p^2                      (1)
-
-which is how far the mean moves when the same policy is asked the same prompts again.  Where R = 1 no s_p is known,
-and the variance of all answers stands for their mean: the prompts' differences are in it too, so it is no smaller.
+MOST answers in all, and every mean stands beside its standard error, NAME_error: how far it moves when the same policy
+is asked the same prompts again (formulas.standard_error, equation (2); where R = 1 (3), which is no smaller).
 
 What the error does not contain: other prompts (but for R = 1), and another seed of the training, which often moves
 a figure more than all of this.  It is 0 where all answers to a prompt are worth the same, and says then that anything
 else is rarer than about 3/(P R).  Temperature 0 has one answer to a prompt and no error.
 
 Leaves out: the sum over listed answers, weighted with their probabilities.  A model that writes letter by letter
-misspells them: of ice-cream-text they hold .90 after imitation, and when they hold all, (1) is small.
+misspells them: of ice-cream-text they hold .90 after imitation, and when they hold all, the error is small.
 """
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,6 +26,7 @@ import numpy as np
 
 from rlscratch.check import Array
 from rlscratch.formulas import kl
+from rlscratch.formulas.standard_error import mean_error
 from rlscratch.tasks.task import Task
 from rlscratch.train.language.policy import Batch, Policy, Score, scored
 from rlscratch.train.language.worlds import World
@@ -43,7 +39,7 @@ def measured(policy: Policy, task: Task, prompts: Sequence[str], rng: np.random.
              reference: Transformer | None = None, proxy: Score | None = None, greedy: bool = True) -> dict[str, float]:
     """The figures above for R answers to each prompt."""
     batch, R = policy.answer(repeated(prompts), rng), times(prompts)
-    figures = means({"accuracy": right(task, batch.prompts, batch.texts)}, R)
+    figures = means({"accuracy": task.right(batch.prompts, batch.texts)}, R)
     if greedy:
         figures["accuracy_greedy"] = task.accuracy(prompts, policy.answer(prompts, rng, 0).texts)
     columns = _columns(batch, task, None if reference is None else policy.with_model(reference), proxy)
@@ -52,7 +48,7 @@ def measured(policy: Policy, task: Task, prompts: Sequence[str], rng: np.random.
 
 def of_answers(batch: Batch, task: Task, reference: Policy | None = None, proxy: Score | None = None,
                ) -> dict[str, float]:
-    """Reward, proxy, KL, length of answers that were sampled, to prompts drawn at random: (1) with R = 1."""
+    """Reward, proxy, KL, length of answers that were sampled, to prompts drawn at random: R is 1."""
     return {**means(_columns(batch, task, reference, proxy)), "measured_answers": len(batch)}
 
 
@@ -62,20 +58,26 @@ def held_out(policy: Policy, world: World, **beside: Any) -> dict[str, float]:
     A task without held-out prompts is measured on its training prompts, and the names say that (`named`).
     """
     figures = measured(policy, world.task, world.measured[:MOST], world.stream("measured"), **beside)
-    return {named(world, name) if name.startswith("accuracy") else name: figure for name, figure in figures.items()}
+    return {named(bool(world.task.held_out), name) if name.startswith("accuracy") else name: figure
+            for name, figure in figures.items()}
 
 
 def teacher(world: World) -> dict[str, float]:
-    """teacher_accuracy and its error: how often the teacher is right about the same prompts, asked as often."""
+    """teacher_accuracy and its error: how often a teacher is right about the same prompts, asked as often.
+
+    {} for a task without a teacher.
+    """
+    if world.task.teacher is None:
+        return {}
     prompts = world.measured[:MOST]
     asked = repeated(prompts)
     said = world.task.demonstrations(asked, world.stream("teacher, measured"))
-    return means({"teacher_accuracy": right(world.task, asked, said)}, times(prompts))
+    return means({"teacher_accuracy": world.task.right(asked, said)}, times(prompts))
 
 
-def named(world: World, accuracy: str) -> str:
+def named(held_out: bool, accuracy: str) -> str:
     """An accuracy is called held-out only where no prompt that it was measured on was trained on."""
-    return ("held_out_" if world.task.held_out else "training_prompt_") + accuracy
+    return ("held_out_" if held_out else "training_prompt_") + accuracy
 
 
 # ---------------------------------------------------------------- means and their errors
@@ -91,28 +93,22 @@ def repeated(prompts: Sequence[str]) -> list[str]:
 
 
 def means(columns: Mapping[str, Array], repeats: int = 1) -> dict[str, float]:
-    """Equation (1) of each column: NAME and NAME_error.
+    """The mean of each column and its error: NAME and NAME_error.
 
     columns  (P R,)  the answers to a prompt side by side
     repeats  R
 
     A single answer has no error.
 
-    >>> means({"reward": np.array([1.0, 3.0, 10.0, 10.0])}, 2)                   # s^2 is 2 and 0, sqrt(1 / 4)
+    >>> means({"reward": np.array([1.0, 3.0, 10.0, 10.0])}, 2)
     {'reward': 6.0, 'reward_error': 0.5}
     """
     figures: dict[str, float] = {}
     for name, column in columns.items():
-        rows = column.reshape(-1, repeats) if repeats > 1 else column[None]
-        figures[name] = rows.mean().item()
-        if rows.shape[1] > 1:
-            figures[f"{name}_error"] = np.sqrt(rows.var(axis=1, ddof=1).mean() / rows.size).item()
+        figures[name] = column.mean().item()
+        if len(column) > 1:
+            figures[f"{name}_error"] = mean_error(column.reshape(-1, repeats))
     return figures
-
-
-def right(task: Task, prompts: Sequence[str], texts: Sequence[str]) -> Array:
-    """1 for each right answer to the prompt beside it, else 0: (N,)."""
-    return np.array([task.check(p, a) for p, a in zip(prompts, texts, strict=True)], float)
 
 
 def _columns(batch: Batch, task: Task, reference: Policy | None, proxy: Score | None) -> dict[str, Array]:

@@ -89,7 +89,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     """
     said = feedback.gathered(world, stages.policy, rankings=rankings, answers=answers, noise=noise)
     others = feedback.gathered(world, stages.policy, rankings=HELD_OUT, answers=answers, noise=noise, held_out=True)
-    if world.data.judged and flat(others):
+    if world.data.judged and (others.batch.prompts == said.batch.prompts or flat(others)):
         others = said
     if flat(others):
         check.fail("the answers to rank", others.batch.texts[:max(others.K, 2)],
@@ -105,7 +105,8 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     def report() -> dict[str, Any]:
         found, learned = (compared(which, scores(model, which.batch.rows)) for which in (others, said))
         curve = calibration(found, compared(others, others.ranked if K > 1 else others.rewards))
-        name = "learned_accuracy" if others is said else named(world, "accuracy")
+        apart = world.data.judged or bool(world.task.held_out)
+        name = "learned_accuracy" if others is said else named(apart, "accuracy")
         truth = compared(others, others.rewards)
         return {name: accuracy(found, truth), f"{name}_error": accuracy_error(found, truth),
                 "measured_rankings": len(others.rewards),

@@ -23,6 +23,7 @@ import numpy as np
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.formulas import preference
+from rlscratch.formulas.standard_error import ratio_error
 from rlscratch.train.language.chat import Chat, Rows
 from rlscratch.train.language.policy import Batch, outputs
 from rlscratch.transformer import Transformer
@@ -76,24 +77,19 @@ def accuracy(scores: Array, truth: Array) -> float:
     return right.mean().item()
 
 
-def accuracy_error(scores: Array, truth: Array) -> float:
-    """The standard error of `accuracy`: the pairs of one ranking hang together, so rankings are what is counted.
+def accuracy_error(scores: Array, truth: Array) -> float | None:
+    """The standard error of `accuracy`, for the rankings are independent and their pairs are not.
 
-    With c_i of n_i pairs of ranking i in order and accuracy a = sum c_i / sum n_i, over the N rankings with a pair,
-
-        error^2 = N / (N - 1) sum_i (c_i - a n_i)^2 / (sum n_i)^2
-
-    Arguments as in accuracy; 0 for a single ranking.
+    Arguments as in accuracy; equation (4) of formulas.standard_error, over the rankings with a pair to order; None if
+    there is one.
 
     >>> accuracy_error([[3.0, 1.0, 2.0]] * 2, [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])        # 2 of 2 and 0 of 2
     0.5
     """
     _, right, ranking = _pairs(scores, truth)
-    count = np.bincount(ranking)
-    some = count > 0
-    off = np.bincount(ranking, right - right.mean())[some]
-    N = some.sum()
-    return float(np.sqrt(N / max(1, N - 1) * np.square(off).sum()) / count.sum())
+    pairs = np.bincount(ranking)
+    some = pairs > 0
+    return ratio_error(np.bincount(ranking, right)[some], pairs[some]) if some.sum() > 1 else None
 
 
 def calibration(scores: Array, truth: Array, bins: int = 10) -> dict[str, Array]:

@@ -69,7 +69,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     policy, optimizer = Policy(model, chat, world.recipe.max_new_tokens), optimizer_of(model, lr, weight_decay)
 
     def report() -> dict[str, float]:
-        return held_out(policy, world) | (teacher(world) if world.task.teacher else {})
+        return held_out(policy, world) | teacher(world)
 
     return Learner(model, optimizer, rng, chat, partial(step, model, optimizer, rows, rng, batch=batch), report, policy)
 

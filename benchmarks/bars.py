@@ -26,6 +26,7 @@ from rlscratch.formulas.distribution import softmax
 from rlscratch.mdp import best_stationary
 from rlscratch.report.table import table
 from rlscratch.train.dqn import deep_q_learning as dqn
+from rlscratch.train.dqn.worlds import OnEnvironment
 from rlscratch.train.tabular import ppo, reinforce, worlds
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.method import TabularMethod
@@ -36,6 +37,7 @@ HALF_DIGIT = 0.00005            # half a unit of the fourth decimal
 NEAR = 0.02                     # of the best policy's probability of success
 NEAR_DQN = 0.05
 CREAM = 0.96                    # document 002's outcome of PPO
+UPRIGHT, EPISODES = 475, 100    # mean return of CartPole-v1, of at most 500, and over how many episodes
 TEXT_SEEDS = 3                  # of claims that train transformers for minutes
 
 
@@ -91,6 +93,18 @@ def deep_q_learning(seed: int, task: str) -> dict[str, Any]:
     return {**figures, "best": best, "episodes": state.episode, "met": bool(met)}
 
 
+def cart_pole(seed: int) -> dict[str, Any]:
+    """The defaults of `rlscratch train dqn --env CartPole-v1`; the last network is measured, not the best of several."""
+    world = OnEnvironment("CartPole-v1", None, EPISODES, seed)
+    chosen = {name: default for name, (default, _, _) in dqn.LEARNER.items()} | dqn.ENVIRONMENT
+    steps = chosen.pop("steps")
+    state = dqn.DQNState.new(world.shape, np.random.default_rng(seed), chosen["hidden"], chosen["buffer"])
+    for _ in islice(dqn.learn(world.env, state, **dqn.settings(**chosen)), steps):
+        pass
+    figures = world.final(state)
+    return {**figures, "episodes": state.episode, "met": figures["mean_return"] >= UPRIGHT}
+
+
 def policy(seed: int, method: TabularMethod, task: str) -> dict[str, Any]:
     """The defaults of `rlscratch train METHOD`; worth and the best possible are exact."""
     world = worlds.make(task)
@@ -117,6 +131,8 @@ BARS = (
     Bar("dqn frozen-lake-slippery", "slippery 4x4 lake: the greedy policy's exact probability of reaching the goal "
         f"within 100 steps is within {NEAR_DQN} of the best policy's without a clock",
         partial(deep_q_learning, task="frozen-lake-slippery")),
+    Bar("dqn CartPole-v1", f"CartPole-v1: the greedy policy of the network keeps the pole up for {UPRIGHT} of 500 steps, "
+        f"on average over {EPISODES} episodes", cart_pole, 3),
     *(Bar(f"{method.name} {task}", f"{task}: the policy's exact probability of reaching the goal within the limit of "
           f"100 steps is within {NEAR} of the best policy's without a clock", partial(policy, method=method, task=task))
       for method in (reinforce.METHOD, ppo.METHOD) for task in ("frozen-lake", "frozen-lake-slippery")),

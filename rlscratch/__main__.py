@@ -18,6 +18,7 @@ import numpy as np
 try:
     from rlscratch import __version__, kernels
     from rlscratch.tasks.task import RewardError
+    from rlscratch.train import run as runs
 except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what is not there
     sys.exit(f"rlscratch: {wrong}")
 
@@ -102,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     args = parser.parse_args(argv)
     try:
+        if getattr(args, "resume", False):
+            runs.recall(args, argv[1] if argv[0] == "train" else argv[0], _said(args.parser, argv))
         return _flushed(args.run(args))
     except BrokenPipeError:                 # the reader, `| head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -128,6 +131,13 @@ def _by_option(message: str, options: dict[str, str]) -> str:
     """An error of the library, which begins with an argument's name, as whoever typed the option knows it."""
     name = message.split(" ", 1)[0]
     return options.get(name, name) + message[len(name):]
+
+
+def _said(parser: argparse.ArgumentParser, argv: Sequence[str]) -> set[str]:
+    """The options that the command line itself says, whatever their defaults."""
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return set(vars(parser.parse_args(argv[2 if argv[0] == "train" else 1:])))
 
 
 def _streams() -> None:
@@ -160,7 +170,8 @@ def _add(commands: argparse._SubParsersAction, name: str, where: str, purpose: s
         chosen = getattr(chosen, inside) if inside else chosen
         chosen.add_arguments(parser)
         options = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
-        parser.set_defaults(run=partial(_train, chosen.run) if name in TRAIN else chosen.run, options=options)
+        parser.set_defaults(run=partial(_train, chosen.run) if name in TRAIN else chosen.run, options=options,
+                            parser=parser)
 
 
 def _train(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:

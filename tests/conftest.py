@@ -1,5 +1,13 @@
-"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the line that names the backend, two fixtures."""
+"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the lines that name the backend, two fixtures.
+
+A test whose claim does not depend on the backend, and that costs something, is not run a second time on NumPy:
+
+    @pytest.mark.compiled_only("why NumPy's run loses nothing")
+
+The run on NumPy ends with how many those were, by their reasons.
+"""
 import os
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,8 +21,33 @@ settings.register_profile("thorough", max_examples=2000, deadline=None, suppress
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
+COMPILED_ONLY = "on the compiled core alone: "
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "compiled_only(reason): not run on NumPy, which loses nothing for this reason")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    marker = item.get_closest_marker("compiled_only")
+    if marker and kernels.BACKEND == "numpy":
+        (reason,) = marker.args
+        pytest.skip(COMPILED_ONLY + reason)
+
+
 def pytest_report_header() -> str:
     return f"rlscratch kernels: {kernels.BACKEND}"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Under -q, too, and with many processes, where nobody sees the header or the collected tests."""
+    skipped = (report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    reasons = Counter(said.partition(COMPILED_ONLY)[2] for said in skipped if COMPILED_ONLY in said)
+    terminalreporter.write_line(f"rlscratch kernels: {kernels.BACKEND}"
+                                + (f"; {reasons.total()} tests run on the compiled core alone" if reasons else ""))
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"    {count:4}  {reason}")
 
 
 @pytest.fixture(params=kernels.ISAS or ["numpy"])

@@ -5,12 +5,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from rlscratch import kernels
-
 DTYPES = [np.float32, np.float64]
 STEP = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01, "step": 1}
 JUST_BELOW_1 = np.nextafter(1.0, 0.0)
-compiled = pytest.mark.skipif(kernels.BACKEND == "numpy", reason="a promise of the compiled core alone")
+compiled = pytest.mark.compiled_only("a promise of the compiled core")
 
 
 def random_logits(shape, dtype, seed=0, scale=3.0):

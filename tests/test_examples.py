@@ -33,6 +33,7 @@ EXPECTED = EXAMPLES / "expected"
 SCRIPTS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
 LONGEST, LINES, COLUMNS = 60, 120, 100              # seconds of a budget, lines of a lesson, columns
 GUARD = 10                                          # budgets after which a script counts as hanging
+ON_NUMPY = 6                                        # seconds of a budget; longer scripts run on the compiled core alone
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])", re.ASCII)
 INTERVAL = re.compile(rf"\[({NUMBER.pattern}) to ({NUMBER.pattern})\]", re.ASCII)
@@ -165,7 +166,15 @@ def test_a_script_keeps_the_form(script):
     assert 2 <= len(to_try.splitlines()) <= 5 and all(line.startswith("# ") for line in to_try.splitlines())
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def long_ones_marked():
+    """The scripts; those that train for long are not run again on NumPy."""
+    reason = "a script of the ladder that trains for long; tests/test_train_*.py train by its method on NumPy"
+    return [pytest.param(script, id=script.stem,
+                         marks=[pytest.mark.compiled_only(reason)] if budget_of(script) > ON_NUMPY else [])
+            for script in SCRIPTS]
+
+
+@pytest.mark.parametrize("script", long_ones_marked())
 def test_a_script_prints_what_is_expected_and_draws_its_figure(script, tmp_path):
     printed = run(script, tmp_path, budget_of(script))
     assert not differences(printed, expected_of(script).read_text("utf-8"))
@@ -212,6 +221,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.compiled_only("what a script prints is measured, whichever backend prints it")
 @pytest.mark.parametrize("number", CHANGED)
 def test_other_settings_lead_to_other_figures(number, tmp_path):
     (script,) = (script for script in SCRIPTS if script.stem.startswith(number))

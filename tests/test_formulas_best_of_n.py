@@ -20,6 +20,7 @@ from numpy.testing import assert_allclose
 from rlscratch.formulas import distribution
 from rlscratch.formulas.best_of_n import (
     best_of_n,
+    best_of_n_by_prompt,
     best_of_n_from_pool,
     best_of_n_kl,
     best_of_n_kl_bound,
@@ -103,6 +104,8 @@ def test_the_worth_of_the_best_is_the_mean_over_all_sets_of_answers(pool):
     for n in range(1, scores.shape[1] + 1):
         assert_allclose(best_of_n_from_pool(scores, worth, n), by_listing_sets(scores, worth, n), rtol=1e-12,
                         atol=1e-12)
+        for i, mean in enumerate(best_of_n_by_prompt(scores, worth, n)):
+            assert_allclose(mean, by_listing_sets(scores[i:i + 1], worth[i:i + 1], n), rtol=1e-12, atol=1e-12)
 
 
 def test_the_listing_would_notice_another_n_another_order_and_drawing_with_replacement():

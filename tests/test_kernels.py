@@ -110,7 +110,7 @@ def test_the_number_of_threads_holds_for_the_calling_thread_alone(on_threads):
     assert kernels.threads() == default + 1
 
 
-@pytest.mark.skipif(kernels.BACKEND == "numpy", reason="the NumPy backend has no threads of its own")
+@pytest.mark.compiled_only("the NumPy backend has no threads of its own")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_results_do_not_depend_on_the_number_of_threads(isa, dtype):
     x = random_logits((300, 257), dtype)

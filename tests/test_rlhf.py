@@ -229,6 +229,7 @@ def test_samples_are_the_same_prompts_with_gold_and_its_parts(finished):
             assert one["gold"] == sum(one["parts"].values()) == preferences.gold(sample["prompt"], one["text"])
 
 
+@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
 def test_a_finished_run_is_read_and_not_trained_again(copy, capsys, monkeypatch):
     (copy / "index.html").unlink()
     monkeypatch.setattr(rlhf.command, "train", None)
@@ -237,6 +238,7 @@ def test_a_finished_run_is_read_and_not_trained_again(copy, capsys, monkeypatch)
     assert (copy / "index.html").exists()
 
 
+@pytest.mark.compiled_only("on NumPy tests/test_train_command.py interrupts the run of each method")
 def test_an_interrupted_run_goes_on_to_the_same_figures(finished, tmp_path, monkeypatch, capsys):
     tiny(monkeypatch)
     folder, step = tmp_path / "run", dpo.step
@@ -260,6 +262,7 @@ def test_an_interrupted_run_goes_on_to_the_same_figures(finished, tmp_path, monk
     assert lines == list(range(1, len(lines) + 1))
 
 
+@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
 def test_without_json_tables_are_printed_and_the_progress_goes_to_standard_error(copy, capsys):
     shutil.rmtree(copy / "samples")
     assert main(["rlhf", "--run-dir", str(copy), "--resume"]) == 0
@@ -322,6 +325,7 @@ def test_the_page_shows_the_numbers_of_every_stage(built, finished):
     assert "−0.00" not in text
 
 
+@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
 def test_a_turn_is_stated_with_its_step_and_the_fall(copy, capsys):
     gold = [min(step, 80 - step) / 10 for step in range(1, 61)]
     with open(copy / "beta-0" / "metrics.jsonl", "w", encoding="utf-8") as file:
@@ -334,6 +338,7 @@ def test_a_turn_is_stated_with_its_step_and_the_fall(copy, capsys):
     assert "in step 40, and then loses" in text and "did not turn" not in text
 
 
+@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
 def test_a_run_without_a_turn_says_so(copy, capsys):
     with open(copy / "beta-0" / "metrics.jsonl", "w", encoding="utf-8") as file:
         for i in range(20):

@@ -14,6 +14,8 @@ import pytest
 
 from rlscratch.tasks import code
 
+pytestmark = pytest.mark.compiled_only("a judge of code that calls no kernel")
+
 SORT = [(([3, 1, 2],), [1, 2, 3]), (([],), [])]
 
 

@@ -135,6 +135,15 @@ def test_few_labels_are_measured_on_what_they_teach_and_equal_ones_teach_nothing
     assert "expected answers whose rewards differ" in err and not (files["folder"] / "new").exists()
 
 
+@pytest.mark.parametrize(("name", "figure"), [("dpo", "preferred"), ("reward-model", "accuracy")])
+def test_a_share_is_called_held_out_only_where_lines_are_held_out(name, figure, files):
+    path = written(files["folder"], {"prompt": "1+1=", "chosen": "2", "rejected": "3"}, name="one.jsonl")
+    more = ("--preferences", path, "--init", begun(files), "--steps", "2")
+    assert train(name, files["folder"] / "run", *more) == 0
+    found = result(files["folder"] / "run")
+    assert f"learned_{figure}" in found and f"held_out_{figure}" not in found
+
+
 @pytest.mark.parametrize("kind", ["preferences", "rankings"])
 def test_preferences_make_a_policy_without_a_reward_model(kind, files):
     more = ("--preferences", files[kind], "--init", begun(files), "--steps", "20")

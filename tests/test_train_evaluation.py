@@ -103,7 +103,7 @@ def test_the_figures_of_one_prompt_agree_with_the_exact_ones_within_their_errors
     p = np.exp(logp)
     texts = [actor.chat.text(ids[mask == 1].tolist()) for ids, mask in zip(rows.tokens, rows.mask, strict=True)]
     worth = {"reward": WORLD.task.rewards(["a"] * len(p), texts), "kl": logp - ref,
-             "accuracy": evaluation.right(WORLD.task, ["a"] * len(p), texts)}
+             "accuracy": WORLD.task.right(["a"] * len(p), texts)}
     figures = evaluation.measured(actor, WORLD.task, ["a"], np.random.default_rng(0), reference=other.model)
     for name, column in worth.items():
         mean = p @ column

@@ -1,1 +1,1 @@
-"""Commands that use what training made: text to tokens, and a model's answers."""
+"""The commands that have no room of their own: training, answers, tokens, proofs."""

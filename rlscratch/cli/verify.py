@@ -19,6 +19,7 @@ The tests stand in a checkout; an installed package has none.
 import argparse
 import ast
 import inspect
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -67,13 +68,13 @@ def run(args: argparse.Namespace) -> int:
 
 def shown(module: str, claims: "Claims", seconds: float) -> int:
     """Print what was found; the exit status."""
-    rows = [("holds" if not found.failures else "FAILS", sentence(name), found.cases, ", ".join(found.kinds))
+    rows = [(found.outcome, sentence(name), found.cases, ", ".join(found.kinds))
             for name, found in claims.found.items()]
     print(table(("", "claim", "cases", "witness"), rows))
     failed = [failure for found in claims.found.values() for failure in found.failures]
     for place, reason in (*failed, *claims.broken):
         print(f"\n{place}\n{textwrap.indent(reason, '    ')}")
-    held = sum(not found.failures for found in claims.found.values())
+    held = sum(found.outcome == "holds" for found in claims.found.values())
     print(f"\nformulas/{module}.py: {held} of {len(rows)} claims hold, {seconds:.1f} s")
     return int(not rows or held < len(rows) or bool(claims.broken))
 
@@ -84,7 +85,7 @@ def sentence(test: str) -> str:
     >>> sentence("test_the_document_s_numbers_and_its_steps")
     "the document's numbers and its steps"
     """
-    return test.removeprefix("test_").replace("_s_", "'s ").replace("_", " ")
+    return re.sub(r"_s(?=_|$)", "'s", test.removeprefix("test_")).replace("_", " ")
 
 
 # ---------------------------------------------------------------- what pytest tells
@@ -95,6 +96,11 @@ class Claim:
     def __init__(self, kinds: list[str]) -> None:
         self.kinds, self.cases = kinds, 0
         self.failures: list[tuple[str, str]] = []
+
+    @property
+    def outcome(self) -> str:
+        """What can be said of the claim; one whose cases were all skipped, or never reached, has no proof."""
+        return "FAILS" if self.failures else "holds" if self.cases else "not run"
 
 
 class Claims:
@@ -125,7 +131,7 @@ class Claims:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """A test has ended, or what it needs could not be prepared."""
         claim = self.found[report.location[2].split("[")[0].rsplit(".", 1)[-1]]
-        claim.cases += report.when == "call"
+        claim.cases += report.when == "call" and not report.skipped
         if report.failed:
             last = getattr(getattr(report.longrepr, "reprcrash", None), "message", str(report.longrepr))
             claim.failures.append((report.nodeid, last))

@@ -92,7 +92,11 @@ ValueError: invalid literal for int() with base 10: 'two'; expected a finite num
     def accuracy(self, prompts: Sequence[str], answers: Sequence[str]) -> float:
         """The share of answers that are right, each to the prompt beside it."""
         check.positive(n=len(answers), called="the number of answers")
-        return sum(self.check(p, a) for p, a in zip(prompts, answers, strict=True)) / len(answers)
+        return self.right(prompts, answers).mean().item()
+
+    def right(self, prompts: Sequence[str], answers: Sequence[str]) -> Array:
+        """1 for each answer that is right, else 0; float64."""
+        return np.array([self.check(p, a) for p, a in zip(prompts, answers, strict=True)], float)
 
 
 def split(prompts: Iterable[str], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:

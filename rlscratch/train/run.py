@@ -13,7 +13,7 @@ goes with them cannot part.
 
 The promise of --resume: if the facts hold all that the next step depends on, the state of the
 random generator above all, a run that was stopped and resumed ends in the same bits as one that
-was not.  The command is given again with --resume; another choice than in config.json is an error.
+was not.  --resume needs no other option: config.json has them, and another choice than there is an error.
 Metrics younger than the state are dropped, for the resumed run writes them again.
 
 Leaves out: two processes writing to one folder.
@@ -24,6 +24,7 @@ import json
 import math
 import sys
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class Run:
     name    of the command
     config  every choice that the run's numbers depend on, by the name of its option; JSON types
     command  as the user gives it; None: train NAME
+    goal    how far to train, {"steps": n}, kept beside the config; a resumed run may go farther
 
     args.run_dir is its folder from then on.
     After a resume, `arrays` and `facts` are what `save` was given last; otherwise both are empty.
@@ -74,7 +76,7 @@ class Run:
     """
 
     def __init__(self, args: argparse.Namespace, name: str, config: dict[str, Any],
-                 command: str | None = None) -> None:
+                 command: str | None = None, goal: dict[str, int] | None = None) -> None:
         self.save_every = check.integer(1, save_every=args.save_every)
         self.quiet, self.json = args.quiet, args.json
         self.config = {"command": command or f"train {name}", **config}
@@ -86,7 +88,7 @@ class Run:
             self._agree()
             self._forget(after=self._load())
         else:
-            self._write("config.json", {**self.config, "version": __version__})
+            self._write("config.json", {**self.config, "goal": goal, "version": __version__})
 
     def progress(self, total: int, done: int = 0, unit: str = "step") -> tqdm:
         """A bar on standard error, unless --quiet."""
@@ -180,6 +182,24 @@ def _existing(run_dir: str | None, name: str) -> Path:
         check.fail("run_dir", run_dir or str(RUNS / name),
                    "a folder that holds a run; without --resume one is started")
     return started[-1]
+
+
+def recall(args: argparse.Namespace, name: str, said: Collection[str]) -> None:
+    """Give the options that were not said the values that the run to be resumed has in its config.json.
+
+    name  of the command
+    said  the options that were given; they must agree with the run, or say how far to go on
+
+    A file is known by its content alone, so what came from one must be said again.
+    """
+    folder = _existing(args.run_dir, name)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    goal = config.pop("goal", None) or {}
+    if not {"steps", *goal}.isdisjoint(said):               # another number of steps, or steps in place of episodes
+        goal = {}
+    for key, value in (config | goal).items():
+        if key in vars(args) and key not in said and "SHA-256" not in str(value):
+            setattr(args, key, value)
 
 
 # ---------------------------------------------------------------- how figures are printed

@@ -87,7 +87,7 @@ def shown(defaults: Mapping[str, Any]) -> str:
     """
     kinds: dict[str, list[str]] = {}
     for kind, value in defaults.items():
-        nothing = "all there are" if kind else "the variant's own"
+        nothing = "none" if kind else "the variant's own"
         said = nothing if value is None else f"{value:g}" if isinstance(value, float) else str(value)
         kinds.setdefault(said, []).append(kind)
     if len(kinds) == 1:

@@ -26,7 +26,7 @@ Leaves out: DAPO's penalty on length.
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,7 @@ class Variant:
                         beta=self.beta)
 
 
+@cache
 def _names(formula: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(formula).parameters)
 

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         world = OnEnvironment(args.env, args.max_steps, args.evaluation_episodes, args.seed)
     state = DQNState.new(world.shape, np.random.default_rng(args.seed), chosen["hidden"], chosen["buffer"])
     steps = learn(world.env, state, **settings(**chosen))
-    folder = runs.Run(args, "dqn", {**config, "seed": args.seed, **chosen})
+    folder = runs.Run(args, "dqn", {**config, "seed": args.seed, **chosen}, goal={"steps": goal})
     begin = time.perf_counter() - _restore(state, folder)
     with folder.progress(goal, state.step) as bar:
         while state.step < goal:

@@ -93,7 +93,7 @@ class DQNState:
         """Before the first step.  shape: what the network sees, or how many numbered states; and how many actions."""
         see, actions = shape
         see = Numbered(see) if isinstance(see, int) else see
-        theta = initial(see.inputs, hidden, actions, rng, see.scale)
+        theta = initial(see.inputs, hidden, actions, rng, *see.drawn)
         mean = {name: Tensor(t.data.copy()) for name, t in theta.items()}
         replay = Replay(buffer, see.shape, see.dtype)
         return cls(theta, mean, AdamW(theta, lr=0.0, weight_decay=0.0), replay, see, rng)
@@ -190,7 +190,8 @@ LEARNER = {     # option: default, check, help
     "epsilon_steps": (20_000, WHOLE, "steps until then"),
 }
 ENVIRONMENT = {         # where --env has another default
-    "steps": 50_000, "hidden": 256, "epsilon_final": 0.05, "epsilon_steps": 10_000,
+    "steps": 30_000, "hidden": 256, "gamma": 0.98, "batch": 128, "start": 1000, "every": 1, "delta": 10.0,
+    "epsilon_final": 0.2, "epsilon_steps": 10_000,
 }
 HOW = ("gamma", "batch", "start", "every", "tau", "target_every", "delta")      # what learn is given as it is
 

@@ -4,7 +4,12 @@ One hidden layer of rectified units:
 
     Q(s, .) = relu(x(s) W1 + b1) W2 + b2                                             (1)
 
-Where states are numbered x(s) is a one-hot row; where they are arrays of numbers, the array as one row.
+Where states are numbered x(s) is a one-hot row.  Where they are arrays of numbers it is the array as one row, and
+numbers with bounds l and h are mapped to [-sqrt(3), sqrt(3)]: if they were uniform in between their variance would
+be 1, as 1/2 sqrt(3) integral of x^2 over that interval is 1.  A position of metres and an angle of tenths then weigh
+alike, and with W1 of variance 1 / D so do units of the hidden layer.  Each unit is 0 on one side of a hyperplane.
+With b1 = 0 all of those would pass through one point, and little could be said about the edge of a track; so b1 is
+drawn, too, from [-1, 1].
 
 Numbered states are few, so the network sees all of them at once, x being the identity; a batch picks entries of
 the table that results, and going back adds up the seeds of those that picked the same one.  It is the gradient
@@ -13,7 +18,8 @@ of B one-hot rows for the work of S.
 Outputs of 0 at first: W2 = b2 = 0.  Random ones would be rewards that nobody pays, of which the target takes the
 largest; beside a wall, where s' = s, such a reward lives on from target to target, at gamma a time.
 
-Leaves out: convolutions for images; scaling what is seen, which the environment can do (gymnasium.wrappers).
+Leaves out: convolutions for images; scaling numbers without bounds, which the environment can do
+        (gymnasium.wrappers).
 """
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,15 +31,19 @@ from rlscratch.autograd import Tensor
 from rlscratch.check import Array
 
 FEW = 1000              # numbered states that the network sees all at once
+WIDE = 1e6              # bounds as far apart as this say nothing about the numbers between them
 
 
-def initial(inputs: int, hidden: int, actions: int, rng: np.random.Generator, scale: float = 1.0) -> dict[str, Tensor]:
+def initial(inputs: int, hidden: int, actions: int, rng: np.random.Generator, scale: float = 1.0,
+            shift: float = 0.0) -> dict[str, Tensor]:
     """The parameters of (1), float32.
 
-    scale  of W1: with one entry of x at 1, normal W1 gives hidden units of variance 1
+    scale  standard deviation of W1; with one entry of x at 1, 1 gives hidden units of variance 1
+    shift  b1 is drawn from [-shift, shift]
     """
     W1 = scale * check.generator(rng=rng).normal(size=(inputs, check.integer(1, hidden=hidden)))
-    arrays = {"W1": W1, "b1": np.zeros(hidden), "W2": np.zeros((hidden, actions)), "b2": np.zeros(actions)}
+    b1 = rng.uniform(-shift, shift, hidden) if shift else np.zeros(hidden)
+    arrays = {"W1": W1, "b1": b1, "W2": np.zeros((hidden, actions)), "b2": np.zeros(actions)}
     return {name: Tensor(array.astype(np.float32), requires_grad=True) for name, array in arrays.items()}
 
 
@@ -57,11 +67,11 @@ class Numbered:
 
     inputs        D of (1), which is S
     shape, dtype  of a state, as the replay buffer keeps it
-    scale         of the first W1
+    drawn         scale and shift of `initial`
     """
 
     def __init__(self, states: int, first: int = 0) -> None:
-        self.inputs, self.first, self.shape, self.dtype, self.scale = states, first, (), np.int32, 1.0
+        self.inputs, self.first, self.shape, self.dtype, self.drawn = states, first, (), np.int32, (1.0, 0.0)
 
     def state(self, observation: Any) -> int:
         """An observation as a state.  Raises ValueError or TypeError for one that is none."""
@@ -81,18 +91,31 @@ class Numbered:
 
 
 class Measured:
-    """States that are arrays of numbers, flattened: rows (D,), float32.  The fields are as in Numbered."""
+    """States that are arrays of numbers, between `low` and `high`: rows (D,), float32.  The fields are as in Numbered.
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.observed, self.inputs, self.dtype = shape, int(np.prod(shape)), np.float32
-        self.shape, self.scale = (self.inputs,), self.inputs**-0.5
+    >>> Measured([0, -np.inf], [255, np.inf]).state([255, 3]).tolist()
+    [1.7320507764816284, 3.0]
+    """
+
+    def __init__(self, low: Array, high: Array) -> None:
+        low, high = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+        self.observed, self.inputs, self.dtype = low.shape, low.size, np.float32
+        self.shape, self.drawn = (self.inputs,), (self.inputs**-0.5, 1.0)
+        bounded = np.isfinite(low) & np.isfinite(high) & (low < high)
+        bounded[bounded] = (high[bounded] - low[bounded]) < WIDE
+        self._middle, self._unit = np.zeros(low.shape), np.ones(low.shape)
+        self._middle[bounded] = (low[bounded] + high[bounded]) / 2
+        self._unit[bounded] = (high[bounded] - low[bounded]) / 12**0.5
 
     def state(self, observation: Any) -> Array:
         """As in Numbered.  A number too large for float32 is none, either."""
-        with np.errstate(over="ignore"):
-            found = np.asarray(observation, dtype=np.float32)
+        found = np.asarray(observation, dtype=np.float64)
         check.shape(self.observed, "as the environment's observation_space says", observation=found)
-        return check.array(observation=found).reshape(-1)
+        with np.errstate(over="ignore"):
+            row = ((found - self._middle) / self._unit).astype(np.float32)
+        if not np.isfinite(row).all():
+            check.fail("observation", found.tolist(), "finite numbers, of float32 at most")
+        return row.reshape(-1)
 
     def seen(self, states: Array) -> tuple[Array, Array]:
         """As in Numbered."""

@@ -40,7 +40,7 @@ class Watched:
         if isinstance(observations, spaces.Discrete):
             self.see = Numbered(int(observations.n), int(observations.start))
         elif isinstance(observations, spaces.Box) and 0 not in observations.shape:
-            self.see = Measured(observations.shape)
+            self.see = Measured(observations.low, observations.high)
         else:
             check.fail("env", text, f"an environment whose observations are Discrete or a Box; this has "
                                     f"{_named(observations)}")
@@ -49,18 +49,15 @@ class Watched:
     def reset(self, seed: int) -> tuple[Any, dict[str, Any]]:
         """The first state of an episode."""
         observation, info = self._asked("reset", lambda: self.env.reset(seed=seed))
-        return self._state("reset", observation), info
+        return self._read("reset", lambda: self.see.state(observation)), info
 
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """As Gymnasium's.  Raises RuntimeError for what is no state or no finite reward."""
         call = f"step({self._first + action})"
         observation, reward, terminated, truncated, info = self._asked(
             call, lambda: self.env.step(self._first + action))
-        try:
-            reward = check.number(reward=np.asarray(reward).item())
-        except (ValueError, TypeError) as wrong:
-            raise RuntimeError(f"{call} of the environment: {wrong}") from wrong
-        return self._state(call, observation), reward, bool(terminated), bool(truncated), info
+        reward = self._read(call, lambda: check.number(reward=np.asarray(reward).item()))
+        return self._read(call, lambda: self.see.state(observation)), reward, bool(terminated), bool(truncated), info
 
     def _asked(self, call: str, ask: Callable[[], Any]) -> Any:
         try:
@@ -68,9 +65,9 @@ class Watched:
         except Exception as wrong:
             raise RuntimeError(f"{call} of the environment failed: {wrong!r}") from wrong
 
-    def _state(self, call: str, observation: Any) -> Any:
+    def _read(self, call: str, read: Callable[[], Any]) -> Any:
         try:
-            return self.see.state(observation)
+            return read()
         except (ValueError, TypeError) as wrong:
             raise RuntimeError(f"{call} of the environment: {wrong}") from wrong
 

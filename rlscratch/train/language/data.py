@@ -101,9 +101,9 @@ class BatchTask(Task):
                               "number for each") from error
         return numbers(given, prompts, answers)
 
-    def accuracy(self, prompts: Sequence[str], answers: Sequence[str]) -> float:
-        """The share of answers that earn more than 0."""
-        return (self.rewards(prompts, answers) > 0).mean().item()
+    def right(self, prompts: Sequence[str], answers: Sequence[str]) -> Array:
+        """1 for each answer that earns more than 0, else 0; float64."""
+        return (self.rewards(prompts, answers) > 0).astype(float)
 
 
 def task(name: str, data: Data, reward: Reward | None = None) -> Task:

@@ -118,7 +118,8 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
             return found
         others = feedback.gathered(world, reference, rankings=None, answers=None, noise=None, held_out=True)
         gained = (policy.logp(others.batch.rows) - reference.logp(others.batch.rows)).sum(axis=1, dtype=float)
-        return found | {"held_out_preferred": accuracy(gained.reshape(-1, others.K), others.ranked)}
+        name = "learned_preferred" if others.batch.prompts == said.batch.prompts else "held_out_preferred"
+        return found | {name: accuracy(gained.reshape(-1, others.K), others.ranked)}
 
     return Learner(model, optimizer, rng, policy.chat, one, report, policy, facts)
 

@@ -39,7 +39,7 @@ def measured(policy: Policy, task: Task, prompts: Sequence[str], rng: np.random.
              reference: Transformer | None = None, proxy: Score | None = None, greedy: bool = True) -> dict[str, float]:
     """The figures above for R answers to each prompt."""
     batch, R = policy.answer(repeated(prompts), rng), times(prompts)
-    figures = means({"accuracy": right(task, batch.prompts, batch.texts)}, R)
+    figures = means({"accuracy": task.right(batch.prompts, batch.texts)}, R)
     if greedy:
         figures["accuracy_greedy"] = task.accuracy(prompts, policy.answer(prompts, rng, 0).texts)
     columns = _columns(batch, task, None if reference is None else policy.with_model(reference), proxy)
@@ -72,7 +72,7 @@ def teacher(world: World) -> dict[str, float]:
     prompts = world.measured[:MOST]
     asked = repeated(prompts)
     said = world.task.demonstrations(asked, world.stream("teacher, measured"))
-    return means({"teacher_accuracy": right(world.task, asked, said)}, times(prompts))
+    return means({"teacher_accuracy": world.task.right(asked, said)}, times(prompts))
 
 
 def named(held_out: bool, accuracy: str) -> str:
@@ -109,11 +109,6 @@ def means(columns: Mapping[str, Array], repeats: int = 1) -> dict[str, float]:
         if len(column) > 1:
             figures[f"{name}_error"] = mean_error(column.reshape(-1, repeats))
     return figures
-
-
-def right(task: Task, prompts: Sequence[str], texts: Sequence[str]) -> Array:
-    """1 for each right answer to the prompt beside it, else 0: (N,)."""
-    return np.array([task.check(p, a) for p, a in zip(prompts, texts, strict=True)], float)
 
 
 def _columns(batch: Batch, task: Task, reference: Policy | None, proxy: Score | None) -> dict[str, Array]:

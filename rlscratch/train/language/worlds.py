@@ -69,7 +69,7 @@ class World:
     task    prompts, reward, check, teacher
     recipe  the shape of its model
     seed    of everything random
-    data    what a user's files say, None for a task that needs none
+    data    what a user's files say
     kinds   for which settings may have defaults, besides every text task; the first that has one decides
     """
 

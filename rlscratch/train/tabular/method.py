@@ -96,7 +96,7 @@ class TabularMethod:
         config = environments.given(args, task="frozen-lake")
         world = worlds.make(args.task) if args.env is None else worlds.of_environment(args.env, args.max_steps)
         found = self.settings(world, **settings.given(self.choices, args))
-        folder = runs.Run(args, self.name, {**config, "seed": args.seed, **found})
+        folder = runs.Run(args, self.name, {**config, "seed": args.seed, **found}, goal={"steps": steps})
         self._train(folder, world, found, args.seed, steps)
         return 0
 

@@ -206,7 +206,8 @@ def run(args: argparse.Namespace) -> int:
         lake = Lake(args.map, args.slippery, args.hole_reward, args.gamma)
     else:
         lake = Charted(args.env, args.max_steps, args.gamma)
-    folder = runs.Run(args, "q-learning", {**config, **{key: getattr(args, key) for key in CHOICES}})
+    folder = runs.Run(args, "q-learning", {**config, **{key: getattr(args, key) for key in CHOICES}},
+                      goal={f"{unit}s": goal})
     state, before = _state(folder, lake, args.seed)
     begin = time.perf_counter()
 

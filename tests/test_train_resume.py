@@ -1,0 +1,67 @@
+"""--resume needs no other option: what the command line does not say, config.json does.
+
+Each run is stopped at its last save or at its end, and goes on from the newest folder of its name.
+"""
+import json
+from pathlib import Path
+
+import pytest
+
+from rlscratch.__main__ import main
+
+RUNS = {
+    "reinforce": ("--task", "pasta", "--seed", "3", "--steps", "4", "--episodes", "8", "--baseline", "none"),
+    "grpo": ("--task", "ice-cream", "--seed", "3", "--steps", "4", "--variant", "rloo", "--beta", "0.5"),
+    "q-learning": ("--seed", "3", "--episodes", "5", "--alpha", "0.5", "--epsilon", "0.5"),
+    "sft": ("--task", "ice-cream-text", "--seed", "3", "--steps", "2", "--batch", "4"),
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def result(name):
+    return json.loads(Path("runs", name, "result.json").read_text("utf-8"))
+
+
+def same(found):
+    return {key: value for key, value in found.items() if key != "seconds"}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_goes_on_with_the_settings_that_it_began_with(name):
+    assert main(["train", name, *RUNS[name], "--quiet"]) == 0
+    before = result(name)
+    assert main(["train", name, "--resume", "--quiet"]) == 0
+    assert same(result(name)) == same(before)
+
+
+@pytest.mark.parametrize(("name", "more", "key", "end"), [
+    ("reinforce", ("--steps", "6"), "steps", 6), ("q-learning", ("--episodes", "8"), "episodes", 8),
+    ("q-learning", ("--steps", "400"), "steps", 400)])
+def test_a_run_of_tables_may_go_farther_and_ends_where_one_that_was_not_stopped_does(name, more, key, end):
+    assert main(["train", name, *RUNS[name], "--quiet"]) == 0
+    assert main(["train", name, "--resume", *more, "--quiet"]) == 0
+    assert result(name)[key] == end
+    one = [option for option in RUNS[name] if option not in ("--episodes" if name == "q-learning" else "--steps", "4")]
+    one = one if name != "q-learning" else ["--seed", "3", "--alpha", "0.5", "--epsilon", "0.5"]
+    assert main(["train", name, *one, *more, "--quiet", "--run-dir", "whole"]) == 0
+    whole = json.loads(Path("whole", "result.json").read_text("utf-8"))
+    assert same(whole) | {"run_dir": ""} == same(result(name)) | {"run_dir": ""}
+
+
+@pytest.mark.parametrize(("name", "more", "says"), [
+    ("grpo", ("--seed", "0"), "--seed is 0; expected 3"), ("grpo", ("--beta", "0.1"), "--beta is 0.1; expected 0.5"),
+    ("sft", ("--steps", "9"), "--steps is 9; expected 2"), ("reinforce", ("--lr", "1"), "--lr is 1.0; expected 0.2")])
+def test_what_is_said_must_agree_even_where_it_is_the_default(name, more, says, capsys):
+    assert main(["train", name, *RUNS[name], "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["train", name, "--resume", *more, "--quiet"]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_where_no_run_is_there_is_nothing_to_resume(capsys):
+    assert main(["train", "grpo", "--resume"]) == 2
+    assert "expected a folder that holds a run; without --resume one is started" in capsys.readouterr().err

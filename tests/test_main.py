@@ -1,6 +1,7 @@
 """The command line itself: help, exit statuses, info.  Each command's own work is tested with its module."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -22,6 +23,12 @@ def status_of(argv):
 def test_every_command_has_help_with_an_example(argv, capsys):
     assert status_of([*argv, "--help"]) == 0
     assert f"example: rlscratch {' '.join(argv)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [["pretrain"], ["rlhf"], *(["train", name] for name in TRAIN)])
+def test_every_training_command_says_how_long_its_default_takes(argv, capsys):
+    assert status_of([*argv, "--help"]) == 0
+    assert re.search(r"processor time: \d+ (s|minutes?)\b", " ".join(capsys.readouterr().out.split()))
 
 
 def test_alone_it_prints_its_help(capsys):

@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("pdoc", reason="pdoc, which writes the reference, is not installed (the extra docs)")
 
+pytestmark = pytest.mark.compiled_only("pages of the source, which is one for both backends")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

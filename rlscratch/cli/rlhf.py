@@ -58,7 +58,7 @@ TASK = "preferences"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `rlscratch rlhf`."""
     default = runs.RUNS / "rlhf"
-    group = parser.add_argument_group("the run")
+    group = parser.add_argument_group("the run", f"processor time: {runs.TAKES['rlhf']}")
     group.add_argument("--seed", type=int, default=0, help="same seed, same run")
     group.add_argument("--run-dir", metavar="FOLDER",
                        help=f"folder of the run (default: {default}, or the first of {default}-2, -3, ... that is "

@@ -347,7 +347,7 @@ def test_after_a_cut_the_target_is_what_the_averaged_network_says():
 
 def test_the_evaluation_is_a_mean_and_its_standard_error():
     found = evaluation(np.array([1.0, 2.0, 6.0]))
-    assert found["mean_return"] == 3 and found["evaluation_episodes"] == 3
+    assert found["mean_return"] == 3 and found["measured_episodes"] == 3
     assert_allclose(found["mean_return_error"], np.sqrt(14 / 6))
     assert evaluation(np.array([2.0]))["mean_return_error"] is None
 
@@ -369,7 +369,7 @@ def test_a_run_stopped_within_an_episode_and_resumed_ends_in_the_same_bits(env, 
                          (tmp_path / name / "metrics.jsonl").read_text("utf-8")))
     assert both[0] == both[1]
     found = result(tmp_path / "whole")
-    assert found["evaluation_episodes"] == 4 and {"mean_return", "mean_return_error"} <= found.keys()
+    assert found["measured_episodes"] == 4 and {"mean_return", "mean_return_error"} <= found.keys()
 
 
 def test_defaults_with_an_environment_are_its_own(tmp_path, capsys):

@@ -107,7 +107,8 @@ def _task(args: argparse.Namespace) -> tuple[None, Task, dict[str, Any]]:
 def _files(args: argparse.Namespace) -> tuple[data.Data, Task, dict[str, Any]]:
     """A task of files, and a reward in Python if there is one."""
     files = _of(args, FILES)
-    if args.task is not None:
+    name = next((path.name for path in files.values()), None)
+    if args.task not in (None, name):                       # a resumed run knows its own, which is the file's
         check.fail("task", args.task, "none: the files say what to train on")
     if not files:
         check.fail(REWARD, args.reward_function, "a file of prompts beside it, for whose answers it pays")
@@ -120,7 +121,6 @@ def _files(args: argparse.Namespace) -> tuple[data.Data, Task, dict[str, Any]]:
     if where is None and not found.shown and getattr(args, "reward_model", None) is None:
         check.fail(REWARD, None, f"FILE.py:function, which pays for answers to the prompts of {args.prompts}")
     described = {option: _described(getattr(args, option)) for option in FILES}
-    name = next(iter(files.values())).name
     return found, data.task(name, found, reward), {
         "task": None, **described, REWARD: None if where is None else _described_code(where)}
 

@@ -13,15 +13,16 @@ from rlscratch.documents import ledger
 from rlscratch.documents.ledger import LedgerRow
 from rlscratch.report.tour import ladder, page
 from rlscratch.report.tour.ladder import Result, Rung
+from rlscratch.train.settings import UNSAID
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m rlscratch tour`."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help=f"also examples with a budget over {ladder.LONG} s")
-    which.add_argument("--only", metavar="NN,NN", help="these examples, by number, however long they take")
+    which.add_argument("--only", metavar="NN,NN", help=f"these examples, by number, however long they take{UNSAID}")
     which.add_argument("--chapter", metavar="NAME", help="one chapter's examples, by its number or a part of its name: "
-                       + ", ".join(f"{i} {name!r}" for i, name in enumerate(ladder.CHAPTERS, 1)))
+                       + ", ".join(f"{i} {name!r}" for i, name in enumerate(ladder.CHAPTERS, 1)) + UNSAID)
     parser.add_argument("--out", type=Path, default=Path("out/tour"), metavar="FOLDER",
                         help="where index.html goes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")

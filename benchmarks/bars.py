@@ -94,7 +94,7 @@ def deep_q_learning(seed: int, task: str) -> dict[str, Any]:
 
 
 def cart_pole(seed: int) -> dict[str, Any]:
-    """The defaults of `rlscratch train dqn --env CartPole-v1`; the last network is measured, not the best of several."""
+    """The defaults of `rlscratch train dqn --env CartPole-v1`; the last network is measured, no best of several."""
     world = OnEnvironment("CartPole-v1", None, EPISODES, seed)
     chosen = {name: default for name, (default, _, _) in dqn.LEARNER.items()} | dqn.ENVIRONMENT
     steps = chosen.pop("steps")
@@ -131,8 +131,8 @@ BARS = (
     Bar("dqn frozen-lake-slippery", "slippery 4x4 lake: the greedy policy's exact probability of reaching the goal "
         f"within 100 steps is within {NEAR_DQN} of the best policy's without a clock",
         partial(deep_q_learning, task="frozen-lake-slippery")),
-    Bar("dqn CartPole-v1", f"CartPole-v1: the greedy policy of the network keeps the pole up for {UPRIGHT} of 500 steps, "
-        f"on average over {EPISODES} episodes", cart_pole, 3),
+    Bar("dqn CartPole-v1", f"CartPole-v1: the greedy policy of the network keeps the pole up for {UPRIGHT} of 500 "
+        f"steps, on average over {EPISODES} episodes", cart_pole, 3),
     *(Bar(f"{method.name} {task}", f"{task}: the policy's exact probability of reaching the goal within the limit of "
           f"100 steps is within {NEAR} of the best policy's without a clock", partial(policy, method=method, task=task))
       for method in (reinforce.METHOD, ppo.METHOD) for task in ("frozen-lake", "frozen-lake-slippery")),

@@ -464,3 +464,8 @@ def test_small_differences_are_blown_up():
 def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"the shape of mask is \(2,\); expected \(2, 2\), like advantage"):
         whitened([[1.0, 2.0], [3.0, 4.0]], [1, 0])
+
+
+def test_gae_without_next_values_says_which_arguments_it_takes():
+    with pytest.raises(TypeError, match=r"lam is None; expected a number in \[0, 1\], after rewards, values, next_values"):
+        gae([0.0, 1.0], [0.5, 0.5], 0.99, 0.95)

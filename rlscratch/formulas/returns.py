@@ -176,12 +176,12 @@ def td_errors(rewards: ArrayLike, values: ArrayLike, next_values: ArrayLike, dis
     return (rewards + discount * next_values - values).astype(dtype)
 
 
-def gae(rewards: ArrayLike, values: ArrayLike, next_values: ArrayLike, discount: ArrayLike, lam: float,
+def gae(rewards: ArrayLike, values: ArrayLike, next_values: ArrayLike, discount: ArrayLike, lam: float | None = None,
         boundary: ArrayLike | None = None) -> Array:
     """Equation (9): A_t, (..., T), in the dtype of rewards.
 
     rewards, values, next_values, discount  as in td_errors
-    lam       scalar    in [0, 1]: 0 trusts the values, 1 the rewards
+    lam       scalar    in [0, 1]: 0 trusts the values, 1 the rewards; it has no default
     boundary  (..., T)  1 where an episode ended at t for any reason, else 0; None: episodes end
                         only where discount is 0, and at the end of the array
 
@@ -195,6 +195,9 @@ def gae(rewards: ArrayLike, values: ArrayLike, next_values: ArrayLike, discount:
 
     Proof: tests/test_formulas_returns.py, test_gae_is_the_weighted_sum_of_n_step_advantages
     """
+    if lam is None:             # often next_values was forgotten, and every argument stands one place too early
+        check.fail("lam", lam, "a number in [0, 1], after rewards, values, next_values, discount; next_values[t] is "
+                   "the value of the state that step t led to", TypeError)
     lam = check.between(0, 1, lam=lam)
     boundary = 0.0 if boundary is None else check.mask(boundary=boundary)
     dtype, rewards, discount, values, next_values, boundary = _prepared(

@@ -20,6 +20,7 @@ PANELS = {"reward": "reward", "loss": "loss", "kl": "KL from the reference, nats
           "gradient_norm": "norm of the gradient", "answer_length": "tokens of an answer",
           "tokens_per_second": "tokens/s",
           "success_probability": "probability of the goal", "expected_reward": "expected reward",
+          "expected_return": "expected return of an episode",
           "mean_return": "mean return of an episode", "max_error": "largest |Q - Q*|",
           "path_error": "largest |max Q - V*| on the path", "cross_entropy": "cross-entropy, nats a move",
           "kl_from_reference": "KL from the reference, nats", "flat_groups": "share of groups that are flat"}

@@ -4,9 +4,8 @@ An environment of a user's own may say anything.  Its observations become states
 and whatever is none, a reward that is no finite number, and a step that fails end the run with one sentence.
 
 What a policy earns is estimated: greedy episodes, each from a seed of its own, in an environment apart from the
-one that is learned in.  With n episodes of total reward R_i, undiscounted, the figure is
-
-    mean R,    and its standard error  sqrt( sum_i (R_i - mean R)^2 / (n (n - 1)) )          (1)
+one that is learned in.  The figure is the mean of their total rewards, undiscounted, with its standard error, equation
+(3) of formulas.standard_error.
 
 Leaves out: observations of several parts (Tuple, Dict, MultiDiscrete); actions that are no numbers from a list.
 """
@@ -17,6 +16,7 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.autograd import Tensor
+from rlscratch.formulas.standard_error import mean_error
 from rlscratch.train import environments
 from rlscratch.train.dqn.network import Measured, Numbered
 
@@ -86,10 +86,10 @@ def total_rewards(env: Watched, theta: Mapping[str, Tensor], episodes: int, rng:
 
 
 def evaluation(totals: np.ndarray) -> dict[str, Any]:
-    """Equation (1); the standard error of one episode is None."""
-    n = len(totals)
+    """mean_return, its standard error (None of one episode) and the number of episodes."""
     return {"mean_return": totals.mean().item(),
-            "mean_return_error": np.sqrt(totals.var(ddof=1) / n).item() if n > 1 else None, "evaluation_episodes": n}
+            "mean_return_error": mean_error(totals[:, None]) if len(totals) > 1 else None,
+            "measured_episodes": len(totals)}
 
 
 def _named(space: Any) -> str:

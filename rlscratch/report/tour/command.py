@@ -85,7 +85,7 @@ def _report(args: argparse.Namespace, index: Path, rows: Sequence[LedgerRow], re
     tqdm.write(f"{len(results)} examples in {seconds:.0f} s; the page is {index}")
     if over:
         tqdm.write("over budget, in seconds of processor time: " + ", ".join(
-            f"{result.rung.name} {result.seconds:.0f} of {result.rung.budget:g}" for result in over))
+            f"{result.rung.name} {result.seconds:.1f} of {result.rung.budget:g}" for result in over))
     if numbers or examples:
         print(f"tour: {', '.join(numbers + examples)} failed; the page shows how", file=sys.stderr)
     if args.json:

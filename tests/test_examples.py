@@ -33,7 +33,7 @@ EXPECTED = EXAMPLES / "expected"
 SCRIPTS = sorted(EXAMPLES.glob("[0-9][0-9]_*.py"))
 LONGEST, LINES, COLUMNS = 60, 120, 100              # seconds of a budget, lines of a lesson, columns
 GUARD = 10                                          # budgets after which a script counts as hanging
-ON_NUMPY = 8                                        # seconds of a budget; longer scripts run on the compiled core alone
+ON_NUMPY = 6                                        # seconds of a budget; longer scripts run on the compiled core alone
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])", re.ASCII)
 INTERVAL = re.compile(rf"\[({NUMBER.pattern}) to ({NUMBER.pattern})\]", re.ASCII)

@@ -19,7 +19,7 @@ from rlscratch.report import figures
 from rlscratch.report.table import table
 from rlscratch.train.tabular.lake import Lake
 
-BUDGET = 5  # seconds of processor time
+BUDGET = 4  # seconds of processor time
 
 # %% How rare the first reward is, exactly: one episode of at most 100 steps on a table of zeros.
 lake = Lake("4x4", slippery=False, gamma=GAMMA)

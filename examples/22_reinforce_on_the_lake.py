@@ -19,7 +19,7 @@ from rlscratch.train.tabular import table as logits_table
 from rlscratch.train.tabular import worlds
 from rlscratch.train.tabular.worlds import TabularWorld
 
-BUDGET = 10  # seconds of processor time
+BUDGET = 9  # seconds of processor time
 EPISODES, ALPHA = 1024, 20.0
 
 

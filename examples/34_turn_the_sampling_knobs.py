@@ -21,7 +21,7 @@ from rlscratch.report import figures
 from rlscratch.report.table import table
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 6  # seconds of processor time
+BUDGET = 8  # seconds of processor time
 PRINTED = {entry.id: entry.printed for entry in documents.entries()}
 WORDS = ("sunny", "rainy", "cloudy", "nice", "terrible", "purple", "quantum")
 SHARES = np.array([0.40, 0.25, 0.15, 0.10, 0.05, 0.03, 0.02])

@@ -44,7 +44,7 @@ TAKES = {
     "q-learning": "2 s", "dqn": "2 s", "reinforce": "2 s", "clone": "1 s",
     "ppo": "2 s on a lake, 2 minutes on text with its SFT",
     "grpo": "3 s on a lake, 2 minutes on text with its SFT", "sft": "80 s", "reward-model": "4 minutes with its SFT",
-    "dpo": "2 minutes with its SFT", "expert-iteration": "2 minutes with its SFT", "pretrain": "10 minutes",
+    "dpo": "70 s with its SFT", "expert-iteration": "2 minutes with its SFT", "pretrain": "10 minutes",
     "rlhf": "6 minutes",
 }
 

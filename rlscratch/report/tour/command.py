@@ -13,15 +13,16 @@ from rlscratch.documents import ledger
 from rlscratch.documents.ledger import LedgerRow
 from rlscratch.report.tour import ladder, page
 from rlscratch.report.tour.ladder import Result, Rung
+from rlscratch.train.settings import UNSAID
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m rlscratch tour`."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help=f"also examples with a budget over {ladder.LONG} s")
-    which.add_argument("--only", metavar="NN,NN", help="these examples, by number, however long they take")
+    which.add_argument("--only", metavar="NN,NN", help=f"these examples, by number, however long they take{UNSAID}")
     which.add_argument("--chapter", metavar="NAME", help="one chapter's examples, by its number or a part of its name: "
-                       + ", ".join(f"{i} {name!r}" for i, name in enumerate(ladder.CHAPTERS, 1)))
+                       + ", ".join(f"{i} {name!r}" for i, name in enumerate(ladder.CHAPTERS, 1)) + UNSAID)
     parser.add_argument("--out", type=Path, default=Path("out/tour"), metavar="FOLDER",
                         help="where index.html goes")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -84,7 +85,7 @@ def _report(args: argparse.Namespace, index: Path, rows: Sequence[LedgerRow], re
     tqdm.write(f"{len(results)} examples in {seconds:.0f} s; the page is {index}")
     if over:
         tqdm.write("over budget, in seconds of processor time: " + ", ".join(
-            f"{result.rung.name} {result.seconds:.0f} of {result.rung.budget:g}" for result in over))
+            f"{result.rung.name} {result.seconds:.1f} of {result.rung.budget:g}" for result in over))
     if numbers or examples:
         print(f"tour: {', '.join(numbers + examples)} failed; the page shows how", file=sys.stderr)
     if args.json:

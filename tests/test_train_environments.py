@@ -263,13 +263,13 @@ def test_a_table_that_is_none_is_one_line(broken, file, tmp_path, capsys):
 
 # ---------------------------------------------------------------- what the network of DQN sees
 
-def test_numbers_with_bounds_get_variance_1_and_others_stay_as_they_are():
+def test_the_middle_half_of_bounds_gets_variance_1_and_other_numbers_stay_as_they_are():
     see = Measured([[0.0, -np.inf], [-1e30, 2.0]], [[4.0, np.inf], [1e30, 2.0]])
     row = see.state([[3.0, 7.0], [0.5, 2.0]])
     assert row.dtype == np.float32 and see.inputs == 4
-    assert_array_equal(row, np.float32([3**0.5 / 2, 7.0, 0.5, 2.0]))
+    assert_array_equal(row, np.float32([3**0.5, 7.0, 0.5, 2.0]))
     pixels = Measured(np.zeros(256, np.uint8), np.full(256, 255, np.uint8)).state(np.arange(256, dtype=np.uint8))
-    assert_allclose([pixels.mean(), pixels.std(), pixels.max()], [0, 1, 3**0.5], atol=0.005)
+    assert_allclose([pixels.mean(), pixels[64:192].std(), pixels.max()], [0, 1, 12**0.5], atol=0.005)
 
 
 @pytest.mark.parametrize("observation", [[np.nan, 0], [0, np.inf], [1e300, 0], [0.0], [[0.0, 0.0]], ["a", "b"]])
@@ -330,7 +330,7 @@ def test_what_the_limit_cuts_off_goes_on_and_what_ends_does_not(file):
     env = Watched(f"{file(CLIMB)}:Climb", 3)
     state = DQNState.new((env.see, env.actions), np.random.default_rng(0))
     seen = list(islice(learn(env, state, **settings(start=1000)), 200))
-    ends = [bool(t.s_next[0] > 1.7) for t in seen]              # the top, 4, is mapped to sqrt(3)
+    ends = [bool(t.s_next[0] > 3) for t in seen]              # the top, 4, is mapped to 2 sqrt(3)
     assert state.episode > 60 and 0 < sum(ends) < 30
     assert [t.terminated for t in seen] == ends == state.replay.arrays["terminated"][:200].tolist()
 

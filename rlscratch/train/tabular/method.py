@@ -64,7 +64,7 @@ class TabularMethod:
 
     def settings(self, world: TabularWorld, **chosen: Any) -> dict[str, Any]:
         """Every setting, checked: as chosen, or the default for this kind of world."""
-        found = settings.of(self.choices, world.kinds, chosen)
+        found = settings.of(self.choices, [world.kind, "a lake"], chosen)       # an environment has the lakes', too
         self.agree(**found)
         return found
 

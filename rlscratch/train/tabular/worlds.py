@@ -50,11 +50,11 @@ class TabularWorld:
     task: Task | None = None
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Which defaults of a method apply; where an environment has none of its own, those of a lake."""
+    def kind(self) -> str:
+        """ "a lake", "a bandit" or "an environment": which defaults of a method apply."""
         if self.task is not None:
-            return ("a bandit",)
-        return ("a lake",) if self.name in LAKES else ("an environment", "a lake")
+            return "a bandit"
+        return "a lake" if self.name in LAKES else "an environment"
 
     def collect(self, policy: Array, episodes: int, rng: np.random.Generator, start: int | None = None) -> Episodes:
         """N episodes under a policy (S, A), all from state `start` if it is given."""

@@ -42,7 +42,7 @@ COMMANDS = {
                  "rlscratch tokenize 'The capital of Georgia is'"),
 }
 TRAIN = {
-    "q-learning": ("rlscratch.train.tabular.q_learning", "Q-learning on FrozenLake",
+    "q-learning": ("rlscratch.train.tabular.q_learning", "Q-learning on FrozenLake, or on any environment with a table",
                    "rlscratch train q-learning --map 4x4 --seed 0"),
     "dqn": ("rlscratch.train.dqn.command",
             "Q-learning with a network: replay buffer, target network, Huber loss",
@@ -106,6 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, "resume", False):
             runs.recall(args, argv[1] if argv[0] == "train" else argv[0], _said(args.parser, argv))
         return _flushed(args.run(args))
+    except SystemExit as asked:             # by code of the user's own, a reward say
+        print(f"rlscratch: code that was run asked to exit ({asked.code}); nothing was finished", file=sys.stderr)
+        return 1
     except BrokenPipeError:                 # the reader, `| head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -89,7 +89,7 @@ def load(folder: str | Path) -> Checkpoint:
     """The checkpoint in a folder.  Raises ValueError, saying what is wrong, for a folder that holds none."""
     path = Path(folder) / INDEX
     if not path.exists():
-        check.fail("folder", str(folder), f"a folder with a {INDEX}, as checkpoint.save leaves it")
+        check.fail("folder", str(folder), f"the folder of a run that has saved its model ({INDEX}): train one first")
     index = _read_json(path)
     try:
         model = Transformer(Config(**index["config"]), None, np.dtype(index["dtype"]))

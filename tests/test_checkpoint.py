@@ -200,7 +200,7 @@ def change_weights(folder, change):
 
 
 DAMAGE = {
-    "no checkpoint": (lambda f: (f / checkpoint.INDEX).unlink(), "expected a folder with a checkpoint.json"),
+    "no checkpoint": (lambda f: (f / checkpoint.INDEX).unlink(), "expected the folder of a run that has saved"),
     "an index that is no JSON": (lambda f: (f / checkpoint.INDEX).write_text("{"), "expected JSON"),
     "an index that is a list": (lambda f: (f / checkpoint.INDEX).write_text("[]"), "expected one JSON object"),
     "a config with an unknown key": (lambda f: change_index(f, config={"depth": 3}), "expected what checkpoint.save"),

@@ -99,7 +99,7 @@ def test_sample_reads_a_folder_of_hugging_face(tmp_path, capsys):
     (["--prompt", "ab", "--max-new-tokens", "23"], "--max-new-tokens is 23; expected at most 22"),
     (["--prompt", "ab" * 12], "--max-new-tokens is 1; expected at most 0"),
     (["--prompt", "ab", "--seed", "-1"], "--seed is -1; expected an integer >= 0"),
-    (["--prompt", "ab", "--run-dir", "nowhere"], "folder is 'nowhere'; expected a folder with a checkpoint.json"),
+    (["--prompt", "ab", "--run-dir", "nowhere"], "folder is 'nowhere'; expected the folder of a run that has saved"),
 ])
 def test_sample_says_what_is_wrong(folder, argv, message, capsys):
     out, err = printed(capsys, "sample", "--run-dir", folder, *argv, status=2)

@@ -183,6 +183,13 @@ def test_the_paper_s_gradient_is_the_derivative_of_its_loss(batch, eps, beta, es
     compare(grpo_clip_loss, grpo_clip_grad, batch["logp"], *data, *eps, beta, estimator)
 
 
+def test_a_penalty_that_weighs_nothing_may_be_as_large_as_it_likes():
+    far = np.float32([[-200]]), np.float32([[-200]]), np.float32([[-1]]), [[1.0]], [[1.0]]
+    assert grpo_clip_loss(*far, beta=0) == -1 and grpo_clip_grad(*far, beta=0).tolist() == [[-1.0]]
+    with pytest.raises(ValueError, match=r"k3\[0, 0\] is"), np.errstate(over="ignore"):
+        grpo_clip_grad(*far, beta=0.04)
+
+
 def test_the_estimator_of_the_penalty_is_a_choice_that_shows():
     data = np.log([[.4]]), np.log([[.4]]), np.log([[.8]]), [[0]], [[1]]
     assert_allclose(grpo_clip_loss(*data, beta=1, estimator="k2"), np.log(2) ** 2 / 2)

@@ -120,7 +120,7 @@ def test_unless_quiet_a_run_shows_its_answers_before_and_after_and_where_its_fig
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert "train grpo: 100%" in err and lines[-1] == f"figures: {tmp_path / 'run' / 'training_curves.svg'}"
-    assert lines[-5].split() == ["prompt", "before", "reward", "after", "reward"]
+    assert lines[-5].split() == ["prompt", "before,", "sampled", "reward", "after,", "sampled", "reward"]
     shown = samples(tmp_path / "run")[0]
     assert lines[-3].startswith("g") and f"{shown['reward_after']:g}" in lines[-3]
     assert "held out accuracy" in out and "prompt" not in out
@@ -226,7 +226,7 @@ def test_dpo_stops_when_it_is_far_enough_and_stays_stopped(begun, tmp_path, monk
 @pytest.mark.parametrize(("other", "says"), [
     (("--lr", "0.5"), "--lr is 0.5; expected 0.001"), (("--steps", "9"), "--steps is 9; expected 3"),
     (("--variant", "rloo"), "--variant is 'rloo'; expected 'grpo'"), (("--seed", "4"), "--seed is 4; expected 0"),
-    (("--task", "preferences"), "--task is 'preferences'; expected 'addition'"), ((), "--init is None; expected 'tra")])
+    (("--task", "preferences"), "--task is 'preferences'; expected 'addition'")])
 def test_another_choice_than_before_is_no_resume(other, says, begun, tmp_path, capsys):
     again = ("--init", begun) if other else ()
     assert run("grpo", tmp_path, "--steps", "3", "--lr", "0.001", "--init", begun) == 0

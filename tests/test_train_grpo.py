@@ -132,6 +132,18 @@ def test_a_preset_takes_other_numbers_and_refuses_what_is_none():
         variant("gpro")
 
 
+def test_a_kl_in_the_reward_is_charged_beside_the_advantage_and_its_rounding_is_not_blown_up():
+    k1, r = np.array([0.5, 0.0, -0.25, 0.25]), np.array([[1.0, 0, 0, 3]])
+    for name in ("document", "gspo", "cispo", "rloo"):
+        some = variant(name, beta=0.5)
+        charged = leave_one_out_baseline(k1) - k1                       # minus what it exceeds the others by
+        assert_allclose(some.advantages(r, k1)[:, 0], some.advantage(r)[0] + 0.5 * charged, rtol=1e-12)
+        flat = some.advantages(np.full((1, 4), -10.0), 1e-7 * k1)
+        assert np.abs(flat).max() < 1e-7
+    assert_allclose(variant("rloo", beta=0.5).advantages(r, k1)[:, 0],
+                    (r - 0.5 * k1 - leave_one_out_baseline(r - 0.5 * k1))[0], rtol=1e-12)
+
+
 # ---------------------------------------------------------------- gradients, against the graph
 
 def off_policy(name):

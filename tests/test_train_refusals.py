@@ -49,8 +49,8 @@ def refused(capsys, status):
     ("sft", ("--seed", "-1"), "--seed is -1; expected an integer >= 0"),
     ("expert-iteration", ("--kept", "0"), "--kept is 0; expected an integer >= 1"),
     ("sft", ("--words", "mine.txt"), "--words is 'mine.txt'; expected no words with the task addition: only eve"),
-    ("grpo", ("--init", "nowhere"), "--init nowhere: folder is 'nowhere'; expected a folder with a checkpoint.json"),
-    ("ppo", ("--reward-model", "nowhere"), "--reward-model nowhere: folder is 'nowhere'; expected a folder with a ch"),
+    ("grpo", ("--init", "nowhere"), "--init nowhere: folder is 'nowhere'; expected the folder of a run that has saved"),
+    ("ppo", ("--reward-model", "nowhere"), "--reward-model nowhere: folder is 'nowhere'; expected the folder of a run"),
 ])
 def test_bad_arguments_are_one_line_and_status_2_and_nothing_is_written(name, more, says, tmp_path, capsys):
     assert says in refused(capsys, run(name, tmp_path / "new", *more))

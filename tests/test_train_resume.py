@@ -65,3 +65,33 @@ def test_what_is_said_must_agree_even_where_it_is_the_default(name, more, says, 
 def test_where_no_run_is_there_is_nothing_to_resume(capsys):
     assert main(["train", "grpo", "--resume"]) == 2
     assert "expected a folder that holds a run; without --resume one is started" in capsys.readouterr().err
+
+
+def test_a_run_on_files_is_resumed_from_anywhere_without_naming_them_again(tmp_path, monkeypatch):
+    Path("asked.jsonl").write_text("".join(f'{{"prompt": "{n}+1=", "answer": "{n + 1}"}}\n' for n in range(8)), "utf-8")
+    Path("shown.jsonl").write_text(
+        "".join(f'{{"prompt": "{n}+1=", "completion": "{n + 1}"}}\n' for n in range(8)), "utf-8")
+    Path("mine.py").write_text("def score(prompts, completions, answer, **columns):\n"
+                               "    return [float(a == b) for a, b in zip(completions, answer)]\n", "utf-8")
+    small = ("--quiet", "--steps", "2", "--batch", "4", "--width", "16", "--layers", "1")
+    assert main(["train", "sft", "--demonstrations", "shown.jsonl", *small]) == 0
+    assert main(["train", "grpo", "--prompts", "asked.jsonl", "--reward", "mine.py:score", "--init", "runs/sft",
+                 "--steps", "2", "--groups", "2", "--group", "2", "--quiet"]) == 0
+    found = {name: result(name) for name in ("sft", "grpo")}
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for name, before in found.items():
+        folder = tmp_path / "runs" / name
+        assert main(["train", name, "--resume", "--run-dir", str(folder), "--quiet"]) == 0
+        after = json.loads((folder / "result.json").read_text("utf-8"))
+        assert same(after) | {"run_dir": ""} == same(before) | {"run_dir": ""}
+
+
+def test_a_file_that_has_changed_is_refused(capsys):
+    Path("shown.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "b", "completion": "a"}\n', "utf-8")
+    more = ("--steps", "1", "--batch", "2", "--width", "16", "--layers", "1", "--quiet")
+    assert main(["train", "sft", "--demonstrations", "shown.jsonl", *more]) == 0
+    Path("shown.jsonl").write_text('{"prompt": "a", "completion": "a"}\n{"prompt": "b", "completion": "b"}\n', "utf-8")
+    capsys.readouterr()
+    assert main(["train", "sft", "--resume", "--quiet"]) == 2
+    assert "--demonstrations is '70 bytes, SHA-256 " in capsys.readouterr().err

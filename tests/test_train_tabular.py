@@ -484,7 +484,7 @@ def test_the_last_line_is_json_with_exact_figures(name, task, keys, tmp_path, ca
         policy = softmax(saved["logits"])
     assert figures[world.measure] == world.worth(policy) <= figures[f"best_{world.measure}"] == world.best[1]
     for choice in METHODS[name].choices:
-        assert figures[choice.name] == choice.default(*world.kinds)
+        assert figures[choice.name] == choice.default(world.kind)
 
 
 def test_a_measure_is_exact_and_knows_the_limit_of_steps():

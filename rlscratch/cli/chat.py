@@ -44,7 +44,8 @@ class Conversation:
         Raises ValueError for a text that the tokenizer does not know or that does not fit.
         """
         context, turns = self.model.config.context, len(self.said)
-        most = context - (length or max(1, min(LONGEST, context // 4)))
+        longest = max(1, min(LONGEST, context // 4)) if length is None else check.integer(1, max_new_tokens=length)
+        most = context - longest
         if self.template is None:                               # a text may begin anywhere
             whole = self._ids(0, text)
             ids = whole[-max(1, most):]
@@ -58,7 +59,7 @@ class Conversation:
                        f"is {context}")
         if not ids:
             check.fail("the text", text, "at least one token; a model continues something")
-        return ids, length or min(LONGEST, context - len(ids))
+        return ids, min(LONGEST, context - len(ids)) if length is None else length
 
     def answered(self, text: str, answer: list[int]) -> None:
         """Remember a turn."""

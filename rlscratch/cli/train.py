@@ -105,10 +105,9 @@ def beside(folder: Path) -> str:
     path = folder / "samples.json"
     if not path.exists():
         return ""
-    return table(("prompt", "before", "reward", "after", "reward"),
-                 ([_short(sample["prompt"]), _short(sample["before"]), f"{sample['reward_before']:g}",
-                   _short(sample["after"]), f"{sample['reward_after']:g}"]
-                  for sample in json.loads(path.read_text("utf-8"))))
+    rows = [[_short(sample["prompt"]), _short(sample["before"]), f"{sample['reward_before']:g}",
+             _short(sample["after"]), f"{sample['reward_after']:g}"] for sample in json.loads(path.read_text("utf-8"))]
+    return table(("prompt", "before, sampled", "reward", "after, sampled", "reward"), rows)
 
 
 def _short(text: str) -> str:

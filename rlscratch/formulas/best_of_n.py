@@ -138,7 +138,8 @@ def best_of_n_by_prompt(scores: ArrayLike, worth: ArrayLike, n: int) -> Array:
     check.shape(scores.shape, "like scores", worth=worth)
     N = scores.shape[1]
     check.integer(1, N, n=n)
-    weight = np.array([math.comb(N - i, n - 1) / math.comb(N, n) for i in range(1, N + 1)])
+    behind = np.arange(N - 1.0, 0, -1)                      # w_i+1 / w_i = C(N-i-1, n-1) / C(N-i, n-1)
+    weight = n / N * np.cumprod(np.r_[1.0, np.maximum(behind - n + 1, 0) / behind])
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.take_along_axis(worth, order, axis=1) @ weight
 

@@ -189,8 +189,10 @@ def grpo_clip_loss(
     """
     logp, logp_old, logp_ref, advantage, weight, beta = _referred(logp, logp_old, logp_ref, advantage, weight, beta)
     value, _ = ESTIMATORS[check.one_of(tuple(ESTIMATORS), estimator=estimator)]
-    penalty = check.array(penalty=value(logp, logp_ref), called=f"the penalty {estimator}")
     surrogate = ppo_clip_loss(logp, logp_old, advantage, weight, eps_low, eps_high)
+    if beta == 0:                       # a penalty that weighs nothing may be as large as it likes
+        return surrogate
+    penalty = check.array(penalty=value(logp, logp_ref), called=f"the penalty {estimator}")
     return surrogate + beta * np.sum(weight * penalty).item()
 
 
@@ -209,8 +211,10 @@ def grpo_clip_grad(
     """
     logp, logp_old, logp_ref, advantage, weight, beta = _referred(logp, logp_old, logp_ref, advantage, weight, beta)
     _, slope = ESTIMATORS[check.one_of(tuple(ESTIMATORS), estimator=estimator)]
-    penalty = check.array(penalty=slope(logp, logp_ref), called=f"the derivative of {estimator}")
     surrogate = ppo_clip_grad(logp, logp_old, advantage, weight, eps_low, eps_high)
+    if beta == 0:
+        return surrogate
+    penalty = check.array(penalty=slope(logp, logp_ref), called=f"the derivative of {estimator}")
     return (surrogate + beta * weight * penalty).astype(logp.dtype)
 
 

@@ -330,5 +330,7 @@ def adaptive_beta(beta: float, kl: float, target: float, gain: float = 0.1, wide
     beta, target = check.positive(beta=beta, target=target)
     kl = check.number(kl=kl)
     gain, widest = check.non_negative(gain=gain, widest=widest)
+    if gain * widest >= 1:
+        check.fail("gain * widest", gain * widest, "less than 1, so that beta stays above 0")
     error = min(max(kl / target - 1, -widest), widest)
     return beta * (1 + gain * error)

@@ -123,7 +123,7 @@ def numbers(given: Any, prompts: Sequence[str], answers: Sequence[str]) -> Array
     """
     try:
         rewards = np.asarray(given, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         rewards = None
     if rewards is None or rewards.shape != (len(answers),):
         found = f"are {given!r:.80}" if rewards is None else f"have the shape {rewards.shape}"

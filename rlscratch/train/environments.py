@@ -55,6 +55,9 @@ def make(text: str, max_steps: int | None = None) -> Any:
     env = _brought(text) if ".py:" in text else _registered(text)
     if not isinstance(env, gymnasium.Env):
         check.fail("env", text, f"a gymnasium.Env or what makes one; this is {type(env).__name__}", TypeError)
+    for space in ("observation_space", "action_space"):
+        if getattr(env, space, None) is None:
+            check.fail("env", text, f"an environment with its {space}")
     own = limit(env)
     wanted = max_steps or own or LIMIT
     return env if own is not None and own <= wanted else gymnasium.wrappers.TimeLimit(env, wanted)

@@ -37,6 +37,7 @@ from rlscratch.files import write_atomic
 from rlscratch.train.settings import UNSAID
 
 RUNS = Path("runs")
+PATHS = ("words", "init", "reward_model", "prompts", "demonstrations", "preferences", "labels")     # options: files
 
 # The default run of a command takes so much processor time, user and system together: its first task with its default
 # number of steps, one thread, a core with AVX-512.  Transformers: from the time of a few steps.
@@ -97,7 +98,7 @@ class Run:
             self._agree()
             self._forget(after=self._load())
         else:
-            self._write("config.json", {**self.config, "goal": goal, "version": __version__})
+            self._write("config.json", {**self.config, "goal": goal, "said": _said(args), "version": __version__})
 
     def progress(self, total: int, done: int = 0, unit: str = "step") -> tqdm:
         """A bar on standard error, unless --quiet."""
@@ -130,7 +131,7 @@ class Run:
         write_atomic(self.folder / name, lambda part: part.write_text(json.dumps(content, indent=1) + "\n", "utf-8"))
 
     def _agree(self) -> None:
-        before = json.loads((self.folder / "config.json").read_text("utf-8"))
+        before = _config(self.folder)
         for key, value in self.config.items():
             if before.get(key) != value:
                 check.fail(key, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
@@ -193,22 +194,50 @@ def _existing(run_dir: str | None, name: str) -> Path:
     return started[-1]
 
 
+def _config(folder: Path) -> dict[str, Any]:
+    """What config.json says of the run in a folder."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError as damage:
+        check.fail(str(path), str(damage), "the configuration that this command wrote; start anew in another run_dir")
+    if not isinstance(config, dict):
+        check.fail(str(path), config, "the configuration that this command wrote; start anew in another run_dir")
+    return config
+
+
 def recall(args: argparse.Namespace, name: str, said: Collection[str]) -> None:
     """Give the options that were not said the values that the run to be resumed has in its config.json.
 
     name  of the command
     said  the options that were given; they must agree with the run, or say how far to go on
 
-    A file is known by its content alone, so what came from one must be said again.
+    Files are looked for where they were; `config` knows them by their content, so changed ones are refused later.
     """
     folder = _existing(args.run_dir, name)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    goal = config.pop("goal", None) or {}
+    config = _config(folder)
+    goal, before = config.pop("goal", None) or {}, config.pop("said", {})
     if not {"steps", *goal}.isdisjoint(said):               # another number of steps, or steps in place of episodes
         goal = {}
     for key, value in (config | goal).items():
         if key in vars(args) and key not in said and "SHA-256" not in str(value):
             setattr(args, key, value)
+    for key, value in before.items():
+        if key not in said:
+            setattr(args, key, Path(value) if key in PATHS else value)
+
+
+def _said(args: argparse.Namespace) -> dict[str, Any]:
+    """Options that a run does not depend on, or knows by content: where its files are, how often it saves."""
+    def place(value: Any) -> Any:
+        file, _, name = str(value).rpartition(":")                  # FILE.py:name, or a path
+        return f"{Path(file).resolve()}:{name}" if file.endswith(".py") else str(Path(value).resolve())
+
+    given = {name: getattr(args, name, None) for name in (*PATHS, "text")}
+    named = {name: value for name in ("task", "reward_function") if ".py:" in str(value := getattr(args, name, None))}
+    files = {name: [*map(place, value)] if isinstance(value, list) else place(value)
+             for name, value in (given | named).items() if value is not None}
+    return {"save_every": args.save_every, **files}
 
 
 # ---------------------------------------------------------------- how figures are printed
@@ -257,7 +286,7 @@ def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
     over = [f" ({value} {key[len(MEASURED):]})" for key, value in figures.items() if key.startswith(MEASURED)]
     lines = []
     for key, value in figures.items():
-        if key.startswith(MEASURED) or key.removesuffix("_error") in set(figures) - {key}:
+        if value is None or key.startswith(MEASURED) or key.removesuffix("_error") in set(figures) - {key}:
             continue
         error = figures.get(f"{key}_error")
         said = _shown(value) if error is None else plus_minus(value, error) + "".join(over)

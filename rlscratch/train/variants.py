@@ -12,8 +12,9 @@
 n_i tokens of answer i, B answers of a minibatch, N tokens of all of them; L is the longest answer that there may be.
 
 A preset holds functions of formulas and no equation of its own: its `grad` is what training calls.  A formula takes
-what it needs by name, since logp_old, advantage, weight, eps_low, ... mean the same in all of them.  With a beta of
-their own, presets whose loss has no penalty count the KL in the reward, as rloo does.
+what it needs by name, since logp_old, advantage, weight, eps_low, ... mean the same in all of them.  A loss that has
+no penalty can have its KL in the reward: beta times by how much the k1 of an answer exceeds that of the others in its
+group is taken from its advantage.  For rloo, whose advantage is linear, this is RLOO on r - beta k1.
 
 Flat groups, in which all answers earn the same, have advantage 0 and teach nothing but by their KL.  They stay in
 the batch and in B and N, so that the step shrinks as fewer groups have something to say; only dapo draws
@@ -60,7 +61,7 @@ class Variant:
     loss, grad  a pair of formulas
     clipped     which tokens the clip takes out of `grad`; None: the loss drops none
     eps_low, eps_high  clip range of the ratio; None for a loss without one
-    beta        weight of the KL from the reference, in units of advantage (loss) or reward (reward) a nat
+    beta        weight of the KL from the reference, in units of advantage per nat; rloo's advantage is a reward
     redraw      whether flat groups are replaced
 
     Raises TypeError for what is no function, and ValueError for numbers out of range or that the loss does not have.
@@ -104,9 +105,12 @@ class Variant:
         rewards     (P, G)
         divergence  (P G,)  its k1, log pi_old - log pi_ref summed over its tokens, nats
         """
-        if not self.kl_in_loss:
-            rewards = rewards - self.beta * divergence.reshape(rewards.shape)
-        return self.advantage(rewards).reshape(-1, 1)
+        advantage = self.advantage(rewards)
+        if self.beta and not self.kl_in_loss:
+            # Beside the advantage and not inside it: a z-score would blow up the rounding of a flat group's KL.
+            advantage = advantage - self.beta * policy_gradient.leave_one_out_advantage(
+                divergence.reshape(rewards.shape))
+        return advantage.reshape(-1, 1)
 
     def weights(self, mask: Array, longest: int) -> Array:
         """How much each token counts, (B, T).

@@ -20,6 +20,7 @@ Leaves out: system prompts, conversations of several turns, tools, images; promp
 """
 import inspect
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -188,7 +189,7 @@ def read_labels(path: Path) -> list[tuple[str, str, float]]:
     found = []
     for line in lines(path, '{"prompt": "...", "completion": "...", "label": true}'):
         label = line.value("label")
-        if not isinstance(label, (bool, int, float)) or not abs(label) < float("inf"):
+        if not isinstance(label, (bool, int, float)) or not abs(label) <= sys.float_info.max:
             line.fail(f'the field "label" is {json.dumps(label):.80}', "true, false or a finite number")
         found.append((line.text("prompt"), line.text("completion"), float(label)))
     return found

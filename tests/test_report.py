@@ -176,8 +176,9 @@ def test_rungs_are_chosen_by_number_and_by_chapter():
 
 
 STOPPED = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)        # a shell's background jobs inherit that it is ignored
 from rlscratch.report.tour import ladder
 print("ready", flush=True)
 ladder.run_all(ladder.rungs(Path(sys.argv[1])), quiet=True)

@@ -131,7 +131,7 @@ def test_columns_never_touch_and_an_error_without_a_mean_is_a_figure_like_any_ot
     told = runs.told({"settings": {"task": "x"}, "results": {long: 1.5, "max_error": 0.25, "path_error": None}})
     assert told.splitlines() == [
         "settings", f"  task{' ' * 46}  x", "results", f"  {long.replace('_', ' ')}  1.5",
-        f"  max error{' ' * 41}  0.25 ({runs.EXPLAINED['max_error']})", f"  path error{' ' * 40}  -"]
+        f"  max error{' ' * 41}  0.25 ({runs.EXPLAINED['max_error']})"]         # what is None is not there
 
 
 def test_what_a_mean_is_of_stands_beside_it():

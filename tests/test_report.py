@@ -259,6 +259,15 @@ def test_what_an_example_says_is_text_and_never_markup(built, results):
     assert "<img src=x" not in one and "&lt;img src=x" in one
 
 
+def test_the_api_reference_is_linked_where_it_stands(rows, tmp_path):
+    assert tour._reference(tmp_path / "tour") == ""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.html").touch()
+    assert tour._reference(tmp_path / "tour") == "../docs/index.html"
+    assert "../docs/index.html" in Tags(page.build(rows[:1], [], reference="../docs/index.html")).attributes("href")
+    assert "make docs" in page.build(rows[:1], [])
+
+
 def test_every_figure_is_inside_the_page(built, results):
     (figure,) = results[0].figures
     images = [attributes for tag, attributes in Tags(built).tags if tag == "img"]

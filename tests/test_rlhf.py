@@ -275,7 +275,7 @@ def test_without_json_tables_are_printed_and_the_progress_goes_to_standard_error
 
 @pytest.mark.parametrize(("argv", "message"), [
     (["--seed", "1", "--resume"], "--seed is 1; expected 0, with which the run in"),
-    ([], "expected a folder that holds no run yet; --resume continues the one in it"),
+    ([], "expected a folder that holds no run yet; resume continues the one in it"),
     (["--seed", "-1"], "--seed is -1; expected an integer >= 0"),
     (["--save-every", "0", "--resume"], "--save-every is 0; expected an integer >= 1")])
 def test_another_run_than_the_one_in_the_folder_is_refused(copy, capsys, argv, message):

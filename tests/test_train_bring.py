@@ -261,7 +261,7 @@ def test_what_files_hold_decides_and_not_when_they_are_read(files):
     ("dpo", ("--preferences", "{preferences}", "--rankings", "9"), "--rankings is 9; expected none: the file has all"),
     ("sft", ("--demonstrations", "{preferences}"), 'line 1: the field "completion" is missing; expected {"prompt"'),
     ("sft", ("--demonstrations", "{demonstrations}", "--task", "addition"), "--task is 'addition'; expected none: "),
-    ("sft", ("--task", "{task}", "--demonstrations", "{demonstrations}"), "expected nothing beside --task"),
+    ("sft", ("--task", "{task}", "--demonstrations", "{demonstrations}"), "expected nothing beside the task"),
     ("sft", ("--task", "{folder}/t.py:right"), "--task is \"TypeError: right() missing 2 required positional argu"),
     ("sft", ("--task", "{folder}/r.py:number"), "--task is 7; expected a rlscratch.tasks.task.Task, or a function"),
     ("sft", ("--task", "addition", "--width", "32"), "--width is 32; expected no such option with the task addition"),

@@ -349,7 +349,7 @@ def test_help_shows_the_choices_their_defaults_and_an_example(capsys):
     (["--seed", "-1"], "--seed is -1; expected an integer >= 0"),
     (["--steps", "0"], "--steps is 0; expected an integer >= 1"),
     (["--save-every", "0"], "--save-every is 0; expected an integer >= 1"),
-    (["--resume"], "expected a folder that holds a run; without --resume one is started")])
+    (["--resume"], "expected a folder that holds a run; without resume one is started")])
 def test_bad_arguments_are_one_line_and_status_2_and_nothing_is_written(options, message, tmp_path, capsys):
     assert command(*options, folder=tmp_path / "new") == 2
     out, err = capsys.readouterr()
@@ -360,7 +360,7 @@ def test_a_run_is_resumed_with_its_own_choices_only(tmp_path, capsys):
     command("--steps", "60", *SMALL, folder=tmp_path)
     before = contents(tmp_path)
     for options, message in [(("--resume", "--tau", "0.5"), "--tau is 0.5; expected 0.01, with which the run in"),
-                             ((), "a folder that holds no run yet; --resume continues the one in it")]:
+                             ((), "a folder that holds no run yet; resume continues the one in it")]:
         capsys.readouterr()
         assert command("--steps", "90", *SMALL, *options, folder=tmp_path) == 2
         assert message in capsys.readouterr().err and contents(tmp_path) == before

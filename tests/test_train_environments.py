@@ -162,10 +162,10 @@ def test_names_of_nothing_are_refused(method, env, options, says, tmp_path, caps
 
 
 @pytest.mark.parametrize(("method", "options", "says"), [
-    ("ppo", ("--task", "ice-cream"), "--task is 'ice-cream'; expected no such option beside --env"),
-    ("clone", ("--task", "ice-cream"), "--task is 'ice-cream'; expected no such option beside --env"),
-    ("dqn", ("--hole-reward", "-1"), "--hole-reward is -1; expected no such option beside --env"),
-    ("q-learning", ("--map", "8x8"), "--map is '8x8'; expected no such option beside --env"),
+    ("ppo", ("--task", "ice-cream"), "--task is 'ice-cream'; expected no such option beside env"),
+    ("clone", ("--task", "ice-cream"), "--task is 'ice-cream'; expected no such option beside env"),
+    ("dqn", ("--hole-reward", "-1"), "--hole-reward is -1; expected no such option beside env"),
+    ("q-learning", ("--map", "8x8"), "--map is '8x8'; expected no such option beside env"),
     ("grpo", ("--init", "runs/sft"), "--init is 'runs/sft'; expected no such option with --env FrozenLake-v1"),
     ("dqn", ("--evaluation-episodes", "0"), "--evaluation-episodes is 0; expected an integer >= 1")])
 def test_options_of_a_task_are_refused_beside_an_environment(method, options, says, tmp_path, capsys):
@@ -175,7 +175,7 @@ def test_options_of_a_task_are_refused_beside_an_environment(method, options, sa
 @pytest.mark.parametrize("options", [("q-learning",), ("dqn",), ("ppo",), ("grpo", "--task", "addition")])
 def test_a_limit_without_an_environment_is_refused(options, tmp_path, capsys):
     assert main(["train", *options, "--max-steps", "9", "--run-dir", str(tmp_path / "new")]) == 2
-    assert "--max-steps is 9; expected none without --env" in capsys.readouterr().err
+    assert "--max-steps is 9; expected none without env" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- a table

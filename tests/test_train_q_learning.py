@@ -349,7 +349,7 @@ def test_runs_without_a_folder_get_one_each_and_resume_takes_the_newest(tmp_path
     (["--episodes", "0"], "--episodes is 0; expected an integer >= 1"),
     (["--episodes", "1", "--steps", "1"], "--episodes is 1; expected either episodes or steps, not both"),
     (["--save-every", "0"], "--save-every is 0; expected an integer >= 1"),
-    (["--resume"], "expected a folder that holds a run; without --resume one is started")])
+    (["--resume"], "expected a folder that holds a run; without resume one is started")])
 def test_bad_arguments_are_one_line_and_status_2_and_nothing_is_written(options, message, tmp_path, capsys):
     assert command(*options, folder=tmp_path / "new") == 2
     out, err = capsys.readouterr()
@@ -360,7 +360,7 @@ def test_a_run_is_never_overwritten_and_resumed_with_its_own_choices_only(tmp_pa
     command("--steps", "50", folder=tmp_path)
     before = contents(tmp_path)
     for options, message in [
-            ((), "a folder that holds no run yet; --resume continues the one in it"),
+            ((), "a folder that holds no run yet; resume continues the one in it"),
             (("--resume", "--gamma", "0.9"), "--gamma is 0.9; expected 0.99, with which the run in"),
             (("--resume", "--slippery"), "--slippery is True; expected False, with which the run in")]:
         capsys.readouterr()

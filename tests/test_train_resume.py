@@ -64,7 +64,7 @@ def test_what_is_said_must_agree_even_where_it_is_the_default(name, more, says, 
 
 def test_where_no_run_is_there_is_nothing_to_resume(capsys):
     assert main(["train", "grpo", "--resume"]) == 2
-    assert "expected a folder that holds a run; without --resume one is started" in capsys.readouterr().err
+    assert "expected a folder that holds a run; without resume one is started" in capsys.readouterr().err
 
 
 def test_a_run_on_files_is_resumed_from_anywhere_without_naming_them_again(tmp_path, monkeypatch):

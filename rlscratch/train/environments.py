@@ -33,11 +33,11 @@ def given(args: argparse.Namespace, **usual: Any) -> dict[str, Any]:
     """
     if args.env is None:
         if args.max_steps is not None:
-            check.fail("max_steps", args.max_steps, "none without --env: a task has its own limit")
+            check.fail("max_steps", args.max_steps, "none without env: a task has its own limit")
         return {name: getattr(args, name) for name in usual}
     for name, default in usual.items():
         if getattr(args, name) != default:
-            check.fail(name, getattr(args, name), "no such option beside --env")
+            check.fail(name, getattr(args, name), "no such option beside env")
     return {"env": args.env} | ({} if args.max_steps is None else {"max_steps": args.max_steps})
 
 

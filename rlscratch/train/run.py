@@ -145,7 +145,7 @@ class Run:
                     self.arrays = {key: saved[key] for key in saved.files if key != "facts"}
                     self.facts = json.loads(saved["facts"].item())
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as damage:
-                check.fail(str(state), str(damage), "a state that this command saved; start anew in another --run-dir")
+                check.fail(str(state), str(damage), "a state that this command saved; start anew in another run_dir")
         return self.facts.get("step", -1)
 
     def _forget(self, after: int) -> None:
@@ -173,7 +173,7 @@ def _new(run_dir: str | None, name: str) -> Path:
             check.fail("run_dir", run_dir, "a folder; this is a file")
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "config.json").exists():
-            check.fail("run_dir", run_dir, "a folder that holds no run yet; --resume continues the one in it")
+            check.fail("run_dir", run_dir, "a folder that holds no run yet; resume continues the one in it")
         return folder
     RUNS.mkdir(parents=True, exist_ok=True)
     for folder in _numbered(name):
@@ -190,7 +190,7 @@ def _existing(run_dir: str | None, name: str) -> Path:
     started = [folder for folder in taken if (folder / "config.json").exists()]
     if not started:
         check.fail("run_dir", run_dir or str(RUNS / name),
-                   "a folder that holds a run; without --resume one is started")
+                   "a folder that holds a run; without resume one is started")
     return started[-1]
 
 

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     rows, ran = ledger.table(), {result.rung.name: result for result in ladder.run_all(wanted, quiet=args.quiet)}
     results = [ran.get(rung.name) or ladder.recorded(rung) for rung in rungs]
     try:
-        page.write(index, page.build(rows, results, _hint(rungs, wanted)))
+        page.write(index, page.build(rows, results, _hint(rungs, wanted), _reference(index.parent)))
     except OSError as error:
         return _cannot_write(index, error)
     return _report(args, index, rows, list(ran.values()), time.perf_counter() - start)
@@ -60,6 +60,11 @@ def _wanted(args: argparse.Namespace, rungs: list[Rung]) -> list[Rung]:
     if args.chapter is not None:
         return ladder.in_chapter(rungs, args.chapter)
     return [rung for rung in rungs if args.all or rung.budget <= ladder.LONG]
+
+
+def _reference(tour: Path) -> str:
+    """The API reference beside the tour's folder, as `make docs` writes it; "" if it is not there."""
+    return "../docs/index.html" if (tour.parent / "docs" / "index.html").exists() else ""
 
 
 def _hint(rungs: list[Rung], wanted: list[Rung]) -> str:

@@ -85,19 +85,21 @@ class Chapter:
     findings: list[Finding]
 
 
-def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "") -> str:
+def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", reference: str = "") -> str:
     """The page as HTML.
 
-    rows     of the ledger (documents.ledger.table), in reading order
-    results  of the ladder (ladder.run_all), in its order
-    hint     where the ladder is to be found, if it was not run
+    rows       of the ledger (documents.ledger.table), in reading order
+    results    of the ladder (ladder.run_all), in its order
+    hint       where the ladder is to be found, if it was not run
+    reference  address of the API reference from the page; "" if it is not there
     """
     entries = [row.entry for row in rows]
     shelf = library.derivations(entries, [result.rung for result in results])
     found = [finding for finding in errata() if finding.document in {entry.document for entry in entries}]
     names = {result.rung.name: result.rung for result in results}
     return template().render(
-        rows=rows, results=results, hint=hint, shelf=shelf, signs=SIGNS, meanings=MEANINGS, kinds=APART,
+        rows=rows, results=results, hint=hint, reference=reference, shelf=shelf,
+        signs=SIGNS, meanings=MEANINGS, kinds=APART,
         documents=DOCUMENTS, counts=_counts(rows, VERDICTS), apart=_counts(rows, APART),
         chapters=[_chapter(number, rows, results, shelf, found) for number in DOCUMENTS
                   if any(entry.document == number for entry in entries)],

@@ -92,7 +92,7 @@ def world(args: argparse.Namespace, default: str) -> tuple[World, dict[str, Any]
 def _task(args: argparse.Namespace) -> tuple[None, Task, dict[str, Any]]:
     """A Task in Python."""
     for option in _of(args, (*FILES, REWARD)):
-        check.fail(option, str(getattr(args, option)), f"nothing beside --task {args.task}, which has its own")
+        check.fail(option, str(getattr(args, option)), f"nothing beside the task {args.task}, which has its own")
     made = _loaded("task", args.task)
     if not isinstance(made, Task) and callable(made):
         try:

@@ -1,19 +1,8 @@
-// Comforts; the page is whole without them: the colours, the search for formulas, one verdict or kind at a time,
+// Comforts; the page is whole without them: the search for formulas, one verdict or kind at a time,
 // each document's figures (copied from the ladder, where they are kept once), and folds that open when needed.
 (() => {
   const root = document.documentElement;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-
-  const toggle = document.getElementById("theme");
-  const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  const label = () => { toggle.textContent = dark() ? "Light colours" : "Dark colours"; };
-  toggle.hidden = false;
-  label();
-  toggle.addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    try { localStorage.setItem("theme", root.dataset.theme); } catch { /* no storage: this visit only */ }
-    label();
-  });
 
   // Hide what is not wanted, then every group that has nothing left; says how many are left.
   const filter = (items, groups, wanted) => {

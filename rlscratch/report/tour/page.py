@@ -215,10 +215,11 @@ def about() -> str:
 # ---------------------------------------------------------------- how it is put
 
 def template(package: str = __package__) -> jinja2.Template:
-    """The page.html of a package, with this page's style, script and filters."""
+    """The page.html of a package, with this page's style, scripts and filters."""
     folder = files(__package__)
-    # The page's own style and script are marked as safe; everything else is escaped.
-    own = {name: jinja2.utils.markupsafe.Markup((folder / f"page.{name}").read_text("utf-8")) for name in ("css", "js")}
+    # The page's own style and scripts are marked as safe; everything else is escaped.
+    own = {name: jinja2.utils.markupsafe.Markup((folder / file).read_text("utf-8"))
+           for name, file in (("css", "page.css"), ("js", "page.js"), ("theme", "theme.js"))}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
                                      undefined=jinja2.StrictUndefined)
     environment.globals.update(own)

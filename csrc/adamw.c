@@ -35,13 +35,27 @@ static void FN(adamw_run)(int64_t start, int64_t end, REAL *p, const REAL *g, RE
     }
 }
 
+/* What the tasks of this file read and write; each uses some of it. */
+typedef struct {
+    int64_t N;
+    REAL *p, *m, *v;
+    const REAL *g;
+    adamw_step step;
+    double *sums;
+} FN(entries);
+
+static int64_t FN(adamw_task)(const void *call, int64_t first, int64_t end) {
+    const FN(entries) *c = call;
+    FN(adamw_run)(part_start(c->N, first), part_start(c->N, end), c->p, c->g, c->m, c->v, &c->step);
+    return -1;
+}
+
 static void FN(adamw)(int64_t N, REAL *parameter, const REAL *gradient, REAL *m, REAL *v, double lr, double beta1,
                       double beta2, double eps, double weight_decay, int64_t step) {
     const adamw_step s = {.decay = 1 - lr * weight_decay, .rate = lr / (1 - pow(beta1, (double)step)),
                           .root = 1 / sqrt(1 - pow(beta2, (double)step)), .beta1 = beta1, .beta2 = beta2, .eps = eps};
-#pragma omp parallel for schedule(static) if (N > WORTH_THREADS)
-    for (int64_t part = 0; part < PARTS; part++)
-        FN(adamw_run)(part_start(N, part), part_start(N, part + 1), parameter, gradient, m, v, &s);
+    const FN(entries) call = {.N = N, .p = parameter, .m = m, .v = v, .g = gradient, .step = s};
+    rls_share(PARTS, N, FN(adamw_task), &call);
 }
 
 /* sum_j x[j]^2 in double.  The entries are cut into PARTS runs whatever the number of threads. */
@@ -52,11 +66,17 @@ static double FN(squared_norm_run)(int64_t start, int64_t end, const REAL *x) {
     return sum;
 }
 
+static int64_t FN(squared_norm_task)(const void *call, int64_t first, int64_t end) {
+    const FN(entries) *c = call;
+    for (int64_t part = first; part < end; part++)
+        c->sums[part] = FN(squared_norm_run)(part_start(c->N, part), part_start(c->N, part + 1), c->g);
+    return -1;
+}
+
 static double FN(squared_norm)(int64_t N, const REAL *x) {
     double sums[PARTS], total = 0;
-#pragma omp parallel for schedule(static) if (N > WORTH_THREADS)
-    for (int64_t part = 0; part < PARTS; part++)
-        sums[part] = FN(squared_norm_run)(part_start(N, part), part_start(N, part + 1), x);
+    const FN(entries) call = {.N = N, .g = x, .sums = sums};
+    rls_share(PARTS, N / 2, FN(squared_norm_task), &call);
     for (int64_t part = 0; part < PARTS; part++) total += sums[part];
     return total;
 }

@@ -117,16 +117,28 @@ static int FN(attention_head)(int64_t T, int64_t H, int64_t D, const REAL *qkv, 
     return 0;
 }
 
-static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *qkv, REAL *out, REAL *lse) {
-    int no_memory = 0;
-#pragma omp parallel for schedule(static) reduction(| : no_memory) \
-    if (B * H > 1 && B * H * T * (T + RLS_STEP) * D > WORTH_SHARING / 2)
-    for (int64_t n = 0; n < B * H; n++) {
-        const int64_t b = n / H, h = n % H;
-        no_memory |= FN(attention_head)(T, H, D, qkv + b * T * 3 * H * D + h * D, out + b * T * H * D + h * D,
-                                        lse + n * T);
+/* What the tasks of this file read and write; each uses some of it. */
+typedef struct {
+    int64_t T, H, D, room;
+    const REAL *qkv, *dout, *y, *lse;
+    const int64_t *start;
+    REAL *keys, *values, *out, *out_lse, *dqkv;
+} FN(heads);
+
+static int64_t FN(attention_task)(const void *call, int64_t first, int64_t end) {
+    const FN(heads) *c = call;
+    const int64_t C = c->H * c->D;
+    for (int64_t n = first; n < end; n++) {
+        const int64_t at = n / c->H * c->T * C, head = n % c->H * c->D;
+        if (FN(attention_head)(c->T, c->H, c->D, c->qkv + 3 * at + head, c->out + at + head, c->out_lse + n * c->T))
+            return RLS_NO_MEMORY;
     }
-    return no_memory ? RLS_NO_MEMORY : -1;
+    return -1;
+}
+
+static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *qkv, REAL *out, REAL *lse) {
+    const FN(heads) call = {.T = T, .H = H, .D = D, .qkv = qkv, .out = out, .out_lse = lse};
+    return rls_share(B * H, 2 * B * H * T * (T + RLS_STEP) * D / PRODUCTS, FN(attention_task), &call);
 }
 
 /*
@@ -201,17 +213,22 @@ static int FN(attention_head_backward)(int64_t T, int64_t H, int64_t D, const RE
     return 0;
 }
 
+static int64_t FN(attention_backward_task)(const void *call, int64_t first, int64_t end) {
+    const FN(heads) *c = call;
+    const int64_t C = c->H * c->D;
+    for (int64_t n = first; n < end; n++) {
+        const int64_t at = n / c->H * c->T * C, head = n % c->H * c->D;
+        if (FN(attention_head_backward)(c->T, c->H, c->D, c->dout + at + head, c->qkv + 3 * at + head,
+                                        c->y + at + head, c->lse + n * c->T, c->dqkv + 3 * at + head))
+            return RLS_NO_MEMORY;
+    }
+    return -1;
+}
+
 static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *dout, const REAL *qkv,
                                       const REAL *out, const REAL *lse, REAL *dqkv) {
-    int no_memory = 0;
-#pragma omp parallel for schedule(static) reduction(| : no_memory) \
-    if (B * H > 1 && B * H * T * (T + RLS_STEP) * D > WORTH_SHARING / 2)
-    for (int64_t n = 0; n < B * H; n++) {
-        const int64_t b = n / H, h = n % H, at = b * T * H * D;
-        no_memory |= FN(attention_head_backward)(T, H, D, dout + at + h * D, qkv + 3 * at + h * D, out + at + h * D,
-                                                 lse + n * T, dqkv + 3 * at + h * D);
-    }
-    return no_memory ? RLS_NO_MEMORY : -1;
+    const FN(heads) call = {.T = T, .H = H, .D = D, .dout = dout, .qkv = qkv, .y = out, .lse = lse, .dqkv = dqkv};
+    return rls_share(B * H, 4 * B * H * T * (T + RLS_STEP) * D / PRODUCTS, FN(attention_backward_task), &call);
 }
 
 /*
@@ -242,16 +259,23 @@ static int FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t ro
     return 0;
 }
 
+static int64_t FN(attention_cached_task)(const void *call, int64_t first, int64_t end) {
+    const FN(heads) *c = call;
+    const int64_t C = c->H * c->D;
+    for (int64_t n = first; n < end; n++) {
+        const int64_t b = n / c->H, at = b * c->T * C, head = n % c->H * c->D, cached = n * c->room * c->D;
+        if (FN(attention_cached_head)(c->T, c->H, c->D, c->room, c->start[b], c->qkv + 3 * at + head,
+                                      c->keys + cached, c->values + cached, c->out + at + head))
+            return RLS_NO_MEMORY;
+    }
+    return -1;
+}
+
 static int64_t FN(attention_cached)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room, const REAL *qkv,
                                     REAL *keys, REAL *values, const int64_t *start, REAL *out) {
-    int no_memory = 0;
-    int64_t work = 0; /* multiplications, and something for each head */
-    for (int64_t b = 0; b < B; b++) work += H * T * (start[b] + T + 4 * RLS_STEP) * D;
-#pragma omp parallel for schedule(static) reduction(| : no_memory) if (B * H > 1 && work > WORTH_SHARING / 4)
-    for (int64_t n = 0; n < B * H; n++) {
-        const int64_t b = n / H, h = n % H, at = b * T * H * D, cached = n * room * D;
-        no_memory |= FN(attention_cached_head)(T, H, D, room, start[b], qkv + 3 * at + h * D, keys + cached,
-                                               values + cached, out + at + h * D);
-    }
-    return no_memory ? RLS_NO_MEMORY : -1;
+    const FN(heads) call = {.T = T, .H = H, .D = D, .room = room, .qkv = qkv, .keys = keys, .values = values,
+                            .start = start, .out = out};
+    int64_t products = 0; /* and something for each head */
+    for (int64_t b = 0; b < B; b++) products += H * T * (start[b] + T + 4 * RLS_STEP) * D;
+    return rls_share(B * H, 4 * products / PRODUCTS, FN(attention_cached_task), &call);
 }

@@ -9,10 +9,6 @@
 
 #include "rlscratch.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 extern const rls_kernels rls_kernels_baseline;
 
 #if defined(__x86_64__)
@@ -35,39 +31,4 @@ const rls_kernels *rls_select(const char *isa) {
 #endif
     if (isa == NULL || strcmp(isa, "baseline") == 0) return &rls_kernels_baseline;
     return NULL;
-}
-
-int rls_threads(void) {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
-void rls_set_threads(int threads) {
-#ifdef _OPENMP
-    omp_set_num_threads(threads);
-#else
-    (void)threads;
-#endif
-}
-
-/*
- * fork() copies the calling thread and no other, so gcc's OpenMP would wait in the child for ever
- * for a team that is not there.  Without a team it makes a new one when a kernel wants it, in the
- * parent and in the child.  clang's looks after this itself.
- */
-void rls_end_team(void) {
-#if defined(_OPENMP) && !defined(__clang__)
-    omp_pause_resource_all(omp_pause_hard);
-#endif
-}
-
-int rls_has_openmp(void) {
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
-#endif
 }

@@ -10,9 +10,24 @@
  *
  * Assumed, and checked before the call: V, N, C >= 1 and 0 <= ids[i] < V.
  */
+/* What the tasks of this file read and write; each uses some of it. */
+typedef struct {
+    int64_t C;
+    const REAL *rows;
+    const int64_t *ids, *start, *place;
+    REAL *out;
+} FN(lookup);
+
+static int64_t FN(embedding_task)(const void *call, int64_t first, int64_t end) {
+    const FN(lookup) *c = call;
+    for (int64_t i = first; i < end; i++)
+        memcpy(c->out + i * c->C, c->rows + c->ids[i] * c->C, (size_t)c->C * sizeof(REAL));
+    return -1;
+}
+
 static void FN(embedding)(int64_t N, int64_t C, const REAL *table, const int64_t *ids, REAL *out) {
-#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS)
-    for (int64_t i = 0; i < N; i++) memcpy(out + i * C, table + ids[i] * C, (size_t)C * sizeof(REAL));
+    const FN(lookup) call = {.C = C, .rows = table, .ids = ids, .out = out};
+    rls_share(N, N * C / 4, FN(embedding_task), &call);
 }
 
 /* One row of the table's gradient: the rows of dout named by place[0], ..., place[count - 1]. */
@@ -20,6 +35,14 @@ static void FN(embedding_backward_row)(int64_t C, const REAL *dout, const int64_
     for (int64_t j = 0; j < C; j++) drow[j] = 0;
     for (int64_t n = 0; n < count; n++)
         for (int64_t j = 0; j < C; j++) drow[j] += dout[place[n] * C + j];
+}
+
+static int64_t FN(embedding_backward_task)(const void *call, int64_t first, int64_t end) {
+    const FN(lookup) *c = call;
+    for (int64_t v = first; v < end; v++)
+        FN(embedding_backward_row)(c->C, c->rows, c->place + c->start[v], c->start[v + 1] - c->start[v],
+                                   c->out + v * c->C);
+    return -1;
 }
 
 /*
@@ -34,9 +57,8 @@ static int64_t FN(embedding_backward)(int64_t N, int64_t C, int64_t V, const REA
     for (int64_t i = 0; i < N; i++) start[ids[i] + 2]++;
     for (int64_t v = 2; v < V + 2; v++) start[v] += start[v - 1];
     for (int64_t i = 0; i < N; i++) place[start[ids[i] + 1]++] = i; /* moves start[v + 1] to the end of v */
-#pragma omp parallel for schedule(static, 16) if ((V + N) * C > WORTH_THREADS)
-    for (int64_t v = 0; v < V; v++)
-        FN(embedding_backward_row)(C, dout, place + start[v], start[v + 1] - start[v], dtable + v * C);
+    const FN(lookup) call = {.C = C, .rows = dout, .start = start, .place = place, .out = dtable};
+    rls_share(V, (V + N) * C / 4, FN(embedding_backward_task), &call);
     free(start);
     return -1;
 }

@@ -47,9 +47,23 @@ static void FN(bias_gelu_row)(int64_t C, const REAL *x, const REAL *bias, int ex
     }
 }
 
+/* What the tasks of this file read and write; each uses some of it. */
+typedef struct {
+    int64_t N, C;
+    int exact;
+    const REAL *x, *bias, *dy;
+    REAL *y, *dx, *sums;
+} FN(gelu_rows);
+
+static int64_t FN(bias_gelu_task)(const void *call, int64_t first, int64_t end) {
+    const FN(gelu_rows) *c = call;
+    for (int64_t i = first; i < end; i++) FN(bias_gelu_row)(c->C, c->x + i * c->C, c->bias, c->exact, c->y + i * c->C);
+    return -1;
+}
+
 static void FN(bias_gelu)(int64_t N, int64_t C, const REAL *x, const REAL *bias, int exact, REAL *y) {
-#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS / 2)
-    for (int64_t i = 0; i < N; i++) FN(bias_gelu_row)(C, x + i * C, bias, exact, y + i * C);
+    const FN(gelu_rows) call = {.C = C, .x = x, .bias = bias, .exact = exact, .y = y};
+    rls_share(N, N * C, FN(bias_gelu_task), &call);
 }
 
 /*
@@ -82,14 +96,20 @@ static void FN(bias_gelu_backward_rows)(int64_t i0, int64_t i1, int64_t C, const
     }
 }
 
+static int64_t FN(bias_gelu_backward_task)(const void *call, int64_t first, int64_t end) {
+    const FN(gelu_rows) *c = call;
+    for (int64_t part = first; part < end; part++)
+        FN(bias_gelu_backward_rows)(part_start(c->N, part), part_start(c->N, part + 1), c->C, c->dy, c->x, c->bias,
+                                    c->exact, c->dx, c->sums + part * c->C);
+    return -1;
+}
+
 static int64_t FN(bias_gelu_backward)(int64_t N, int64_t C, const REAL *dy, const REAL *x, const REAL *bias, int exact,
                                       REAL *dx, REAL *dbias) {
     REAL *sums = malloc((size_t)(PARTS * C) * sizeof(REAL));
     if (sums == NULL) return RLS_NO_MEMORY;
-#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS / 2)
-    for (int64_t part = 0; part < PARTS; part++)
-        FN(bias_gelu_backward_rows)(part_start(N, part), part_start(N, part + 1), C, dy, x, bias, exact, dx,
-                                    sums + part * C);
+    const FN(gelu_rows) call = {.N = N, .C = C, .dy = dy, .x = x, .bias = bias, .exact = exact, .dx = dx, .sums = sums};
+    rls_share(PARTS, N * C, FN(bias_gelu_backward_task), &call);
     FN(add_parts)(C, sums, C, dbias);
     free(sums);
     return -1;

@@ -43,10 +43,25 @@ static void FN(layer_norm_row)(int64_t C, const REAL *x, const REAL *gain, const
     stats[1] = rstd;
 }
 
+/* What the tasks of this file read and write; each uses some of it. */
+typedef struct {
+    int64_t N, C;
+    double eps;
+    const REAL *x, *gain, *bias, *dy, *stats;
+    REAL *y, *out_stats, *dx, *sums;
+} FN(norm_rows);
+
+static int64_t FN(layer_norm_task)(const void *call, int64_t first, int64_t end) {
+    const FN(norm_rows) *c = call;
+    for (int64_t i = first; i < end; i++)
+        FN(layer_norm_row)(c->C, c->x + i * c->C, c->gain, c->bias, c->eps, c->y + i * c->C, c->out_stats + 2 * i);
+    return -1;
+}
+
 static void FN(layer_norm)(int64_t N, int64_t C, const REAL *x, const REAL *gain, const REAL *bias, double eps,
                            REAL *y, REAL *stats) {
-#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS)
-    for (int64_t i = 0; i < N; i++) FN(layer_norm_row)(C, x + i * C, gain, bias, eps, y + i * C, stats + 2 * i);
+    const FN(norm_rows) call = {.C = C, .x = x, .gain = gain, .bias = bias, .eps = eps, .y = y, .out_stats = stats};
+    rls_share(N, N * C / 2, FN(layer_norm_task), &call);
 }
 
 /*
@@ -81,14 +96,22 @@ static void FN(layer_norm_backward_rows)(int64_t i0, int64_t i1, int64_t C, cons
     }
 }
 
+static int64_t FN(layer_norm_backward_task)(const void *call, int64_t first, int64_t end) {
+    const FN(norm_rows) *c = call;
+    for (int64_t part = first; part < end; part++) {
+        REAL *sums = c->sums + part * 2 * c->C;
+        FN(layer_norm_backward_rows)(part_start(c->N, part), part_start(c->N, part + 1), c->C, c->dy, c->x, c->gain,
+                                     c->stats, c->dx, sums, sums + c->C);
+    }
+    return -1;
+}
+
 static int64_t FN(layer_norm_backward)(int64_t N, int64_t C, const REAL *dy, const REAL *x, const REAL *gain,
                                        const REAL *stats, REAL *dx, REAL *dgain, REAL *dbias) {
     REAL *sums = malloc((size_t)(PARTS * 2 * C) * sizeof(REAL));
     if (sums == NULL) return RLS_NO_MEMORY;
-#pragma omp parallel for schedule(static) if (N > 1 && N * C > WORTH_THREADS)
-    for (int64_t part = 0; part < PARTS; part++)
-        FN(layer_norm_backward_rows)(part_start(N, part), part_start(N, part + 1), C, dy, x, gain, stats, dx,
-                                     sums + part * 2 * C, sums + part * 2 * C + C);
+    const FN(norm_rows) call = {.N = N, .C = C, .dy = dy, .x = x, .gain = gain, .stats = stats, .dx = dx, .sums = sums};
+    rls_share(PARTS, N * C, FN(layer_norm_backward_task), &call);
     FN(add_parts)(C, sums, 2 * C, dgain);
     FN(add_parts)(C, sums + C, 2 * C, dbias);
     free(sums);

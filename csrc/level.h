@@ -4,8 +4,7 @@
  * the target covers our code alone.
  *
  * The kernel sources are written for a type REAL and included once for float, once for double;
- * FN(softmax) becomes softmax_f32_avx2, and so on.  A parallel loop only calls a function for
- * its row: the compiler need not carry the target into the loop it cuts out for the threads.
+ * FN(softmax) becomes softmax_f32_avx2, and so on.
  */
 #include <math.h>
 #include <stddef.h>
@@ -31,9 +30,6 @@ RLS_TARGET(TARGET)
 #define PASTE3(a, b, c) a##_##b##_##c
 #define EXPAND3(a, b, c) PASTE3(a, b, c)
 #define FN(name) EXPAND3(name, SUFFIX, LEVEL)
-
-/* Below this many entries a second thread costs more than it saves. */
-#define WORTH_THREADS 32768
 
 #include "exp.h"
 

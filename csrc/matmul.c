@@ -31,15 +31,15 @@
 #define ROW_BLOCK 96     /* rows of a that are packed at a time, when transposed */
 #define PANEL_BLOCK 8    /* panels of b that are packed at a time */
 #define WORTH_PACKING 24 /* rows that repay the packing of b */
-#define WORTH_SHARING 1000000 /* multiplications, ten microseconds, below which one thread does it */
+#define PRODUCTS 100     /* multiplications in a nanosecond, about */
 #define PANEL (TILE_VECTORS * VECTOR) /* columns of a tile */
 
-/* The grid of rows x columns <= threads that leaves the fewest tiles to the busiest thread; of
- * equals, the one that cuts the longer side. */
-static void choose_grid(int64_t tiles, int64_t panels, int tall, int threads, int64_t *rows, int64_t *columns) {
+/* The grid of rows x columns <= runs that leaves the fewest tiles in the largest; of equals, the one
+ * that cuts the longer side. */
+static void choose_grid(int64_t tiles, int64_t panels, int tall, int64_t runs, int64_t *rows, int64_t *columns) {
     int64_t fewest = INT64_MAX;
-    for (int64_t r = 1; r <= threads; r++) {
-        int64_t c = threads / r, load = ((tiles + r - 1) / r) * ((panels + c - 1) / c);
+    for (int64_t r = 1; r <= runs; r++) {
+        int64_t c = runs / r, load = ((tiles + r - 1) / r) * ((panels + c - 1) / c);
         if (load < fewest || (load == fewest && tall)) fewest = load, *rows = r, *columns = c;
     }
 }
@@ -136,9 +136,9 @@ static void FN(ragged_tile)(int64_t rows, int64_t width, int64_t K, const REAL *
             c[r * c_row + j] = add ? c[r * c_row + j] + aside[r * PANEL + j] : aside[r * PANEL + j];
 }
 
-/* What one thread computes: rows [i0, i1) and columns [j0, j1) of the result. */
+/* What one thread computes: rows [i0, i1) and columns [j0, j1) of the result, a cell of the grid. */
 typedef struct {
-    int64_t N, K, a_row, a_k, b_k, b_column, i0, i1, j0, j1;
+    int64_t M, N, K, a_row, a_k, b_k, b_column, rows, columns, i0, i1, j0, j1;
     const REAL *a, *b;
     REAL *out;
 } FN(part);
@@ -192,27 +192,29 @@ static int FN(matmul_part)(const FN(part) *p) {
     return 0;
 }
 
+/* Cells [first, end) of the grid of rows x columns cells. */
+static int64_t FN(matmul_task)(const void *call, int64_t first, int64_t end) {
+    FN(part) p = *(const FN(part) *)call;
+    const int64_t tiles = (p.M + TILE_ROWS - 1) / TILE_ROWS, panels = (p.N + PANEL - 1) / PANEL;
+    for (int64_t n = first; n < end; n++) {
+        p.i0 = least(p.M, tiles * (n / p.columns) / p.rows * TILE_ROWS);
+        p.i1 = least(p.M, tiles * (n / p.columns + 1) / p.rows * TILE_ROWS);
+        p.j0 = least(p.N, panels * (n % p.columns) / p.columns * PANEL);
+        p.j1 = least(p.N, panels * (n % p.columns + 1) / p.columns * PANEL);
+        if (p.i0 < p.i1 && p.j0 < p.j1 && FN(matmul_part)(&p)) return RLS_NO_MEMORY;
+    }
+    return -1;
+}
+
 static int64_t FN(matmul)(int64_t M, int64_t N, int64_t K, const REAL *a, int transpose_a, const REAL *b,
                           int transpose_b, REAL *out) {
-    FN(part) all = {.N = N, .K = K, .a = a, .b = b, .out = out, .i0 = 0, .i1 = M, .j0 = 0, .j1 = N};
+    FN(part) all = {.M = M, .N = N, .K = K, .a = a, .b = b, .out = out};
     all.a_row = transpose_a ? 1 : K;
     all.a_k = transpose_a ? M : 1;
     all.b_k = transpose_b ? 1 : N;
     all.b_column = transpose_b ? K : 1;
-    const int64_t tiles = (M + TILE_ROWS - 1) / TILE_ROWS, panels = (N + PANEL - 1) / PANEL;
-    const int threads = (M + 4) * N * K > WORTH_SHARING ? rls_threads() : 1;
-    int64_t rows = 1, columns = 1;
-    choose_grid(tiles, panels, M >= N, threads, &rows, &columns);
-    if (rows * columns == 1) return FN(matmul_part)(&all) ? RLS_NO_MEMORY : -1;
-    int no_memory = 0;
-#pragma omp parallel for schedule(static) reduction(| : no_memory)
-    for (int64_t n = 0; n < rows * columns; n++) {
-        FN(part) mine = all;
-        mine.i0 = least(M, tiles * (n / columns) / rows * TILE_ROWS);
-        mine.i1 = least(M, tiles * (n / columns + 1) / rows * TILE_ROWS);
-        mine.j0 = least(N, panels * (n % columns) / columns * PANEL);
-        mine.j1 = least(N, panels * (n % columns + 1) / columns * PANEL);
-        if (mine.i0 < mine.i1 && mine.j0 < mine.j1) no_memory |= FN(matmul_part)(&mine);
-    }
-    return no_memory ? RLS_NO_MEMORY : -1;
+    const int64_t nanoseconds = (M + 4) * N * K / PRODUCTS; /* 4: b must be read, and perhaps packed */
+    choose_grid((M + TILE_ROWS - 1) / TILE_ROWS, (N + PANEL - 1) / PANEL, M >= N, rls_runs(nanoseconds), &all.rows,
+                &all.columns);
+    return rls_share(all.rows * all.columns, nanoseconds, FN(matmul_task), &all);
 }

@@ -67,13 +67,20 @@ typedef struct {
  * NULL when this processor or this build lacks it. */
 const rls_kernels *rls_select(const char *isa);
 
-/* How many threads a kernel may use, and the way to change it.  Without OpenMP: always 1. */
+/* team.c: how many threads kernels may use, 1 at first and RLS_MOST_THREADS at most. */
+#define RLS_MOST_THREADS 64
 int rls_threads(void);
 void rls_set_threads(int threads);
-int rls_has_openmp(void);
 
-/* End the threads that help the calling one, before it forks. */
-void rls_end_team(void);
+/* Items [first, end) of a task; returns as kernels do. */
+typedef int64_t (*rls_task)(const void *call, int64_t first, int64_t end);
+
+/* All n items, shared among threads if one would need long enough; and into how many runs they would be cut. */
+int64_t rls_share(int64_t n, int64_t nanoseconds, rls_task task, const void *call);
+int64_t rls_runs(int64_t nanoseconds);
+
+/* Once a process: let it fork. */
+void rls_mind_forks(void);
 
 #define RLS_NO_MEMORY (-2)
 

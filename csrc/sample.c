@@ -33,7 +33,6 @@ static int64_t FN(draw_row)(int64_t V, const REAL *p, double u) {
 }
 
 static void FN(draw)(int64_t N, int64_t V, const REAL *probs, const double *u, int64_t *ids) {
-#pragma omp parallel for schedule(static) if (N > 1 && N * V > WORTH_THREADS)
     for (int64_t i = 0; i < N; i++) ids[i] = FN(draw_row)(V, probs + i * V, u[i]);
 }
 
@@ -200,21 +199,28 @@ static int FN(sample_row)(int64_t V, const REAL *x, double u, double inverse, in
     return 1;
 }
 
+typedef struct {
+    int64_t V, top_k;
+    const REAL *logits;
+    const double *u;
+    double inverse, top_p, min_p; /* 1 / temperature */
+    int64_t *ids;
+    REAL *logp;
+} FN(sample_call);
+
+static int64_t FN(sample_task)(const void *call, int64_t first, int64_t end) {
+    const FN(sample_call) *c = call;
+    survivors s;
+    if (!survivors_alloc(&s, c->V)) return RLS_NO_MEMORY;
+    int64_t i = first;
+    while (i < end && FN(sample_row)(c->V, c->logits + i * c->V, c->u[i], c->inverse, c->top_k, c->top_p, c->min_p, s,
+                                     c->ids + i, c->logp + i)) i++;
+    free(s.bin);
+    return i < end ? i : -1;
+}
+
 static int64_t FN(sample)(int64_t N, int64_t V, const REAL *logits, const double *u, double temperature,
                           int64_t top_k, double top_p, double min_p, int64_t *ids, REAL *logp) {
-    int64_t bad = N;
-    int no_memory = 0;
-#pragma omp parallel reduction(min : bad) reduction(| : no_memory) if (N > 1 && N * V > WORTH_THREADS / 8)
-    {
-        survivors s;
-        const int ready = survivors_alloc(&s, V);
-        no_memory |= !ready;
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < N; i++)
-            if (ready && !FN(sample_row)(V, logits + i * V, u[i], 1 / temperature, top_k, top_p, min_p, s, ids + i,
-                                         logp + i) && i < bad) bad = i;
-        if (ready) free(s.bin);
-    }
-    if (no_memory) return RLS_NO_MEMORY;
-    return bad < N ? bad : -1;
+    const FN(sample_call) call = {V, top_k, logits, u, 1 / temperature, top_p, min_p, ids, logp};
+    return rls_share(N, 8 * N * V, FN(sample_task), &call);
 }

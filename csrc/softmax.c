@@ -35,6 +35,15 @@ static REAL FN(row_max)(int64_t V, const REAL *x) {
 
 static int FN(is_positive)(REAL sum) { return sum > 0 && sum < (REAL)INFINITY; }
 
+/* What the tasks of this file read and write; each uses some of it. */
+typedef struct {
+    int64_t V;
+    REAL inverse; /* 1 / temperature */
+    const REAL *x, *y, *dy, *dentropy, *entropy, *stats;
+    const int64_t *target;
+    REAL *out, *out_entropy, *out_stats;
+} FN(rows);
+
 /* p = exp(z) / S.  Returns whether the row was good. */
 static int FN(softmax_row)(int64_t V, const REAL *x, REAL inverse, REAL *p) {
     const REAL m = FN(row_max)(V, x);
@@ -50,12 +59,16 @@ static int FN(softmax_row)(int64_t V, const REAL *x, REAL inverse, REAL *p) {
     return FN(is_positive)(sum);
 }
 
+static int64_t FN(softmax_task)(const void *call, int64_t first, int64_t end) {
+    const FN(rows) *c = call;
+    for (int64_t i = first; i < end; i++)
+        if (!FN(softmax_row)(c->V, c->x + i * c->V, c->inverse, c->out + i * c->V)) return i;
+    return -1;
+}
+
 static int64_t FN(softmax)(int64_t N, int64_t V, const REAL *logits, double temperature, REAL *probs) {
-    int64_t bad = N;
-#pragma omp parallel for schedule(static) reduction(min : bad) if (N > 1 && N * V > WORTH_THREADS)
-    for (int64_t i = 0; i < N; i++)
-        if (!FN(softmax_row)(V, logits + i * V, (REAL)(1 / temperature), probs + i * V) && i < bad) bad = i;
-    return bad < N ? bad : -1;
+    const FN(rows) call = {.V = V, .x = logits, .inverse = (REAL)(1 / temperature), .out = probs};
+    return rls_share(N, N * V, FN(softmax_task), &call);
 }
 
 /* Forward p = softmax(x / T), so  dx[j] = p[j] (dp[j] - sum_k dp[k] p[k]) / T. */
@@ -67,11 +80,17 @@ static void FN(softmax_backward_row)(int64_t V, const REAL *dp, const REAL *p, R
     for (int64_t j = 0; j < V; j++) dx[j] = p[j] * (dp[j] - dot) * inverse;
 }
 
+static int64_t FN(softmax_backward_task)(const void *call, int64_t first, int64_t end) {
+    const FN(rows) *c = call;
+    for (int64_t i = first; i < end; i++)
+        FN(softmax_backward_row)(c->V, c->dy + i * c->V, c->y + i * c->V, c->inverse, c->out + i * c->V);
+    return -1;
+}
+
 static void FN(softmax_backward)(int64_t N, int64_t V, const REAL *dprobs, const REAL *probs, double temperature,
                                  REAL *dlogits) {
-#pragma omp parallel for schedule(static) if (N > 1 && N * V > WORTH_THREADS)
-    for (int64_t i = 0; i < N; i++)
-        FN(softmax_backward_row)(V, dprobs + i * V, probs + i * V, (REAL)(1 / temperature), dlogits + i * V);
+    const FN(rows) call = {.V = V, .dy = dprobs, .y = probs, .inverse = (REAL)(1 / temperature), .out = dlogits};
+    rls_share(N, N * V, FN(softmax_backward_task), &call);
 }
 
 /* log p = z - log S.  Returns whether the row was good. */
@@ -86,12 +105,16 @@ static int FN(log_softmax_row)(int64_t V, const REAL *x, REAL inverse, REAL *log
     return FN(is_positive)(sum);
 }
 
+static int64_t FN(log_softmax_task)(const void *call, int64_t first, int64_t end) {
+    const FN(rows) *c = call;
+    for (int64_t i = first; i < end; i++)
+        if (!FN(log_softmax_row)(c->V, c->x + i * c->V, c->inverse, c->out + i * c->V)) return i;
+    return -1;
+}
+
 static int64_t FN(log_softmax)(int64_t N, int64_t V, const REAL *logits, double temperature, REAL *logp) {
-    int64_t bad = N;
-#pragma omp parallel for schedule(static) reduction(min : bad) if (N > 1 && N * V > WORTH_THREADS)
-    for (int64_t i = 0; i < N; i++)
-        if (!FN(log_softmax_row)(V, logits + i * V, (REAL)(1 / temperature), logp + i * V) && i < bad) bad = i;
-    return bad < N ? bad : -1;
+    const FN(rows) call = {.V = V, .x = logits, .inverse = (REAL)(1 / temperature), .out = logp};
+    return rls_share(N, N * V, FN(log_softmax_task), &call);
 }
 
 /* Forward log p = z - log S, so  dx[j] = (dlogp[j] - p[j] sum_k dlogp[k]) / T. */
@@ -103,11 +126,17 @@ static void FN(log_softmax_backward_row)(int64_t V, const REAL *dlogp, const REA
     for (int64_t j = 0; j < V; j++) dx[j] = (dlogp[j] - EXP(logp[j]) * total) * inverse;
 }
 
+static int64_t FN(log_softmax_backward_task)(const void *call, int64_t first, int64_t end) {
+    const FN(rows) *c = call;
+    for (int64_t i = first; i < end; i++)
+        FN(log_softmax_backward_row)(c->V, c->dy + i * c->V, c->y + i * c->V, c->inverse, c->out + i * c->V);
+    return -1;
+}
+
 static void FN(log_softmax_backward)(int64_t N, int64_t V, const REAL *dlogp, const REAL *logp, double temperature,
                                      REAL *dlogits) {
-#pragma omp parallel for schedule(static) if (N > 1 && N * V > WORTH_THREADS)
-    for (int64_t i = 0; i < N; i++)
-        FN(log_softmax_backward_row)(V, dlogp + i * V, logp + i * V, (REAL)(1 / temperature), dlogits + i * V);
+    const FN(rows) call = {.V = V, .dy = dlogp, .y = logp, .inverse = (REAL)(1 / temperature), .out = dlogits};
+    rls_share(N, N * V, FN(log_softmax_backward_task), &call);
 }
 
 /*
@@ -135,14 +164,19 @@ static int FN(chosen_logp_row)(int64_t V, const REAL *x, int64_t target, REAL in
     return FN(is_positive)(sum);
 }
 
+static int64_t FN(chosen_logp_task)(const void *call, int64_t first, int64_t end) {
+    const FN(rows) *c = call;
+    for (int64_t i = first; i < end; i++)
+        if (!FN(chosen_logp_row)(c->V, c->x + i * c->V, c->target[i], c->inverse, c->out + i, c->out_entropy + i,
+                                 c->out_stats + 2 * i)) return i;
+    return -1;
+}
+
 static int64_t FN(chosen_logp)(int64_t N, int64_t V, const REAL *logits, const int64_t *target, double temperature,
                                REAL *logp, REAL *entropy, REAL *stats) {
-    int64_t bad = N;
-#pragma omp parallel for schedule(static) reduction(min : bad) if (N > 1 && N * V > WORTH_THREADS)
-    for (int64_t i = 0; i < N; i++)
-        if (!FN(chosen_logp_row)(V, logits + i * V, target[i], (REAL)(1 / temperature), logp + i, entropy + i,
-                                 stats + 2 * i) && i < bad) bad = i;
-    return bad < N ? bad : -1;
+    const FN(rows) call = {.V = V, .x = logits, .target = target, .inverse = (REAL)(1 / temperature), .out = logp,
+                           .out_entropy = entropy, .out_stats = stats};
+    return rls_share(N, N * V, FN(chosen_logp_task), &call);
 }
 
 /*
@@ -162,11 +196,18 @@ static void FN(chosen_logp_backward_row)(int64_t V, REAL dlogp, REAL dentropy, c
     dx[target] += dlogp * inverse;
 }
 
+static int64_t FN(chosen_logp_backward_task)(const void *call, int64_t first, int64_t end) {
+    const FN(rows) *c = call;
+    for (int64_t i = first; i < end; i++)
+        FN(chosen_logp_backward_row)(c->V, c->dy[i], c->dentropy[i], c->x + i * c->V, c->target[i], c->entropy[i],
+                                     c->stats + 2 * i, c->inverse, c->out + i * c->V);
+    return -1;
+}
+
 static void FN(chosen_logp_backward)(int64_t N, int64_t V, const REAL *dlogp, const REAL *dentropy,
                                      const REAL *logits, const int64_t *target, const REAL *entropy,
                                      const REAL *stats, double temperature, REAL *dlogits) {
-#pragma omp parallel for schedule(static) if (N > 1 && N * V > WORTH_THREADS)
-    for (int64_t i = 0; i < N; i++)
-        FN(chosen_logp_backward_row)(V, dlogp[i], dentropy[i], logits + i * V, target[i], entropy[i], stats + 2 * i,
-                                     (REAL)(1 / temperature), dlogits + i * V);
+    const FN(rows) call = {.V = V, .dy = dlogp, .dentropy = dentropy, .x = logits, .target = target,
+                           .entropy = entropy, .stats = stats, .inverse = (REAL)(1 / temperature), .out = dlogits};
+    rls_share(N, N * V, FN(chosen_logp_backward_task), &call);
 }

@@ -203,7 +203,6 @@ def info(args: argparse.Namespace) -> int:
         "instruction set": kernels.ISA or "none (NumPy)",
         "instruction sets here": ", ".join(kernels.ISAS) or "none (NumPy)",
         "threads": kernels.threads(),
-        "openmp": kernels.OPENMP,
         "numpy": np.__version__,
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
     }

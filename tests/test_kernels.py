@@ -7,10 +7,10 @@ the same tests see the NumPy backend: the loop over `isa` then has one entry.
 """
 import ast
 import inspect
-import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
@@ -45,7 +45,7 @@ def _bare(signature):
 
 
 def test_the_package_and_its_twins_have_the_same_kernels():
-    about_the_backend = {"BACKEND", "ISA", "ISAS", "OPENMP", "reference", "set_threads", "threads"}
+    about_the_backend = {"BACKEND", "ISA", "ISAS", "reference", "set_threads", "threads"}
     assert set(kernels.__all__) - about_the_backend == set(NAMES)
     assert all(inspect.isfunction(getattr(reference, name)) for name in NAMES)
 
@@ -90,24 +90,44 @@ def test_a_wrong_address_is_noticed(right, wrong):
 
 # ---------------------------------------------------------------- threads
 
-@pytest.mark.skipif(not kernels.OPENMP, reason="one thread is all there is")
-def test_the_number_of_threads_holds_for_the_calling_thread_alone(on_threads):
-    def elsewhere(count=None):
-        seen = []
-        def ask():
-            if count:
-                kernels.set_threads(count)
-            seen.append(kernels.threads())
-        thread = Thread(target=ask)
+@pytest.mark.compiled_only("the NumPy backend has no threads of its own")
+def test_the_number_of_threads_is_one_number_for_the_process(on_threads):
+    seen = []
+
+    def elsewhere():
+        seen.append(kernels.threads())
+        kernels.set_threads(5)
+
+    def here():
+        thread = Thread(target=elsewhere)
         thread.start()
         thread.join()
-        return seen[0]
+        return kernels.threads()
 
-    default = elsewhere()
-    assert on_threads(default + 1, kernels.threads) == default + 1
-    assert elsewhere() == default
-    assert elsewhere(default + 2) == default + 2
-    assert kernels.threads() == default + 1
+    assert on_threads(3, here) == 5
+    assert seen == [3]
+
+
+@pytest.mark.parametrize("count", [0, 65, 1.5, True, "2"])
+def test_a_number_of_threads_that_cannot_be_is_refused(count):
+    before = kernels.threads()
+    with pytest.raises((ValueError, TypeError), match="count"):
+        kernels.set_threads(count)
+    assert kernels.threads() == before
+
+
+@pytest.mark.compiled_only("the NumPy backend has no threads of its own")
+def test_many_python_threads_at_once_get_the_answers_of_one(on_threads):
+    x = [random_logits((400, 300), np.float32, seed) for seed in range(8)]
+    alone = [(kernels.softmax(a), kernels.matmul(a, a, transpose_b=True)) for a in x]
+
+    def together():
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(lambda a: (kernels.softmax(a), kernels.matmul(a, a, transpose_b=True)), x * 20))
+
+    for n, (p, y) in enumerate(on_threads(3, together)):
+        assert_array_equal(p, alone[n % 8][0])
+        assert_array_equal(y, alone[n % 8][1])
 
 
 @pytest.mark.compiled_only("the NumPy backend has no threads of its own")
@@ -162,7 +182,7 @@ print("all came back")
 """
 
 
-@pytest.mark.skipif(not (kernels.OPENMP and hasattr(os, "fork")), reason="needs threads and fork")
+@pytest.mark.compiled_only("the NumPy backend has no threads of its own")
 def test_a_process_may_fork_after_a_kernel_ran_on_several_threads():
     result = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "all came back\n"), result.stderr

@@ -5,9 +5,10 @@ The backend is picked once, here:
     BACKEND  "compiled" or "numpy"
     ISA      the instruction set in use: "avx512", "avx2", "baseline"; None on NumPy
     ISAS     those that this processor runs
-    OPENMP   whether kernels can use several threads
 
-A process may fork at any time: parent and child start their threads anew.
+Kernels share one team of threads, as many as the process may really use (cores.py); threads() says how
+many, set_threads() changes it, OMP_NUM_THREADS before the start.  A helper without work sleeps, and a
+kernel never waits for one that other programs keep from running.  A process may fork at any time.
 
 Without the compiled core everything works on NumPy, after one warning.  RLSCRATCH_PURE=1 chooses
 NumPy, RLSCRATCH_REQUIRE_C=1 makes a missing core an error, RLSCRATCH_ISA forces an instruction
@@ -39,7 +40,7 @@ if BACKEND == "compiled":
 if BACKEND == "numpy":
     import rlscratch.kernels._numpy as _backend  # type: ignore[no-redef]
 
-ISA, ISAS, OPENMP = _backend.ISA, _backend.ISAS, _backend.OPENMP
+ISA, ISAS = _backend.ISA, _backend.ISAS
 threads, set_threads = _backend.threads, _backend.set_threads
 
 softmax, softmax_backward = _backend.softmax, _backend.softmax_backward
@@ -55,7 +56,7 @@ embedding, embedding_backward = _backend.embedding, _backend.embedding_backward
 adamw, squared_norm = _backend.adamw, _backend.squared_norm
 
 __all__ = [
-    "BACKEND", "ISA", "ISAS", "OPENMP", "adamw", "attention", "attention_backward", "attention_cached", "bias_gelu",
+    "BACKEND", "ISA", "ISAS", "adamw", "attention", "attention_backward", "attention_cached", "bias_gelu",
     "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward",
     "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "reference", "sample",
     "set_threads", "softmax", "softmax_backward", "squared_norm", "threads",

@@ -9,7 +9,7 @@ import os
 import numpy as np
 
 from rlscratch import check
-from rlscratch.kernels import arguments, reference
+from rlscratch.kernels import arguments, cores, reference
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
@@ -87,10 +87,10 @@ cdef extern from "rlscratch.h" nogil:
         double (*squared_norm_f64)(int64_t, const double *) noexcept nogil
 
     const rls_kernels *rls_select(const char *isa)
+    int RLS_MOST_THREADS
     int rls_threads()
     void rls_set_threads(int threads)
-    int rls_has_openmp()
-    void rls_end_team()
+    void rls_mind_forks()
 
 cdef const rls_kernels *K
 cdef list RUNNABLE = [isa for isa in ("baseline", "avx2", "avx512") if rls_select(isa.encode()) != NULL]
@@ -109,30 +109,20 @@ def _choose(isa):
 
 ISA = _choose(os.environ.get("RLSCRATCH_ISA") or None)
 ISAS = tuple(RUNNABLE)
-OPENMP = bool(rls_has_openmp())
 
 
 def threads():
-    """How many threads a kernel may use that the calling thread runs."""
+    """How many threads a kernel may use."""
     return rls_threads()
 
 
 def set_threads(count):
-    """Let kernels that the calling thread runs use `count` threads; results do not depend on it.
-
-    It holds for the calling thread alone.  Another thread has its own number, and starts with that
-    of OMP_NUM_THREADS, or with one for each core.
-    """
-    rls_set_threads(check.integer(1, 1024, count=count))
+    """Let kernels use `count` threads; results do not depend on it.  Kernels called at the same time share them."""
+    rls_set_threads(check.integer(1, RLS_MOST_THREADS, count=count))
 
 
-def _end_team():
-    """Before a fork: the child would wait for threads that only the parent has."""
-    rls_end_team()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_end_team)
+rls_mind_forks()
+set_threads(cores.wanted())
 
 
 cdef inline float *f32(cnp.ndarray a) noexcept nogil:

@@ -5,17 +5,16 @@ from rlscratch.kernels.arguments import guarded
 
 ISA: str | None = None
 ISAS: tuple[str, ...] = ()
-OPENMP = False
 
 
 def threads() -> int:
-    """How many threads a kernel may use that the calling thread runs."""
+    """How many threads a kernel may use."""
     return 1
 
 
 def set_threads(count: int) -> None:
-    """Nothing but a check of `count`: the twins use one thread.  Compiled, it holds for the calling thread alone."""
-    check.integer(1, 1024, count=count)
+    """Nothing but a check of `count`: the twins use one thread."""
+    check.integer(1, 64, count=count)
 
 
 softmax = guarded(arguments.softmax, reference.softmax)

@@ -96,10 +96,13 @@ static void FN(turn_rows)(int64_t n, int64_t D, const REAL *from, int64_t from_r
         for (int64_t j = n; j < width; j++) to[d * width + j] = 0;
 }
 
+/* The first cache line in a block. */
+static REAL *FN(aligned)(const void *block) { return (REAL *)(((uintptr_t)block + 63) / 64 * 64); }
+
 /* Room for `count` reals that starts a cache line; `block` is what to free. */
 static REAL *FN(workspace)(int64_t count, void **block) {
     *block = malloc((size_t)count * sizeof(REAL) + 64);
-    return *block == NULL ? NULL : (REAL *)(((uintptr_t)*block + 63) / 64 * 64);
+    return *block == NULL ? NULL : FN(aligned)(*block);
 }
 
 static int FN(attention_head)(int64_t T, int64_t H, int64_t D, const REAL *qkv, REAL *out, REAL *lse) {
@@ -121,7 +124,7 @@ static int FN(attention_head)(int64_t T, int64_t H, int64_t D, const REAL *qkv, 
 typedef struct {
     int64_t T, H, D, room;
     const REAL *qkv, *dout, *y, *lse;
-    const int64_t *start;
+    const int64_t *start, *rows; /* rows: where sequence b stands in the cache; NULL: at b */
     REAL *keys, *values, *out, *out_lse, *dqkv;
 } FN(heads);
 
@@ -236,17 +239,14 @@ static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t D
  * holds, then each attends to all tokens up to itself.  Reads nothing behind the new tokens but as
  * far as the next multiple of RLS_STEP, and what it reads there does not count.
  */
-static int FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t room, int64_t start, const REAL *qkv,
-                                     REAL *keys, REAL *values, REAL *out) {
+static void FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t room, int64_t start, const REAL *qkv,
+                                      REAL *keys, REAL *values, REAL *work, REAL *out) {
     const int64_t token = 3 * H * D, n = start + T, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
     for (int64_t t = 0; t < T; t++) {
         const REAL *k = qkv + t * token + H * D, *v = k + H * D;
         for (int64_t d = 0; d < D; d++) keys[d * room + start + t] = k[d];
         memcpy(values + (start + t) * D, v, (size_t)D * sizeof(REAL));
     }
-    void *block;
-    REAL *work = FN(workspace)(STRIP * (width + wide) + (wide > D ? n * wide : 0), &block);
-    if (work == NULL) return 1;
     if (wide > D) { /* rows of whole vectors are needed */
         REAL *copy = work + STRIP * (width + wide);
         FN(copy_rows)(n, D, values, D, copy);
@@ -255,27 +255,35 @@ static int FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t ro
     for (int64_t t = 0; t < T; t += STRIP)
         FN(attend_strip)(least(STRIP, T - t), start + t, D, qkv + t * token, token, keys, room, values, wide, work,
                          out + t * H * D, H * D, NULL);
-    free(block);
-    return 0;
 }
 
 static int64_t FN(attention_cached_task)(const void *call, int64_t first, int64_t end) {
     const FN(heads) *c = call;
-    const int64_t C = c->H * c->D;
+    const int64_t C = c->H * c->D, wide = round_up(c->D, VECTOR);
+    void *block;
+    REAL *work = FN(workspace)(STRIP * (c->room + wide) + (wide > c->D ? c->room * wide : 0), &block);
+    if (work == NULL) return RLS_NO_MEMORY;
     for (int64_t n = first; n < end; n++) {
-        const int64_t b = n / c->H, at = b * c->T * C, head = n % c->H * c->D, cached = n * c->room * c->D;
-        if (FN(attention_cached_head)(c->T, c->H, c->D, c->room, c->start[b], c->qkv + 3 * at + head,
-                                      c->keys + cached, c->values + cached, c->out + at + head))
-            return RLS_NO_MEMORY;
+        const int64_t b = n / c->H, at = b * c->T * C, head = n % c->H * c->D, row = c->rows ? c->rows[b] : b;
+        const int64_t cached = (row * c->H + n % c->H) * c->room * c->D;
+        FN(attention_cached_head)(c->T, c->H, c->D, c->room, c->start[row], c->qkv + 3 * at + head, c->keys + cached,
+                                  c->values + cached, work, c->out + at + head);
     }
+    free(block);
     return -1;
+}
+
+/* B sequences, which stand in the cache at `rows`. */
+static int64_t FN(attention_rows)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room, const REAL *qkv, REAL *keys,
+                                  REAL *values, const int64_t *start, const int64_t *rows, REAL *out) {
+    const FN(heads) call = {.T = T, .H = H, .D = D, .room = room, .qkv = qkv, .keys = keys, .values = values,
+                            .start = start, .rows = rows, .out = out};
+    int64_t products = 0; /* and something for each head */
+    for (int64_t b = 0; b < B; b++) products += H * T * (start[rows ? rows[b] : b] + T + 4 * RLS_STEP) * D;
+    return rls_share(B * H, 4 * products / PRODUCTS, FN(attention_cached_task), &call);
 }
 
 static int64_t FN(attention_cached)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room, const REAL *qkv,
                                     REAL *keys, REAL *values, const int64_t *start, REAL *out) {
-    const FN(heads) call = {.T = T, .H = H, .D = D, .room = room, .qkv = qkv, .keys = keys, .values = values,
-                            .start = start, .out = out};
-    int64_t products = 0; /* and something for each head */
-    for (int64_t b = 0; b < B; b++) products += H * T * (start[b] + T + 4 * RLS_STEP) * D;
-    return rls_share(B * H, 4 * products / PRODUCTS, FN(attention_cached_task), &call);
+    return FN(attention_rows)(B, T, H, D, room, qkv, keys, values, start, NULL, out);
 }

@@ -49,6 +49,7 @@ RLS_TARGET(TARGET)
 #include "gelu.c"
 #include "embedding.c"
 #include "adamw.c"
+#include "decode.c"
 #undef REAL
 #undef REAL_BYTES
 #undef SUFFIX
@@ -72,6 +73,7 @@ RLS_TARGET(TARGET)
 #include "gelu.c"
 #include "embedding.c"
 #include "adamw.c"
+#include "decode.c"
 #undef REAL
 #undef REAL_BYTES
 #undef SUFFIX
@@ -85,7 +87,8 @@ RLS_TARGET(TARGET)
     NAMED(chosen_logp, S), NAMED(chosen_logp_backward, S), NAMED(draw, S), NAMED(sample, S), \
     NAMED(matmul, S), NAMED(attention, S), NAMED(attention_backward, S), NAMED(attention_cached, S),      \
     NAMED(layer_norm, S), NAMED(layer_norm_backward, S), NAMED(bias_gelu, S), NAMED(bias_gelu_backward, S), \
-    NAMED(embedding, S), NAMED(embedding_backward, S), NAMED(adamw, S), NAMED(squared_norm, S)
+    NAMED(embedding, S), NAMED(embedding_backward, S), NAMED(adamw, S), NAMED(squared_norm, S), \
+    NAMED(pack_model, S), NAMED(decode, S), NAMED(answer, S)
 #define TEXT2(x) #x
 #define TEXT(x) TEXT2(x)
 #define TABLE2(level) rls_kernels_##level

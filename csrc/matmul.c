@@ -109,11 +109,16 @@ static void FN(product)(int64_t M, int64_t N, int64_t K, const REAL *a, int64_t 
 
 /* A panel of b, (K, width) as rows of PANEL, filled with zeros to whole vectors. */
 static void FN(pack_panel)(int64_t K, int64_t width, const REAL *b, int64_t b_k, int transposed, REAL *panel) {
-    const int64_t whole = round_up(width, VECTOR);
+    const int64_t full = width / VECTOR * VECTOR, whole = round_up(width, VECTOR);
     if (transposed) FN(transpose)(width, K, b, b_k, panel, PANEL);
     for (int64_t k = 0; k < K; k++) {
-        if (!transposed) memcpy(panel + k * PANEL, b + k * b_k, (size_t)width * sizeof(REAL));
-        for (int64_t j = width; j < whole; j++) panel[k * PANEL + j] = 0;
+        REAL *to = panel + k * PANEL;
+        if (!transposed) {
+            for (int64_t j = 0; j < full; j += VECTOR)
+                *(FN(loose_vector) *)(to + j) = *(const FN(loose_vector) *)(b + k * b_k + j);
+            for (int64_t j = full; j < width; j++) to[j] = b[k * b_k + j];
+        }
+        for (int64_t j = width; j < whole; j++) to[j] = 0;
     }
 }
 
@@ -139,7 +144,7 @@ static void FN(ragged_tile)(int64_t rows, int64_t width, int64_t K, const REAL *
 /* What one thread computes: rows [i0, i1) and columns [j0, j1) of the result, a cell of the grid. */
 typedef struct {
     int64_t M, N, K, a_row, a_k, b_k, b_column, rows, columns, i0, i1, j0, j1;
-    const REAL *a, *b;
+    const REAL *a, *b, *panels; /* panels: b packed as a whole, or NULL */
     REAL *out;
 } FN(part);
 
@@ -158,11 +163,11 @@ static void FN(panel_product)(const FN(part) *p, int64_t i0, int64_t i1, int64_t
 
 static int FN(matmul_part)(const FN(part) *p) {
     const int turned_a = p->a_k != 1, turned_b = p->b_column != 1;
-    const int packs = turned_b || (p->i1 - p->i0 > WORTH_PACKING && p->N > PANEL);
+    const int packs = !p->panels && (turned_b || (p->i1 - p->i0 > WORTH_PACKING && p->N > PANEL));
     const int64_t depth = least(K_BLOCK, p->K);
     const int64_t panels = packs ? least(PANEL_BLOCK, (p->j1 - p->j0 + PANEL - 1) / PANEL) : 1;
     const size_t size_a = turned_a ? (size_t)(depth * ROW_BLOCK) : 0;
-    const size_t size_b = packs || (p->j1 - p->j0) % VECTOR ? (size_t)(depth * panels * PANEL) : 0;
+    const size_t size_b = packs || (!p->panels && (p->j1 - p->j0) % VECTOR) ? (size_t)(depth * panels * PANEL) : 0;
     REAL *buffer = NULL;
     if (size_a + size_b && (buffer = malloc((size_a + size_b) * sizeof(REAL) + 64)) == NULL) return 1;
     REAL *packed_b = (REAL *)(((uintptr_t)buffer + 63) / 64 * 64);
@@ -172,7 +177,7 @@ static int FN(matmul_part)(const FN(part) *p) {
         for (int64_t j = p->j0; j < p->j1; j += panels * PANEL) {
             const int64_t j_end = least(j + panels * PANEL, p->j1);
             int packed = 0; /* a lone ragged panel is packed even where b is read in place */
-            if (packs || (j_end - j) % VECTOR) {
+            if (packs || (!p->panels && (j_end - j) % VECTOR)) {
                 for (int64_t jj = j; jj < j_end; jj += PANEL)
                     FN(pack_panel)(now, least(PANEL, j_end - jj), p->b + k * p->b_k + jj * p->b_column,
                                    turned_b ? p->b_column : p->b_k, turned_b, packed_b + (jj - j) * depth);
@@ -183,8 +188,9 @@ static int FN(matmul_part)(const FN(part) *p) {
                 if (turned_a) FN(pack_rows)(now, i_end - i, p->a + i + k * p->a_k, p->a_k, packed_a);
                 for (int64_t jj = j; jj < j_end; jj += PANEL)
                     FN(panel_product)(p, i, i_end, jj, k, packed_a,
-                                      packed ? packed_b + (jj - j) * depth : p->b + k * p->b_k + jj,
-                                      packed ? PANEL : p->b_k);
+                                      p->panels ? p->panels + jj * p->K + k * PANEL
+                                      : packed ? packed_b + (jj - j) * depth : p->b + k * p->b_k + jj,
+                                      packed || p->panels ? PANEL : p->b_k);
             }
         }
     }
@@ -206,6 +212,13 @@ static int64_t FN(matmul_task)(const void *call, int64_t first, int64_t end) {
     return -1;
 }
 
+static int64_t FN(all_cells)(FN(part) *all) {
+    const int64_t nanoseconds = (all->M + 4) * all->N * all->K / PRODUCTS; /* 4: b must be read, and perhaps packed */
+    choose_grid((all->M + TILE_ROWS - 1) / TILE_ROWS, (all->N + PANEL - 1) / PANEL, all->M >= all->N,
+                rls_runs(nanoseconds), &all->rows, &all->columns);
+    return rls_share(all->rows * all->columns, nanoseconds, FN(matmul_task), all);
+}
+
 static int64_t FN(matmul)(int64_t M, int64_t N, int64_t K, const REAL *a, int transpose_a, const REAL *b,
                           int transpose_b, REAL *out) {
     FN(part) all = {.M = M, .N = N, .K = K, .a = a, .b = b, .out = out};
@@ -213,8 +226,17 @@ static int64_t FN(matmul)(int64_t M, int64_t N, int64_t K, const REAL *a, int tr
     all.a_k = transpose_a ? M : 1;
     all.b_k = transpose_b ? 1 : N;
     all.b_column = transpose_b ? K : 1;
-    const int64_t nanoseconds = (M + 4) * N * K / PRODUCTS; /* 4: b must be read, and perhaps packed */
-    choose_grid((M + TILE_ROWS - 1) / TILE_ROWS, (N + PANEL - 1) / PANEL, M >= N, rls_runs(nanoseconds), &all.rows,
-                &all.columns);
-    return rls_share(all.rows * all.columns, nanoseconds, FN(matmul_task), &all);
+    return FN(all_cells)(&all);
+}
+
+/* b (K, N) as a whole in panels, for many products with few rows; and such a product. */
+static int64_t FN(packed_size)(int64_t K, int64_t N) { return round_up(N, PANEL) * K; }
+
+static void FN(pack)(int64_t K, int64_t N, const REAL *b, REAL *panels) {
+    for (int64_t j = 0; j < N; j += PANEL) FN(pack_panel)(K, least(PANEL, N - j), b + j, N, 0, panels + j * K);
+}
+
+static int64_t FN(matmul_packed)(int64_t M, int64_t N, int64_t K, const REAL *a, const REAL *panels, REAL *out) {
+    FN(part) all = {.M = M, .N = N, .K = K, .a = a, .panels = panels, .out = out, .a_row = K, .a_k = 1, .b_column = 1};
+    return FN(all_cells)(&all);
 }

@@ -19,6 +19,18 @@
 
 #include <stdint.h>
 
+/* What decode.c asks of a model, and of a draw. */
+typedef struct {
+    int64_t V, C, L, H, room;
+    int exact_gelu;
+    double eps;
+} rls_shape;
+
+typedef struct {
+    double temperature, top_p, min_p;
+    int64_t top_k;
+} rls_knobs;
+
 /* Every prototype, written once for a real type R.  int64_t results are the first bad row,
  * RLS_NO_MEMORY, or -1 when all went well. */
 #define RLS_FUNCTIONS(R, S)                                                                               \
@@ -43,6 +55,14 @@
                                       const R *qkv, const R *out, const R *lse, R *dqkv);                 \
     int64_t (*attention_cached_##S)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room,             \
                                     const R *qkv, R *keys, R *values, const int64_t *start, R *out);      \
+    void *(*pack_model_##S)(const rls_shape *s, const R *const *weights, const R *output);                 \
+    int64_t (*decode_##S)(const rls_shape *s, int64_t A, const R *const *weights, const R *output,        \
+                          const void *packed, R *const *keys, R *const *values, const int64_t *lengths,   \
+                          const int64_t *rows, const int64_t *tokens, R *logits);                         \
+    int64_t (*answer_##S)(const rls_shape *s, const rls_knobs *knobs, int64_t N, int64_t first,           \
+                          int64_t end, const R *const *weights, const R *output, const void *packed,      \
+                          R *const *keys, R *const *values, int64_t *lengths, const double *u, const char *stops,         \
+                          int64_t *A, int64_t *rows, R *logits, int64_t *ids, R *logp, int64_t *counts);  \
     void (*layer_norm_##S)(int64_t N, int64_t C, const R *x, const R *gain, const R *bias, double eps,    \
                            R *y, R *stats);                                                               \
     int64_t (*layer_norm_backward_##S)(int64_t N, int64_t C, const R *dy, const R *x, const R *gain,      \

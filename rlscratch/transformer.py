@@ -121,11 +121,13 @@ class Cache:
     keys     L arrays (B, H, D, room)
     values   L arrays (B, H, room, D)
     lengths  (B,)   how many tokens of each sequence it holds
+    output   (C, V) the output matrix, turned: rows of it are read for each token, and its columns never
     """
 
     keys: list[Array]
     values: list[Array]
     lengths: Array
+    output: Array | None = None
 
     def rows(self, index: Any) -> "Cache":
         """The sequences at these places, a slice or an array as in NumPy: fewer, reordered, or some twice.
@@ -133,7 +135,7 @@ class Cache:
         As in NumPy a slice shares memory with this cache, and an array copies.
         """
         return Cache([keys[index] for keys in self.keys], [values[index] for values in self.values],
-                     self.lengths[index])
+                     self.lengths[index], self.output)
 
 
 class Transformer:
@@ -156,6 +158,7 @@ class Transformer:
             for name, shape in shapes(config)}
         self._blocks = [{name.removeprefix(f"h.{layer}."): p for name, p in self._parameters.items()
                          if name.startswith(f"h.{layer}.")} for layer in range(config.layers)]
+        self._body = list(self._parameters.values())[:4 + 12 * config.layers]      # all but the heads
 
     def __repr__(self) -> str:
         c = self.config
@@ -231,8 +234,16 @@ class Transformer:
         room = check.integer(T, self.config.context, room=self.config.context if room is None else room)
         H, D, space = self.config.heads, self.config.width // self.config.heads, -(-room // STEP) * STEP
         cache = Cache([np.empty((B, H, D, space), self.dtype) for _ in self._blocks],
-                      [np.empty((B, H, space, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64))
-        return self._extend(cache, prompts, lengths), cache
+                      [np.empty((B, H, space, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64),
+                      np.ascontiguousarray(self._output.data.T))
+
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            return Tensor(kernels.attention_cached(qkv.data, cache.keys[layer], cache.values[layer], cache.lengths))
+
+        with no_grad():
+            h = self._through(prompts, np.arange(T), attend, None).data
+            cache.lengths += lengths
+            return self._logits(Tensor(h[np.arange(B), lengths - 1])).data, cache
 
     def step(self, cache: Cache, tokens: Any) -> Array:
         """One more token a sequence; the logits after it, (B, V).  The cache grows in place.
@@ -245,18 +256,24 @@ class Transformer:
         if cache.lengths.max() >= most:
             check.fail(f"the length of sequence {cache.lengths.argmax()}", cache.lengths.max() + 1,
                        f"at most {most}, the context of the model or the room of the cache")
-        return self._extend(cache, tokens[:, None], np.ones_like(tokens))
+        logits = kernels.decode(np.ascontiguousarray(tokens), *self._decoded(cache))
+        cache.lengths += 1
+        return logits
 
-    def _extend(self, cache: Cache, tokens: Array, lengths: Array) -> Array:
-        def attend(layer: int, qkv: Tensor) -> Tensor:
-            return Tensor(kernels.attention_cached(qkv.data, cache.keys[layer], cache.values[layer], cache.lengths))
+    def answer(self, cache: Cache, logits: Array, u: Array, stops: Array, **knobs: Any) -> tuple[Array, Array, Array]:
+        """Whole answers at once, those that step() and kernels.sample() would give: ids, logp (B, N), counts (B,).
 
-        with no_grad():
-            positions = cache.lengths[:, None] + np.arange(tokens.shape[1])
-            h = self._through(tokens, positions, attend, None).data
-            last = h[np.arange(len(h)), lengths - 1]
-            cache.lengths += lengths
-            return self._logits(Tensor(last)).data
+        logits  (B, V)  as start() returned them
+        u       (B, N)  a uniform for each token of each answer
+        stops   (V,)    bool, which tokens end an answer
+        knobs   as in kernels.sample
+        """
+        return kernels.answer(logits, u, stops, *self._decoded(cache), **knobs)
+
+    def _decoded(self, cache: Cache) -> tuple:
+        """What kernels.decode wants of the model and the cache."""
+        c, weights = self.config, [parameter.data for parameter in self._body]
+        return weights, cache.output, cache.keys, cache.values, cache.lengths, c.heads, c.exact_gelu, c.eps
 
     # ---------------------------------------------------------------- the architecture
 
@@ -286,8 +303,11 @@ class Transformer:
         return x + self._dropped(affine(branch, W, b), rng)
 
     def _logits(self, hidden: Tensor) -> Tensor:
-        return f.linear(hidden, self._parameters["wte.weight" if self.config.tied else "lm_head.weight"],
-                        transposed=True)
+        return f.linear(hidden, self._output, transposed=True)
+
+    @property
+    def _output(self) -> Tensor:
+        return self._parameters["wte.weight" if self.config.tied else "lm_head.weight"]
 
     def _dropped(self, x: Tensor, rng: np.random.Generator | None) -> Tensor:
         """Each entry 0 with probability `dropout`, the others divided by 1 - dropout: the mean stays."""

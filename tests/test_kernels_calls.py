@@ -99,6 +99,13 @@ def test_a_wrong_array_to_write_into_is_refused(name):
 ADAMW = {name: np.ones(3) * k for k, name in enumerate(("parameter", "gradient", "m", "v"))} | STEP
 
 
+def a_model():
+    """One layer of two channels and a cache of 16 tokens for two sequences: what decode and answer ask for alike."""
+    sizes = [(3, 2), (9, 2), 2, 2, (2, 6), 6, (2, 2), 2, 2, 2, (2, 8), 8, (8, 2), 2, 2, 2]
+    return {"weights": [normal(*np.atleast_1d(size)) for size in sizes], "output": np.ones((2, 3)), "heads": 2,
+            "keys": [np.ones((2, 2, 1, 16))], "values": [np.ones((2, 2, 16, 1))], "lengths": np.array([0, 4])}
+
+
 def good_calls():
     """name -> the arguments of a good call, of every kernel."""
     x, ones, ids = np.zeros((2, 3)), np.ones(2), np.zeros(2, dtype=np.int64)
@@ -109,6 +116,8 @@ def good_calls():
         "chosen_logp_backward": {"dlogp": ones, "dentropy": ones, "logits": x, "target": ids, "entropy": ones,
                                  "stats": np.zeros((2, 2))},
         "draw": {"probs": x + 1 / 3, "u": ones / 2}, "sample": {"logits": x, "u": ones / 2},
+        "decode": {"tokens": ids, **a_model()},
+        "answer": {"logits": x, "u": np.ones((2, 5)) / 2, "stops": np.zeros(3, bool), **a_model()},
         "adamw": ADAMW, "squared_norm": {"x": ones}, **{name: args for name, (args, *_) in calls().items()},
     }
 
@@ -192,6 +201,28 @@ BAD = [
     ("adamw", {"m": ADAMW["v"]}, ValueError, "the memory of v is 'shared with another argument'"),
     ("adamw", {"gradient": ADAMW["parameter"]}, ValueError, "the memory of gradient is 'shared"),
     ("adamw", {"parameter": np.ones((3, 3))[:, 0]}, ValueError, "the layout of parameter is 'not C-contiguous'"),
+    ("decode", {"tokens": np.array([0, 3])}, ValueError, r"tokens\[1\] is 3; expected an integer in \[0, 3\)"),
+    ("decode", {"tokens": np.array([0])}, ValueError, "one token a sequence of the cache"),
+    ("decode", {"weights": []}, ValueError, r"numbers of weights, keys and values is \(0, 1, 1\); expected 2 \+ 12 L"),
+    ("decode", {"weights": [np.ones((3, 2))] * 16}, ValueError, r"the shape of weights\[2\] is \(3, 2\)"),
+    ("decode", {"weights": [np.ones((3, 2), int)] * 16}, TypeError, r"the dtype of weights\[0\] is"),
+    ("decode", {"output": np.ones((3, 2))}, ValueError, "a column for each word"),
+    ("decode", {"heads": 3}, ValueError, "heads is 3; expected a divisor of the width, 2"),
+    ("decode", {"keys": [np.ones((2, 2, 1, 15))]}, ValueError, r"the shape of values\[0\] is"),
+    ("decode", {"keys": [np.ones((2, 2, 2, 16))]}, ValueError, r"the shape of keys\[0\] is"),
+    ("decode", {"lengths": np.array([0, 9])}, ValueError, r"lengths\[1\] is 9; expected an integer in \[0, 9\)"),
+    ("decode", {"lengths": [0, 1]}, TypeError, r"lengths is \[0, 1\]; expected an array of int64"),
+    ("decode", {"eps": 0.0}, ValueError, "eps is 0.0; expected a finite number > 0"),
+    ("decode", {"exact_gelu": 1}, ValueError, "exact_gelu is 1; expected one of False, True"),
+    ("answer", {"u": np.ones(2) / 2}, ValueError, r"the shape of u is \(2,\); expected \(B, N\)"),
+    ("answer", {"u": np.ones((2, 6)) / 2}, ValueError, r"lengths\[1\] is 4; expected an integer in \[0, 4\)"),
+    ("answer", {"u": np.ones((2, 5))}, ValueError, r"u is 1.0; expected uniforms in \[0, 1\)"),
+    ("answer", {"u": np.ones((3, 5)) / 2}, ValueError, "one uniform a row"),
+    ("answer", {"stops": np.zeros(3)}, TypeError, "expected an array of 3 bools"),
+    ("answer", {"logits": np.zeros((2, 4))}, ValueError, "one row a sequence of the cache, one column a word"),
+    ("answer", {"logits": np.full((2, 3), np.nan)}, ValueError, r"logits\[0, 0\] is nan"),
+    ("answer", {"temperature": 0.0}, ValueError, "temperature is 0.0"),
+    ("answer", {"top_k": -1}, ValueError, "top_k is -1"),
     ("squared_norm", {"x": np.zeros(0)}, ValueError, r"the shape of x is \(0,\); expected none of length 0"),
     ("squared_norm", {"x": [1.0]}, TypeError, "the dtype of x is 'list'"),
 ]
@@ -228,7 +259,7 @@ def test_kernels_leave_their_arguments_alone():
     assert type(kernels.softmax(x)) is np.ndarray
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5])
+@pytest.mark.parametrize("count", [0, -1, 1.5, 65, "2"])
 def test_the_number_of_threads_is_a_positive_integer(count):
     with pytest.raises((ValueError, TypeError), match="count is"):
         kernels.set_threads(count)

@@ -115,9 +115,16 @@ def sample(logits: Array, u: Array, previous: Array, *, temperature: float = 1.0
             penalised = np.where(_kept(logits, top_k), penalised, logits.dtype.type(-np.inf))
             top_k = None
         logits = penalised
+    return kernels.sample(logits, u, **for_kernel(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p))
+
+
+def for_kernel(*, temperature: float, top_k: int | None, top_p: float | None, min_p: float | None,
+               **_: Any) -> dict[str, Any]:
+    """The knobs but the penalty, as kernels.sample takes them; at temperature 0 all the mass is on the first token."""
     if temperature == 0:
-        return kernels.sample(logits, np.zeros(len(logits)), top_k=1)
-    return kernels.sample(logits, u, temperature, top_k or 0, 1.0 if top_p is None else top_p, min_p or 0.0)
+        return {"top_k": 1}
+    return {"temperature": temperature, "top_k": top_k or 0, "top_p": 1.0 if top_p is None else top_p,
+            "min_p": min_p or 0.0}
 
 
 def _top_k(z: Array, k: int) -> Array:

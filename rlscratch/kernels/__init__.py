@@ -54,10 +54,11 @@ layer_norm, layer_norm_backward = _backend.layer_norm, _backend.layer_norm_backw
 bias_gelu, bias_gelu_backward = _backend.bias_gelu, _backend.bias_gelu_backward
 embedding, embedding_backward = _backend.embedding, _backend.embedding_backward
 adamw, squared_norm = _backend.adamw, _backend.squared_norm
+decode, answer = _backend.decode, _backend.answer
 
 __all__ = [
-    "BACKEND", "ISA", "ISAS", "adamw", "attention", "attention_backward", "attention_cached", "bias_gelu",
-    "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward",
+    "BACKEND", "ISA", "ISAS", "adamw", "answer", "attention", "attention_backward", "attention_cached", "bias_gelu",
+    "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "decode", "draw", "embedding", "embedding_backward",
     "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "reference", "sample",
     "set_threads", "softmax", "softmax_backward", "squared_norm", "threads",
 ]

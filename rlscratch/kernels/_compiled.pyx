@@ -12,13 +12,24 @@ from rlscratch import check
 from rlscratch.kernels import arguments, cores, reference
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
 
 cnp.import_array()
 
 cdef extern from "rlscratch.h" nogil:
     int RLS_NO_MEMORY
     int RLS_STEP
+
+    ctypedef struct rls_shape:
+        int64_t V, C, L, H, room
+        int exact_gelu
+        double eps
+
+    ctypedef struct rls_knobs:
+        double temperature, top_p, min_p
+        int64_t top_k
 
     ctypedef struct rls_kernels:
         const char *isa
@@ -85,6 +96,20 @@ cdef extern from "rlscratch.h" nogil:
                           int64_t) noexcept nogil
         double (*squared_norm_f32)(int64_t, const float *) noexcept nogil
         double (*squared_norm_f64)(int64_t, const double *) noexcept nogil
+        void *(*pack_model_f32)(const rls_shape *, const float *const *, const float *) noexcept nogil
+        void *(*pack_model_f64)(const rls_shape *, const double *const *, const double *) noexcept nogil
+        int64_t (*decode_f32)(const rls_shape *, int64_t, const float *const *, const float *, const void *,
+                              float *const *, float *const *, const int64_t *, const int64_t *, const int64_t *, float *) noexcept nogil
+        int64_t (*decode_f64)(const rls_shape *, int64_t, const double *const *, const double *, const void *,
+                              double *const *, double *const *, const int64_t *, const int64_t *, const int64_t *,
+                              double *) noexcept nogil
+        int64_t (*answer_f32)(const rls_shape *, const rls_knobs *, int64_t, int64_t, int64_t, const float *const *,
+                              const float *, const void *, float *const *, float *const *, int64_t *, const double *, const char *,
+                              int64_t *, int64_t *, float *, int64_t *, float *, int64_t *) noexcept nogil
+        int64_t (*answer_f64)(const rls_shape *, const rls_knobs *, int64_t, int64_t, int64_t, const double *const *,
+                              const double *, const void *, double *const *, double *const *, int64_t *, const double *,
+                              const char *, int64_t *, int64_t *, double *, int64_t *, double *,
+                              int64_t *) noexcept nogil
 
     const rls_kernels *rls_select(const char *isa)
     int RLS_MOST_THREADS
@@ -171,3 +196,4 @@ include "layer_norm.pxi"
 include "gelu.pxi"
 include "embedding.pxi"
 include "adamw.pxi"
+include "decode.pxi"

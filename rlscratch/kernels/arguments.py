@@ -6,7 +6,7 @@ One function a kernel, under its name and with its signature: it returns the arg
 """
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -245,3 +245,58 @@ def adamw(parameter: Array, gradient: Array, m: Array, v: Array, *, lr: float, b
 
 def squared_norm(x: Array) -> tuple:
     return (float_array(None, x=x),)
+
+
+# ---------------------------------------------------------------- decode
+
+def _model(weights: Any, output: Any, keys: Any, values: Any, lengths: Any, heads: Any, new: int = 1) -> tuple:
+    """The arrays of a model and of its cache, which has room for `new` tokens more."""
+    weights, keys, values = list(weights), list(keys), list(values)
+    if not keys or len(values) != len(keys) or len(weights) != 4 + 12 * len(keys):
+        check.fail("the numbers of weights, keys and values", (len(weights), len(keys), len(values)),
+                   "2 + 12 L + 2, L and L for L >= 1 layers")
+    wte = float_array(2, **{"weights[0]": weights[0]})
+    V, C = wte.shape
+    if C % check.integer(1, heads=heads):
+        check.fail("heads", heads, f"a divisor of the width, {C}")
+    context = len(float_array(2, wte, **{"weights[1]": weights[1]}))
+    layer = ((C,), (C,), (C, 3 * C), (3 * C,), (C, C), (C,), (C,), (C,), (C, 4 * C), (4 * C,), (4 * C, C), (C,))
+    expected = ((V, C), (context, C), *layer * len(keys), (C,), (C,))
+    weights = [shaped(shape, "as in rlscratch.transformer.shapes", wte, **{f"weights[{i}]": array})
+               for i, (shape, array) in enumerate(zip(expected, weights, strict=True))]
+    output = shaped((C, V), "a column for each word", wte, output=output)
+    if not (isinstance(lengths, np.ndarray) and lengths.dtype == np.int64 and lengths.flags.carray):
+        check.fail("lengths", lengths, "an array of int64 that can be written to", TypeError)
+    B, room, D = lengths.size, keys[0].shape[-1] if isinstance(keys[0], np.ndarray) else 0, C // heads
+    for i, (k, v) in enumerate(zip(keys, values, strict=True)):
+        writable((B, heads, D, room), wte, (), **{f"keys[{i}]": k})
+        writable((B, heads, room, D), wte, (k,), **{f"values[{i}]": v})
+    if room % STEP:
+        check.fail("the last length of keys[0]", room, f"a multiple of {STEP}")
+    check.ids(max(0, min(room, context) - new) + 1, ndim=1, lengths=lengths)
+    return weights, output, keys, values, lengths, int(heads)
+
+
+def decode(tokens: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array], values: Sequence[Array],
+           lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5) -> tuple:
+    weights, output, keys, values, lengths, heads = _model(weights, output, keys, values, lengths, heads)
+    tokens = np.ascontiguousarray(check.ids(output.shape[1], ndim=1, tokens=tokens))
+    check.shape(lengths.shape, "one token a sequence of the cache", tokens=tokens)
+    return tokens, weights, output, keys, values, lengths, heads, _flag(exact_gelu=exact_gelu), check.positive(eps=eps)
+
+
+def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],
+           values: Sequence[Array], lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5,
+           temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> tuple:
+    u = check.array(u=u)
+    if u.ndim != 2 or u.size == 0:
+        check.fail("the shape of u", u.shape, "(B, N), none of length 0")
+    model = _model(weights, output, keys, values, lengths, heads, u.shape[1])
+    B, V = len(model[4]), model[1].shape[1]
+    logits, _, temperature, *filters = sample(logits, u[:, 0], temperature, top_k, top_p, min_p)
+    check.shape((B, V), "one row a sequence of the cache, one column a word", logits=logits)
+    u = check.shape((B, u.shape[1]), "one row a sequence of the cache", u=_uniforms(u.ravel(), u.size).reshape(u.shape))
+    if not (isinstance(stops, np.ndarray) and stops.dtype == bool and stops.shape == (V,)):
+        check.fail("stops", stops, f"an array of {V} bools", TypeError)
+    return (logits, u, np.ascontiguousarray(stops), *model, _flag(exact_gelu=exact_gelu), check.positive(eps=eps),
+            temperature, *filters)

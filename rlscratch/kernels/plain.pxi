@@ -14,21 +14,22 @@ cdef inline bint like(a, x, int ndim):
     """The same, of x's dtype."""
     return plain(a, ndim) and cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(x)
 
-cdef inline bint doubles(a, int64_t n):
-    """n float64s."""
-    return plain(a, 1) and cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64 and length(a, 0) == n
-
-cdef inline bint fractions(u, x):
-    """One number in [0, 1) for each row of x."""
+cdef inline bint fractions(u, int ndim):
+    """Doubles in [0, 1)."""
     cdef const double *entries
     cdef int64_t i
-    if not doubles(u, length(x, 0)):
+    if not (plain(u, ndim) and cnp.PyArray_TYPE(u) == cnp.NPY_FLOAT64):
         return False
     entries = f64(u)
-    for i in range(length(u, 0)):
+    for i in range(cnp.PyArray_SIZE(u)):
         if not 0 <= entries[i] < 1:
             return False
     return True
+
+cdef inline bint filters(temperature, top_k, top_p, min_p):
+    """The knobs of a draw."""
+    return (hot(temperature) and type(top_k) is int and 0 <= top_k <= 1 << 40 and type(top_p) is float
+            and 0 < <double>top_p <= 1 and type(min_p) is float and 0 <= <double>min_p <= 1)
 
 cdef inline bint hot(temperature):
     """A float that is a temperature."""

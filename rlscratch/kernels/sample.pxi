@@ -18,9 +18,8 @@ def draw(probs, u):
 @_twin
 def sample(logits, u, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
     args = (logits, u, temperature, top_k, top_p, min_p)
-    if not (plain(logits, 2) and fractions(u, logits) and hot(temperature)
-            and type(top_k) is int and 0 <= top_k <= 1 << 40 and type(top_p) is float and 0 < <double>top_p <= 1
-            and type(min_p) is float and 0 <= <double>min_p <= 1):
+    if not (plain(logits, 2) and fractions(u, 1) and length(u, 0) == length(logits, 0)
+            and filters(temperature, top_k, top_p, min_p)):
         args = arguments.sample(*args)
     cdef cnp.ndarray x = args[0], uniforms = args[1]
     cdef double t = args[2], p = args[4], least = args[5]

@@ -7,6 +7,7 @@ arrays pass where a function is analytic, for the complex step.
 """
 from rlscratch.kernels.reference.adamw import adamw, squared_norm
 from rlscratch.kernels.reference.attention import attention, attention_backward, attention_cached
+from rlscratch.kernels.reference.decode import answer, decode
 from rlscratch.kernels.reference.embedding import embedding, embedding_backward
 from rlscratch.kernels.reference.gelu import bias_gelu, bias_gelu_backward
 from rlscratch.kernels.reference.layer_norm import layer_norm, layer_norm_backward
@@ -22,8 +23,8 @@ from rlscratch.kernels.reference.softmax import (
 )
 
 __all__ = [
-    "MARGIN", "adamw", "attention", "attention_backward", "attention_cached", "bias_gelu", "bias_gelu_backward",
-    "chosen_logp", "chosen_logp_backward", "draw", "embedding", "embedding_backward", "layer_norm",
-    "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "sample", "softmax", "softmax_backward",
-    "squared_norm",
+    "MARGIN", "adamw", "answer", "attention", "attention_backward", "attention_cached", "bias_gelu",
+    "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "decode", "draw", "embedding", "embedding_backward",
+    "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "sample", "softmax",
+    "softmax_backward", "squared_norm",
 ]

@@ -1,0 +1,155 @@
+/*
+ * One more token a sequence through the whole transformer, and whole answers, without Python in between.
+ *
+ *     x = wte[token] + wpe[length]                                                    (A, C)
+ *     L times:
+ *         n = layer_norm(x)      q, k, v = n W + b      a = attention over the cache
+ *         x = (a W + b) + x
+ *         n = layer_norm(x)      x = (gelu(n W + b) W + b) + x
+ *     logits = layer_norm(x) output                                                   (A, V)
+ *
+ *     weights   2 + 12 L + 2 arrays, in the order of transformer.shapes(): wte (V, C), wpe (., C); a layer's
+ *               two norms and four matrices with their biases, matrices (in, out); the last norm
+ *     output    (C, V)          the output matrix, turned so that its columns are words
+ *     keys      L arrays (B, H, D, room)     values  L arrays (B, H, room, D)         the cache
+ *     lengths   (B,)            tokens of each sequence in the cache
+ *     rows      (A,)            the sequences of the cache that go on
+ *     tokens    (A,)            the next token of each
+ *
+ * Twins: kernels/reference/decode.py, decode() and answer().  Equal to rounding.
+ *
+ * It is made of the kernels that the training step runs, in the same order on the same numbers.  Their
+ * rows do not depend on their neighbours, so logits are those of the training forward pass bit for bit.
+ *
+ * Assumed, and checked before the call: ids in range, lengths below the context and the room.
+ */
+#ifndef RLS_DECODE_ONCE
+#define RLS_DECODE_ONCE
+
+/* A layer's arrays, from its first one on. */
+enum { NORM_1 = 0, QKV = 2, MIX = 4, NORM_2 = 6, WIDEN = 8, NARROW = 10, A_LAYER = 12 };
+#endif
+
+/* x = (y + bias) + x, each of n rows. */
+static void FN(add_branch)(int64_t n, int64_t C, const REAL *y, const REAL *bias, REAL *x) {
+    for (int64_t i = 0; i < n; i++)
+#pragma omp simd
+        for (int64_t j = 0; j < C; j++) x[i * C + j] = (y[i * C + j] + bias[j]) + x[i * C + j];
+}
+
+static void FN(add_bias)(int64_t n, int64_t C, const REAL *bias, REAL *y) {
+    for (int64_t i = 0; i < n; i++)
+#pragma omp simd
+        for (int64_t j = 0; j < C; j++) y[i * C + j] += bias[j];
+}
+
+/* y (A, N) = x (A, K) matrix (K, N).  Where there are panels the matrix is read from there, and they move on to the
+ * next one's. */
+static int FN(apply)(int64_t A, int64_t N, int64_t K, const REAL *x, const REAL *matrix, const REAL **panels, REAL *y) {
+    if (*panels == NULL) return FN(matmul)(A, N, K, x, 0, matrix, 0, y) != -1;
+    const int failed = FN(matmul_packed)(A, N, K, x, *panels, y) != -1;
+    *panels += FN(packed_size)(K, N);
+    return failed;
+}
+
+/* One layer: x (A, C) in place.  `aside` holds A rows of 5 C. */
+static int FN(decode_layer)(const rls_shape *s, int64_t A, const REAL *const *w, const REAL **panels, REAL *keys,
+                            REAL *values, const int64_t *lengths, const int64_t *rows, REAL *x, REAL *stats,
+                            REAL *aside) {
+    const int64_t C = s->C;
+    REAL *n = aside, *wide = aside + A * C;
+    FN(layer_norm)(A, C, x, w[NORM_1], w[NORM_1 + 1], s->eps, n, stats);
+    if (FN(apply)(A, 3 * C, C, n, w[QKV], panels, wide)) return 1;
+    FN(add_bias)(A, 3 * C, w[QKV + 1], wide);
+    if (FN(attention_rows)(A, 1, s->H, C / s->H, s->room, wide, keys, values, lengths, rows, n) != -1) return 1;
+    if (FN(apply)(A, C, C, n, w[MIX], panels, wide)) return 1;
+    FN(add_branch)(A, C, wide, w[MIX + 1], x);
+    FN(layer_norm)(A, C, x, w[NORM_2], w[NORM_2 + 1], s->eps, n, stats);
+    if (FN(apply)(A, 4 * C, C, n, w[WIDEN], panels, wide)) return 1;
+    FN(bias_gelu)(A, 4 * C, wide, w[WIDEN + 1], s->exact_gelu, wide);
+    if (FN(apply)(A, C, 4 * C, wide, w[NARROW], panels, n)) return 1;
+    FN(add_branch)(A, C, n, w[NARROW + 1], x);
+    return 0;
+}
+
+/*
+ * All matrices of a model as panels, in the order in which a token meets them: to be read once a token from
+ * its first byte to its last.  The result is for free(), or NULL where there is no memory.
+ */
+static void *FN(pack_model)(const rls_shape *s, const REAL *const *weights, const REAL *output) {
+    const int64_t C = s->C, V = s->V, from[4] = {C, C, C, 4 * C}, to[4] = {3 * C, C, 4 * C, C};
+    static const int matrix[4] = {QKV, MIX, WIDEN, NARROW};
+    int64_t size = FN(packed_size)(C, V);
+    for (int m = 0; m < 4; m++) size += s->L * FN(packed_size)(from[m], to[m]);
+    void *block;
+    REAL *panels = FN(workspace)(size, &block);
+    if (panels == NULL) return NULL;
+    for (int64_t l = 0; l < s->L; l++)
+        for (int m = 0; m < 4; panels += FN(packed_size)(from[m], to[m]), m++)
+            FN(pack)(from[m], to[m], weights[2 + A_LAYER * l + matrix[m]], panels);
+    FN(pack)(C, V, output, panels);
+    return block;
+}
+
+/* packed: what pack_model returned, or NULL. */
+static int64_t FN(decode)(const rls_shape *s, int64_t A, const REAL *const *weights, const REAL *output,
+                          const void *packed, REAL *const *keys, REAL *const *values, const int64_t *lengths, const int64_t *rows,
+                          const int64_t *tokens, REAL *logits) {
+    const int64_t C = s->C;
+    REAL *x = malloc((size_t)(A * (6 * C + 2)) * sizeof(REAL));
+    if (x == NULL) return RLS_NO_MEMORY;
+    REAL *stats = x + A * C, *aside = stats + 2 * A;
+    for (int64_t i = 0; i < A; i++) {
+        const REAL *token = weights[0] + tokens[i] * C, *place = weights[1] + lengths[rows[i]] * C;
+        for (int64_t j = 0; j < C; j++) x[i * C + j] = token[j] + place[j];
+    }
+    int failed = 0;
+    const REAL *panels = packed ? FN(aligned)(packed) : NULL;
+    for (int64_t l = 0; l < s->L && !failed; l++)
+        failed = FN(decode_layer)(s, A, weights + 2 + A_LAYER * l, &panels, keys[l], values[l], lengths, rows, x, stats,
+                                  aside);
+    if (!failed) {
+        const REAL *const *norm = weights + 2 + A_LAYER * s->L;
+        FN(layer_norm)(A, C, x, norm[0], norm[1], s->eps, aside, stats);
+        failed = FN(apply)(A, s->V, C, aside, output, &panels, logits);
+    }
+    free(x);
+    return failed ? RLS_NO_MEMORY : -1;
+}
+
+/*
+ * Tokens first, ..., end - 1 of the answers of the sequences `rows`, which number *A and have these logits
+ * (A, V) for the next.  Each token is drawn as in sample.c with its uniform u[row, n].  A sequence leaves
+ * when its token is a stop token; *A and `rows` are then those that go on, in their order.
+ *
+ *     u (B, N)   stops (V,)   ids, logp (B, N)   counts (B,) tokens of each answer   lengths grow
+ *
+ * Token N - 1 needs no step behind it.  Returns the first bad row of the logits among those that go on,
+ * RLS_NO_MEMORY, or -1.
+ */
+static int64_t FN(answer)(const rls_shape *s, const rls_knobs *knobs, int64_t N, int64_t first, int64_t end,
+                          const REAL *const *weights, const REAL *output, const void *packed, REAL *const *keys,
+                          REAL *const *values, int64_t *lengths, const double *u, const char *stops, int64_t *A, int64_t *rows,
+                          REAL *logits, int64_t *ids, REAL *logp, int64_t *counts) {
+    double *uniforms = malloc((size_t)*A * (sizeof(double) + sizeof(int64_t) + sizeof(REAL)));
+    if (uniforms == NULL) return RLS_NO_MEMORY;
+    int64_t *drawn = (int64_t *)(uniforms + *A), result = -1;
+    REAL *logps = (REAL *)(drawn + *A);
+    for (int64_t n = first; n < end && *A > 0 && result == -1; n++) {
+        for (int64_t i = 0; i < *A; i++) uniforms[i] = u[rows[i] * N + n];
+        result = FN(sample)(*A, s->V, logits, uniforms, knobs->temperature, knobs->top_k, knobs->top_p, knobs->min_p,
+                            drawn, logps);
+        int64_t left = 0;
+        for (int64_t i = 0; i < *A && result == -1; i++) {
+            const int64_t row = rows[i];
+            ids[row * N + n] = drawn[i], logp[row * N + n] = logps[i], counts[row] = n + 1;
+            if (!stops[drawn[i]]) rows[left] = row, drawn[left++] = drawn[i];
+        }
+        if (result == -1) *A = left;
+        if (result != -1 || left == 0 || n + 1 == N) break;
+        result = FN(decode)(s, left, weights, output, packed, keys, values, lengths, rows, drawn, logits);
+        for (int64_t i = 0; i < left; i++) lengths[rows[i]]++;
+    }
+    free(uniforms);
+    return result;
+}

@@ -1,0 +1,140 @@
+# The glue of csrc/decode.c, part of _compiled.pyx.
+
+cdef enum:
+    LAYER = 12      # arrays of a layer
+    CHUNK = 32      # tokens between two looks for an interrupt
+    PACK = 8        # tokens that repay a copy of the matrices
+
+
+cdef bint vectors(arrays, x, int64_t length_of):
+    """A gain and a bias, (length_of,) each."""
+    cdef int i
+    for i in range(2):
+        if not (like(arrays[i], x, 1) and length(arrays[i], 0) == length_of):
+            return False
+    return True
+
+
+cdef bint linear(matrix, bias, x, int64_t inner, int64_t outer):
+    return (like(matrix, x, 2) and length(matrix, 0) == inner and length(matrix, 1) == outer
+            and like(bias, x, 1) and length(bias, 0) == outer)
+
+
+cdef bint whole(weights, output, keys, values, lengths, heads, int64_t new):
+    """A model and a cache as decode wants them, with room for `new` tokens more."""
+    cdef Py_ssize_t L, l
+    cdef int64_t C, D, B, room, context
+    if not (type(weights) is list and type(keys) is list and type(values) is list and type(heads) is int
+            and len(keys) == len(values) > 0 and len(weights) == 4 + LAYER * len(keys)
+            and plain(weights[0], 2) and like(weights[1], weights[0], 2) and integers(lengths)):
+        return False
+    x, C, B, L = weights[0], length(weights[0], 1), length(lengths, 0), len(keys)
+    if not (length(weights[1], 1) == C and heads > 0 and C % heads == 0 and like(output, x, 2)
+            and length(output, 0) == C and length(output, 1) == length(x, 0) and like(keys[0], x, 4)):
+        return False
+    D, room, context = C // heads, length(keys[0], 3), length(weights[1], 0)
+    for l in range(L):
+        w, k, v = weights[2 + LAYER * l:2 + LAYER * (l + 1)], keys[l], values[l]
+        if not (vectors(w, x, C) and linear(w[2], w[3], x, C, 3 * C) and linear(w[4], w[5], x, C, C)
+                and vectors(w[6:], x, C) and linear(w[8], w[9], x, C, 4 * C) and linear(w[10], w[11], x, 4 * C, C)
+                and like(k, x, 4) and like(v, x, 4) and cnp.PyArray_ISWRITEABLE(k) and cnp.PyArray_ISWRITEABLE(v)
+                and length(k, 0) == B == length(v, 0) and length(k, 1) == heads == length(v, 1)
+                and length(k, 2) == D == length(v, 3) and length(k, 3) == room == length(v, 2) and apart(k, v)):
+            return False
+    return vectors(weights[2 + LAYER * L:], x, C) and room % RLS_STEP == 0 and within(lengths, min(room, context) - new + 1)
+
+
+cdef rls_shape shape(list weights, list keys, heads, exact_gelu, eps):
+    cdef rls_shape s
+    s.V, s.C, s.L, s.H = length(weights[0], 0), length(weights[0], 1), len(keys), heads
+    s.room, s.exact_gelu, s.eps = length(keys[0], 3), exact_gelu, eps
+    return s
+
+
+cdef const void **addresses(list arrays) except NULL:
+    """Where each array's entries are; to be freed."""
+    cdef const void **found = <const void **>malloc(len(arrays) * sizeof(void *))
+    cdef Py_ssize_t i
+    if found == NULL:
+        raise MemoryError("no memory for the addresses of a model's arrays")
+    for i in range(len(arrays)):
+        found[i] = cnp.PyArray_DATA(arrays[i])
+    return found
+
+
+@_twin
+def decode(tokens, weights, output, keys, values, lengths, heads, exact_gelu=False, eps=1e-5):
+    args = (tokens, weights, output, keys, values, lengths, heads, exact_gelu, eps)
+    if not (whole(weights, output, keys, values, lengths, heads, 1) and integers(tokens)
+            and length(tokens, 0) == length(lengths, 0) and within(tokens, length(output, 1))
+            and type(exact_gelu) is bool and type(eps) is float and eps > 0):
+        args = arguments.decode(*args)
+    cdef list w = args[1], k = args[3], v = args[4]
+    cdef cnp.ndarray ids = args[0], out = args[2], start = args[5]
+    cdef rls_shape s = shape(w, k, args[6], args[7], args[8])
+    cdef int64_t A = ids.shape[0], bad
+    cdef cnp.ndarray rows = np.arange(A), logits = np.empty((A, s.V), out.dtype)
+    cdef const void **table = addresses([*w, *k, *v])
+    cdef void **cache = <void **>table + len(w)
+    if single(out):
+        with nogil:
+            bad = K.decode_f32(&s, A, <const float *const *>table, f32(out), NULL, <float *const *>cache,
+                               <float *const *>(cache + s.L), i64(start), i64(rows), i64(ids), f32(logits))
+    else:
+        with nogil:
+            bad = K.decode_f64(&s, A, <const double *const *>table, f64(out), NULL, <double *const *>cache,
+                               <double *const *>(cache + s.L), i64(start), i64(rows), i64(ids), f64(logits))
+    free(table)
+    _memory(bad)
+    return logits
+
+
+@_twin
+def answer(logits, u, stops, weights, output, keys, values, lengths, heads, exact_gelu=False, eps=1e-5,
+           temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
+    args = (logits, u, stops, weights, output, keys, values, lengths, heads, exact_gelu, eps, temperature, top_k,
+            top_p, min_p)
+    if not (fractions(u, 2)
+            and whole(weights, output, keys, values, lengths, heads, length(u, 1)) and like(logits, output, 2)
+            and length(logits, 0) == length(u, 0) == length(lengths, 0) and length(logits, 1) == length(output, 1)
+            and type(stops) is np.ndarray and stops.dtype == np.bool_ and stops.shape == (length(output, 1),)
+            and stops.flags.c_contiguous and cnp.PyArray_ISWRITEABLE(lengths) and type(exact_gelu) is bool
+            and type(eps) is float and eps > 0 and filters(temperature, top_k, top_p, min_p)):
+        args = arguments.answer(*args)
+    cdef list w = args[3], k = args[5], v = args[6]
+    cdef cnp.ndarray z = args[0].copy(), uniforms = args[1], ends = args[2], out = args[4], start = args[7]
+    cdef rls_shape s = shape(w, k, args[8], args[9], args[10])
+    cdef rls_knobs knobs
+    knobs.temperature, knobs.top_k, knobs.top_p, knobs.min_p = args[11:15]
+    cdef int64_t B = uniforms.shape[0], N = uniforms.shape[1], A = B, n, bad = -1
+    cdef cnp.ndarray rows = np.arange(B), ids = np.zeros((B, N), np.int64), logp = np.zeros((B, N), z.dtype)
+    cdef cnp.ndarray counts = np.zeros(B, np.int64)
+    cdef const void **table = addresses([*w, *k, *v])
+    cdef void **cache = <void **>table + len(w)
+    cdef void *packed = NULL
+    try:
+        if N > PACK:
+            packed = (K.pack_model_f32(&s, <const float *const *>table, f32(out)) if single(out)
+                      else K.pack_model_f64(&s, <const double *const *>table, f64(out)))
+            _memory(RLS_NO_MEMORY if packed == NULL else -1)
+        for n in range(0, N, CHUNK):
+            if single(out):
+                with nogil:
+                    bad = K.answer_f32(&s, &knobs, N, n, min(n + CHUNK, N), <const float *const *>table, f32(out),
+                                       packed, <float *const *>cache, <float *const *>(cache + s.L), i64(start),
+                                       f64(uniforms), <const char *>cnp.PyArray_DATA(ends), &A, i64(rows), f32(z),
+                                       i64(ids), f32(logp), i64(counts))
+            else:
+                with nogil:
+                    bad = K.answer_f64(&s, &knobs, N, n, min(n + CHUNK, N), <const double *const *>table, f64(out),
+                                       packed, <double *const *>cache, <double *const *>(cache + s.L), i64(start),
+                                       f64(uniforms), <const char *>cnp.PyArray_DATA(ends), &A, i64(rows), f64(z),
+                                       i64(ids), f64(logp), i64(counts))
+            PyErr_CheckSignals()
+            if bad != -1 or A == 0:
+                break
+    finally:
+        free(packed)
+        free(table)
+    _good(bad, "softmax", (z[:A],))
+    return ids, logp, counts

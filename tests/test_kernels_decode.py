@@ -1,0 +1,128 @@
+"""Decoding in one call: against its twin, against the training forward pass, and against a token at a time.
+
+The compiled core promises bits: a row's logits are those of the whole sequence's forward pass, whatever else is in
+the batch, whether the matrices were packed first (answers longer than 8 tokens) or not, on any number of threads.
+"""
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from kernel_cases import DTYPES, close, compiled
+from rlscratch import kernels
+from rlscratch.autograd import no_grad
+from rlscratch.kernels import reference
+from rlscratch.transformer import Config, Transformer
+
+SHAPES = [Config(11, 40, 24, 2, 3, tied=False), Config(65, 33, 17, 1, 1), Config(97, 24, 80, 2, 5, exact_gelu=True)]
+KNOBS = [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "min_p": 0.05}]
+PROMPTS = np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0], [1, 2, 3], [10, 9, 8]])
+LENGTHS = np.array([3, 1, 2, 3, 3])
+
+
+def model_of(config, dtype):
+    """Far from flat, and every bias and gain its own."""
+    rng = np.random.default_rng(3)
+    model = Transformer(config, rng, dtype)
+    for parameter in model.parameters().values():
+        parameter.data[...] += 0.3 * rng.standard_normal(parameter.shape)
+    return model
+
+
+def begun(model, tokens=9):
+    """Logits, cache, uniforms and stop tokens for answers to five prompts."""
+    logits, cache = model.start(PROMPTS, LENGTHS, room=3 + tokens)
+    stops = np.zeros(model.config.vocab_size, bool)
+    stops[[2, 7]] = True
+    return logits, cache, np.random.default_rng(1).random((5, tokens)), stops
+
+
+def a_token_at_a_time(model, tokens, knobs):
+    """The loop of answer, with step() and kernels.sample()."""
+    logits, cache, u, stops = begun(model, tokens)
+    ids, logp, counts = np.zeros(u.shape, np.int64), np.zeros(u.shape, model.dtype), np.zeros(5, np.int64)
+    going = np.ones(5, bool)
+    for n in range(tokens):
+        drawn, chances = kernels.sample(logits, u[:, n].copy(), **knobs)
+        ids[going, n], logp[going, n], counts[going] = drawn[going], chances[going], n + 1
+        going &= ~stops[drawn]
+        if n + 1 < tokens:
+            logits = model.step(cache, drawn)
+    return ids, logp, counts
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("config", SHAPES)
+def test_a_token_equals_its_twin(isa, config, dtype):
+    model = model_of(config, dtype)
+    _, cache, _, _ = begun(model)
+    ours, theirs = ([a.copy() for a in part] for part in (cache.keys + cache.values, cache.keys + cache.values))
+    tokens, L = np.array([0, 10, 3, 3, 1]), config.layers
+    weights, output, _, _, lengths, *shape = model._decoded(cache)
+    got = kernels.decode(tokens, weights, output, ours[:L], ours[L:], lengths, *shape)
+    want = reference.decode(tokens, weights, output, theirs[:L], theirs[L:], lengths, *shape)
+    close(got / np.abs(want).max(), want / np.abs(want).max(), 40 * config.width)
+    for row, n in enumerate(lengths):
+        for k, other in zip(ours[:L], theirs[:L], strict=True):
+            close(k[row, :, :, :n + 1], other[row, :, :, :n + 1], 40 * config.width)
+    assert_array_equal(lengths, LENGTHS)
+
+
+@compiled
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tokens", [1, 4, 20])
+@pytest.mark.parametrize("config", SHAPES)
+def test_log_probabilities_are_those_of_the_training_forward_pass_bit_for_bit(isa, config, tokens, dtype):
+    model = model_of(config, dtype)
+    logits, cache, u, stops = begun(model, tokens)
+    ids, logp, counts = model.answer(cache, logits, u, stops)
+    assert_array_equal(cache.lengths, LENGTHS + counts - np.where(stops[ids[np.arange(5), counts - 1]]
+                                                                  | (counts == tokens), 1, 0))
+    for row, (start, count) in enumerate(zip(LENGTHS, counts, strict=True)):
+        text = np.concatenate([PROMPTS[row, :start], ids[row, :count]])[None]
+        with no_grad():
+            whole = model(text).data[0, start - 1:-1]
+        again, chances = kernels.sample(np.ascontiguousarray(whole), u[row, :count].copy())
+        assert_array_equal(again, ids[row, :count])
+        assert_array_equal(chances, logp[row, :count])
+
+
+@compiled
+@pytest.mark.parametrize("knobs", KNOBS)
+@pytest.mark.parametrize("tokens", [5, 20])
+def test_whole_answers_are_those_of_a_token_at_a_time(isa, on_threads, tokens, knobs):
+    model = model_of(SHAPES[0], np.float32)
+
+    def at_once():
+        logits, cache, u, stops = begun(model, tokens)
+        kept = logits.copy()
+        found = model.answer(cache, logits, u, stops, **knobs)
+        assert_array_equal(logits, kept)
+        return found
+
+    expected = a_token_at_a_time(model, tokens, knobs)
+    assert len(set(expected[2])) > 1                                # rows end at different times
+    for count in (1, 2, 3):
+        for one, other in zip(on_threads(count, at_once), expected, strict=True):
+            assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("knobs", KNOBS)
+def test_whole_answers_equal_their_twin_s(knobs):
+    model = model_of(SHAPES[0], np.float64)
+    found = []
+    for answer in (kernels.answer, reference.answer):
+        logits, cache, u, stops = begun(model)
+        found.append((*answer(logits, u, stops, *model._decoded(cache), **knobs), cache.lengths))
+    (ids, logp, counts, lengths), (ids2, logp2, counts2, lengths2) = found
+    assert_array_equal(ids, ids2)
+    assert_array_equal(counts, counts2)
+    assert_array_equal(lengths, lengths2)
+    close(logp, logp2, 1000)
+
+
+def test_bad_logits_on_the_way_are_an_error_that_says_so():
+    model = model_of(SHAPES[0], np.float64)
+    logits, cache, u, stops = begun(model)
+    model.parameters()["h.1.mlp.c_proj.bias"].data[3] = np.nan
+    with pytest.raises(ValueError, match=r"logits\[0, 0\] is nan"):
+        model.answer(cache, logits, u, stops)

@@ -3,8 +3,10 @@
 A test whose claim does not depend on the backend, and that costs something, is not run a second time on NumPy:
 
     @pytest.mark.compiled_only("why NumPy's run loses nothing")
+    @pytest.mark.compiled_only("calls no kernel", kernels=())
 
-The run on NumPy ends with how many those were, by their reasons.
+With `kernels` it is held to its word: it fails if it calls another one than those.  In a module that is marked so,
+@pytest.mark.both_backends takes a test out.  The run on NumPy ends with how many those were, by their reasons.
 """
 import os
 from collections import Counter
@@ -12,6 +14,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kernel_cases import these_kernels_alone
 from rlscratch import kernels
 
 slow_is_fine = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -25,15 +28,31 @@ COMPILED_ONLY = "on the compiled core alone: "
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "compiled_only(reason): not run on NumPy, which loses nothing for this reason")
+    config.addinivalue_line("markers", "compiled_only(reason, kernels=any): not run on NumPy, which loses nothing "
+                            "for this reason; calls these kernels alone")
+    config.addinivalue_line("markers", "both_backends: run on NumPy, too, in a module that is not")
+
+
+def compiled_only(item):
+    """The test's marker, if it has one that counts."""
+    return None if item.get_closest_marker("both_backends") else item.get_closest_marker("compiled_only")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    marker = item.get_closest_marker("compiled_only")
+    marker = compiled_only(item)
     if marker and kernels.BACKEND == "numpy":
         (reason,) = marker.args
         pytest.skip(COMPILED_ONLY + reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    marker = compiled_only(item)
+    if marker is None or "kernels" not in marker.kwargs:
+        return (yield)
+    with these_kernels_alone(marker.kwargs["kernels"]):
+        return (yield)
 
 
 def pytest_report_header() -> str:

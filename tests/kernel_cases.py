@@ -1,9 +1,13 @@
 """What the tests of kernels share."""
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+
+from rlscratch import kernels
+from rlscratch.kernels import reference
 
 DTYPES = [np.float32, np.float64]
 STEP = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01, "step": 1}
@@ -25,3 +29,15 @@ def close(got, want, terms=1):
     assert got.shape == want.shape
     tolerance = 8 * np.finfo(want.dtype).eps * (4 + math.sqrt(terms))
     assert_allclose(got, want, rtol=tolerance, atol=tolerance * max(1, np.abs(want).max()))
+
+
+@contextmanager
+def these_kernels_alone(names):
+    """Within the block a test that calls another kernel fails, whoever catches exceptions."""
+    def refused(name):
+        return lambda *args, **kwargs: pytest.fail(f"the kernel {name} was called; expected one of {names}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in {*reference.__all__} - {*names, "MARGIN"}:
+            patch.setattr(kernels, name, refused(name))
+        yield

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from rlscratch.bpe import CharacterTokenizer, Tokenizer, characters
 from texts import SPECIAL, cuts, parts_of, texts
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 
 def test_every_third_id_spells_every_third_character():
     tokenizer = CharacterTokenizer.train("Ubiquitous")

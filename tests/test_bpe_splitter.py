@@ -9,6 +9,8 @@ from hypothesis import example, given
 from rlscratch.bpe import Splitter, splitter
 from texts import SPECIAL, cuts, parts_of, texts
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 
 @pytest.mark.parametrize(("text", "pieces"), [
     ("I'll pay  99 dollars.", ["I", "'ll", " pay", " ", " 99", " dollars", "."]),

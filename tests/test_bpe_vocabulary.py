@@ -10,6 +10,8 @@ from rlscratch.bpe.tokenizer import BYTES
 from rlscratch.bpe.vocabulary import ALPHABET
 from texts import SPECIAL, texts
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 TEXT = "she sells sea shells, it's 漢字" + "".join(SPECIAL)
 ALL = dict(enumerate(BYTES))
 bytes_alone = Tokenizer(ALL, [])

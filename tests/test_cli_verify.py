@@ -16,6 +16,8 @@ from rlscratch.__main__ import main
 from rlscratch.cli import verify
 from rlscratch.formulas.distribution import expected_reward
 
+pytestmark = pytest.mark.compiled_only("reads what pytest says; what it proves is proven on NumPy, too")
+
 HERE = Path(__file__).parent
 RUN = "import sys, pathlib; from rlscratch.cli import verify; {}; from rlscratch.__main__ import main; sys.exit(main())"
 PLANTED = """

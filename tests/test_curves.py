@@ -7,6 +7,8 @@ from numpy.testing import assert_array_equal
 
 from rlscratch.report import curves, figures
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):

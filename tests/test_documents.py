@@ -94,6 +94,7 @@ def test_an_entry_says_what_its_verdict_and_kind_require(entry):
         assert entry.otherwise is not None
 
 
+@pytest.mark.compiled_only("calls no kernel", kernels=())
 @each(lambda entry: entry.proof)
 def test_the_test_that_proves_the_formula_exists(entry):
     assert_test_exists(entry.proof)
@@ -112,6 +113,7 @@ def public_formulas() -> Iterator[Callable]:
                 yield thing
 
 
+@pytest.mark.compiled_only("calls no kernel", kernels=())
 @pytest.mark.parametrize("formula", list(public_formulas()), ids=lambda f: f.__name__)
 def test_every_public_formula_names_the_test_that_proves_it(formula):
     assert_test_exists(proof(formula))
@@ -397,6 +399,7 @@ def test_errata_name_every_finding_once_in_reading_order():
     assert [finding.document for finding in findings] == sorted(finding.document for finding in findings)
 
 
+@pytest.mark.compiled_only("calls no kernel", kernels=())
 def test_each_erratum_says_what_holds_and_where_it_is_tested():
     for finding in errata():
         assert finding.verdict in ("differs", "convention")

@@ -15,9 +15,7 @@ import ast
 import html
 import importlib
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
 from decimal import Decimal
@@ -25,8 +23,8 @@ from pathlib import Path
 
 import pytest
 
-import rlscratch
 from rlscratch.files import write_atomic
+from scripts import run
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 EXPECTED = EXAMPLES / "expected"
@@ -40,23 +38,17 @@ INTERVAL = re.compile(rf"\[({NUMBER.pattern}) to ({NUMBER.pattern})\]", re.ASCII
 FIGURE = re.compile(f"{INTERVAL.pattern}|{NUMBER.pattern}", re.ASCII)       # groups 1 and 2: the bounds, if it has
 
 
-def run(script, folder, budget):
-    """What the script prints, with its figures in the folder; any warning is an error."""
-    here = str(Path(rlscratch.__file__).parents[1])
-    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "RLSCRATCH_OUT": str(folder), "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run([sys.executable, "-W", "error", str(script)], capture_output=True, encoding="utf-8",
-                          env=environment, cwd=folder, timeout=max(60, GUARD * budget))
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def budget_of(script):
     """The constant BUDGET, in seconds."""
     for node in ast.parse(script.read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and [getattr(t, "id", None) for t in node.targets] == ["BUDGET"]:
             return ast.literal_eval(node.value)
     raise AssertionError(f"{script.name} declares no BUDGET")
+
+
+def patience(script):
+    """Seconds after which it counts as hanging."""
+    return max(60, GUARD * budget_of(script))
 
 
 def cells_of(text):
@@ -176,7 +168,7 @@ def long_ones_marked():
 
 @pytest.mark.parametrize("script", long_ones_marked())
 def test_a_script_prints_what_is_expected_and_draws_its_figure(script, tmp_path):
-    printed = run(script, tmp_path, budget_of(script))
+    printed = run(script, tmp_path, patience(script))
     assert not differences(printed, expected_of(script).read_text("utf-8"))
     figures = sorted(tmp_path.glob("*.svg"))
     assert figures and all(figure.name.startswith(script.stem[:2]) for figure in figures)
@@ -231,7 +223,7 @@ def test_other_settings_lead_to_other_figures(number, tmp_path):
         text = text.replace(setting, other)
     changed = tmp_path / script.name
     changed.write_text(text, "utf-8")
-    printed = run(changed, tmp_path, budget_of(script)).splitlines()
+    printed = run(changed, tmp_path, patience(script)).splitlines()
     expected = expected_of(script).read_text("utf-8").splitlines()
     of_training = [line for line in expected if INTERVAL.search(line)] or expected
     assert any(words(ours) == words(line) and not same_line(ours, line)
@@ -276,7 +268,7 @@ def update(chosen):
         if chosen and not script.stem.startswith(tuple(chosen)):
             continue
         with tempfile.TemporaryDirectory() as folder:
-            printed = run(script, Path(folder), budget_of(script))
+            printed = run(script, Path(folder), patience(script))
         path = expected_of(script)
         known = path.read_text("utf-8") if path.exists() else ""
         lines, before = printed.rstrip().splitlines(), known.splitlines()

@@ -44,6 +44,8 @@ from rlscratch.formulas.returns import rewards_to_go
 from rlscratch.mdp import MDP
 from strategies import arrays, eighths, mdps
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 ROOMS = MDP([[[1, 0], [0, 1]]] * 2, [[1, 0], [0, 2]], 1.0, start=0)
 EVEN = np.zeros((2, 2))
 ICE_CREAM = MDP([[[0, 1]] * 3, [[0, 1]] * 3], [[10, 5, -10], [0, 0, 0]], 1.0, start=0, terminal=[0, 1])

@@ -38,6 +38,8 @@ from rlscratch.formulas.grpo import group_advantage, grpo_clip_grad, grpo_grad
 from rlscratch.formulas.policy_gradient import leave_one_out_baseline, score
 from strategies import arrays, eighths
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 ALL, ENDING, WORDS = all_answers(), all_answers(end=2), all_answers(3, 1)
 COUNT = np.arange(39).reshape(13, 3)
 Z, Z_REF, Z_END = (7 * COUNT % 25 - 12) / 8, (11 * COUNT % 23 - 11) / 8, (13 * COUNT % 21 - 10) / 8

@@ -30,6 +30,8 @@ from rlscratch.formulas.best_of_n import (
 from rlscratch.formulas.kl import kl
 from strategies import arrays, probs_of
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 
 def by_listing_draws(p, scores, n):
     """The distribution of the best, (Y,): every one of the Y^n draws, with its probability; the first of equals."""

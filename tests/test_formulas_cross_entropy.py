@@ -23,6 +23,8 @@ from rlscratch.formulas.distribution import entropy, log_softmax, softmax
 from rlscratch.formulas.weights import token_mean
 from strategies import arrays, batches_bt, eighths, logits_v, probs_v
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 FRANCE = np.log([.4, .3, .2, .1])
 
 

@@ -37,6 +37,8 @@ from rlscratch.formulas.policy_gradient import leave_one_out_advantage, leave_on
 from rlscratch.formulas.ppo import ppo_clip_grad, ppo_clip_loss, ratio
 from strategies import arrays, batches_bt, eighths, logits_v, probs_of, rewards_g
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 ICE_CREAM = np.array([10.0, 5.0, -10.0])
 PRINTED = [0.80, 0.32, -1.12]
 

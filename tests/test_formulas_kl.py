@@ -37,6 +37,8 @@ from rlscratch.formulas.kl import (
 from rlscratch.formulas.policy_gradient import score
 from strategies import arrays, batches_bt, eighths, logits_nv, probs_of
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 BEFORE, AFTER, R_FRANCE = np.array([.4, .3, .2, .1]), np.array([.8, .1, .05, .05]), np.array([1., 0., 0., .3])
 SETTINGS, R_SETTINGS, BETA_SETTINGS = np.array([.5, .2, .3]), np.array([.9, .1, .1]), .8 / np.log(3)
 

@@ -31,6 +31,8 @@ from rlscratch.formulas.policy_gradient import (
 )
 from strategies import arrays, batches_bt, eighths, logits_nv, logits_v, rewards_g
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 P_FRANCE = np.array([.4, .3, .2, .1])
 R_FRANCE = np.array([1.0, 0.0, 0.0, 0.3])
 GRADIENT_FRANCE = np.array([.228, -.129, -.086, -.013])

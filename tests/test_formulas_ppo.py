@@ -36,6 +36,8 @@ from rlscratch.formulas.ppo import (
 )
 from strategies import arrays, batches_bt, eighths, logits_v
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 OLD, NEW, REWARDS = np.array([.33, .33, .33]), np.array([.50, .40, .10]), np.array([10.0, 5.0, -10.0])
 HOCKEY = 1
 

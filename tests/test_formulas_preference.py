@@ -22,6 +22,8 @@ from derivatives import central_difference, complex_step
 from rlscratch.formulas import preference as pref
 from strategies import arrays, eighths, logits_nv, logits_v, probs_of, rewards_g
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 RATINGS = np.array([[0, 0.9, 1.0], [0, 1.0, 0.95]])
 THREE_TWO_ONE = np.log([3.0, 2.0, 1.0])
 PAIR_OBJECTIVES = {

@@ -25,6 +25,8 @@ from rlscratch.formulas.returns import (
 )
 from strategies import arrays, eighths
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 PATH, GAMMA = [0.0, 0, 0, 0, 0, 1], 0.99
 GOES_ON, TERMINATED, TRUNCATED = 0, 1, 2
 

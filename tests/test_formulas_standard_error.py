@@ -16,6 +16,8 @@ from numpy.testing import assert_allclose
 from rlscratch.formulas.standard_error import mean_error, ratio_error
 from strategies import arrays
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 numbers = st.tuples(st.integers(2, 8), st.just(1)).flatmap(arrays)
 
 

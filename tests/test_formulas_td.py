@@ -15,6 +15,8 @@ from derivatives import central_difference, complex_step
 from rlscratch.formulas.td import epsilon_greedy, huber_grad, huber_loss, q_learning_update, q_target
 from strategies import arrays, eighths, logits_nv, probs_of
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 LEFT, DOWN, RIGHT, UP = range(4)
 LAKE = "SFFFFHFHFFFHHFFG"
 

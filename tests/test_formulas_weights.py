@@ -17,6 +17,8 @@ from rlscratch.formulas.distribution import log_softmax, softmax
 from rlscratch.formulas.weights import constant_length, sequence_mean, sequence_sum, token_mean
 from strategies import arrays, eighths, masks_bt
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 SHORT_LONG_EMPTY = np.array([[1.0, 0, 0], [1, 1, 1], [0, 0, 0]])
 
 

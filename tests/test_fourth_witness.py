@@ -23,6 +23,8 @@ from rlscratch import formulas
 from rlscratch.autograd import Tensor
 from strategies import arrays, batches_bt, eighths, logits_nv, logits_v, probs_of
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 MODULES = {name: importlib.import_module(f"rlscratch.formulas.{name}")
            for _, name, _ in pkgutil.iter_modules(formulas.__path__)}
 
@@ -259,6 +261,7 @@ def test_the_rejected_side_gets_the_negative(name, data):
     assert_allclose(-by_hand, gradient, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.both_backends
 def test_the_same_batch_through_a_network_needs_only_the_seed():
     """logits -> logp -> loss: the loss inside the graph, and the formula's gradient as the seed."""
     rng = np.random.default_rng(0)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "rlscratch"
 

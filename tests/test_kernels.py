@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from kernel_cases import DTYPES, compiled, normal, random_logits
+from kernel_cases import DTYPES, compiled, normal, random_logits, these_kernels_alone
 from rlscratch import kernels
 from rlscratch.kernels import arguments, reference
 
@@ -48,6 +48,14 @@ def test_the_package_and_its_twins_have_the_same_kernels():
     about_the_backend = {"BACKEND", "ISA", "ISAS", "reference", "set_threads", "threads"}
     assert set(kernels.__all__) - about_the_backend == set(NAMES)
     assert all(inspect.isfunction(getattr(reference, name)) for name in NAMES)
+
+
+def test_a_mark_that_names_kernels_would_notice_another_one():
+    with these_kernels_alone(("softmax",)):
+        half = kernels.softmax(np.zeros((1, 2)))
+        with pytest.raises(pytest.fail.Exception, match="the kernel draw was called"):
+            kernels.draw(half, np.array([0.7]))
+    assert kernels.draw(half, np.array([0.7])) == [1]
 
 
 # ---------------------------------------------------------------- the addresses in csrc/

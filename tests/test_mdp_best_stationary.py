@@ -18,6 +18,8 @@ from derivatives import complex_step
 from rlscratch.mdp import MDP, best_stationary
 from strategies import mdps
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 
 def deterministic(mdp):
     actions = range(mdp.transition.shape[1])

@@ -20,6 +20,8 @@ from rlscratch.formulas.policy_gradient import score
 from rlscratch.mdp import MDP
 from strategies import arrays, eighths, mdps
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 DOORS = MDP([[[0, 1], [1, 0]], [[0, 1], [0, 1]]], [[1, 1 / 4], [0, 0]], .5, start=0, terminal=[0, 1])
 EVEN = np.zeros((2, 2))
 THREE = MDP([[[.5, .25, .25], [0, 1, 0]], [[.25, .25, .5], [1, 0, 0]], [[0, 0, 1], [.5, .5, 0]]],

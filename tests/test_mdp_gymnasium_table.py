@@ -14,6 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rlscratch.mdp import MDP
 from rlscratch.mdp.chains import reaching
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 
 def table_values(env, gamma, sweeps):
     """max_a sum p (r + gamma v(s') unless done), straight from the list of entries."""

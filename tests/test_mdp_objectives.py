@@ -18,6 +18,8 @@ from rlscratch.formulas.returns import discounted_return, total_return
 from rlscratch.mdp import MDP
 from strategies import mdps, policies_of
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 MACHINE = MDP([[[.75, .25]], [[.5, .5]]], [1, 0], .5, start=0)
 ONE_WAY = np.ones((2, 1))
 

@@ -20,6 +20,8 @@ from derivatives import complex_step
 from rlscratch.mdp import MDP
 from strategies import mdps, policies_of
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 NO = np.inf  # .99^inf = 0: into a hole, or no move at all
 EXPONENTS = np.array([
     [6, 5, 5, 6], [6, NO, 4, 5], [5, 3, 5, 4], [4, NO, 5, 5],

@@ -18,6 +18,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rlscratch.mdp import MDP, trajectories
 from strategies import mdps, policies_of
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 COIN = MDP([[[0, 1], [.75, .25]], [[0, 1], [0, 1]]], [[1, 0], [0, 0]], .5, start=0, terminal=[0, 1])
 EVEN = np.full((2, 2), .5)
 

@@ -36,6 +36,7 @@ def words(text):
     return " ".join(re.findall(r"\w+", text))
 
 
+@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 @pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.name)
 def test_a_notebook_has_the_script_s_code_and_all_that_it_says(rung):
     made = notebook(rung)
@@ -51,6 +52,7 @@ def test_a_notebook_has_the_script_s_code_and_all_that_it_says(rung):
     assert notebook(rung) == made
 
 
+@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 def test_its_figures_are_shown_and_saved_and_it_prints_what_the_script_does(tmp_path, capsys):
     assert main(["notebook", "12", "--out", str(tmp_path)]) == 0
     path = tmp_path / "12_grpo_ice_cream.ipynb"

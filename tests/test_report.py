@@ -103,6 +103,7 @@ def test_a_rung_is_read_without_being_run(examples):
     assert (second.title, second.lesson, second.source) == ("A second rung", "", BAD)
 
 
+@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 def test_a_rung_shows_what_it_printed_and_drew(results):
     result = results[0]
     assert result.output == "ratio 1.649 <script>alert(1)</script> ≈" and result.error == ""
@@ -116,6 +117,7 @@ def test_a_failure_is_a_result_and_the_others_are_run(results):
     assert results[1].output == "so far" and "exit status 1" in results[1].error and "it <broke>" in results[1].error
 
 
+@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 def test_a_rung_that_never_ends_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(ladder, "LEAST", 1)
     script = tmp_path / "01_endless.py"
@@ -185,6 +187,7 @@ ladder.run_all(ladder.rungs(Path(sys.argv[1])), quiet=True)
 """
 
 
+@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_tour_that_is_stopped_leaves_no_child_behind(sent, tmp_path):
     pids = tmp_path / "pids"
@@ -385,6 +388,7 @@ def test_without_examples_the_tour_is_the_ledger_and_says_where_the_ladder_is(tm
     assert "0 examples" in capsys.readouterr().out
 
 
+@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 def test_long_examples_wait_for_all_and_are_shown_as_recorded(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "examples"
     (folder / "expected").mkdir(parents=True)
@@ -501,6 +505,7 @@ def opened(pages, folder):
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed to open the page in")
 
 
+@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 @needs_browser
 def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(built, tmp_path):
     report, console, asked = opened({"index.html": built}, tmp_path)
@@ -516,6 +521,7 @@ def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(built, tmp_path)
         assert seen["parting"] == parting and seen["all"] == len(entries())
 
 
+@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 @needs_browser
 def test_the_browser_would_show_a_page_that_is_broken_too_wide_or_fetches(tmp_path):
     bad = '<!doctype html><div style="width: 3000px">wide</div><img src="other.png"><script>missing()</script>'

@@ -7,6 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from strategies import arrays, batches_bt, eighths, logits_nv, logits_v, masks_bt, probs_of, probs_v, rewards_g
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 
 def on_grid(x, low, high):
     x = np.asarray(x)

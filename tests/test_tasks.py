@@ -5,6 +5,8 @@ expected reward .43 before and .815 after training; four about pasta, .42 and .7
 As texts: a teacher that draws from the document's first probabilities earns 5/3 and .43; what is not listed
 earns -10 and 0.
 """
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -38,11 +40,15 @@ def planted_error(prompt, answer):
     return 1 / 0
 
 
+LINE = planted_error.__code__.co_firstlineno + 1
+PLANTED = f"an error in {re.escape(__file__)}, line {LINE}, ZeroDivisionError: division by zero"
+
+
 @pytest.mark.parametrize(("function", "found"), [
     (lambda p, a: float("nan"), "nan"), (lambda p, a: float("inf"), "inf"), (lambda p, a: None, "None"),
     (lambda p, a: "good", "'good'"), (lambda p, a: True, "True"), (lambda p, a: 1j, "1j"),
     (lambda p, a: np.float64("nan"), "nan"), (lambda p, a: [1.0], r"\[1.0\]"),
-    (planted_error, "an error, ZeroDivisionError: division by zero")])
+    (planted_error, PLANTED)])
 def test_a_reward_that_is_no_finite_number_is_an_error_with_the_prompt_and_the_answer(function, found):
     message = rf"^the reward of the answer 'that' to the prompt 'what\?' is {found}; expected a finite number$"
     with pytest.raises(RewardError, match=message):
@@ -105,7 +111,7 @@ def test_a_task_without_a_teacher_has_nobody_who_shows_how():
 
 @pytest.mark.parametrize(("teacher", "found"), [
     (lambda prompt, rng: None, "None"), (lambda prompt, rng: 42, "42"), (lambda prompt, rng: b"that", "b'that'"),
-    (lambda prompt, rng: ["that"], r"\['that'\]"), (planted_error, "an error, ZeroDivisionError: division by zero"),
+    (lambda prompt, rng: ["that"], r"\['that'\]"), (planted_error, PLANTED),
     (lambda prompt: "that", "an error, TypeError: .*")])
 def test_a_teacher_that_fails_or_says_no_text_is_an_error_with_the_prompt(teacher, found):
     rng = np.random.default_rng(0)

@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose
 from rlscratch.tasks import addition
 from teachers import Says, shown
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 
 def by_columns(a, b, confused):
     """The sum as it is done on paper, column by column; a confused hand turns the first carry around."""

@@ -26,6 +26,8 @@ from rlscratch.tasks.labellers import rank, rate
 from rlscratch.tasks.task import Task
 from strategies import eighths, rewards_g
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 LENGTH = Task("length", ("p", "q"), lambda prompt, answer: len(answer), lambda prompt, answer: True)
 
 

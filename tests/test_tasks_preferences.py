@@ -18,6 +18,8 @@ from rlscratch.bpe import Tokenizer
 from rlscratch.tasks import preferences
 from rlscratch.tasks.preferences import CORES, INSTRUCTIONS, PEOPLE, POLITE, THINGS, gold, parts, task, teacher
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 POINTS, BEST, VOCABULARY = preferences.POINTS, preferences.BEST, preferences.VOCABULARY
 CAKE = "thank Ann for the cake"
 WORKED = "hello Ben thank you for the the cake please kindly truly"

@@ -20,6 +20,8 @@ from rlscratch.tasks import spelling
 from rlscratch.tasks.task import split
 from teachers import Says, shown
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
+
 ascii_words = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=5, max_size=12)
 
 

@@ -131,8 +131,9 @@ def test_few_labels_are_measured_on_what_they_teach_and_equal_ones_teach_nothing
     assert "held_out_accuracy" not in found and 0 <= found["learned_accuracy"] <= 1
     path = written(files["folder"], lines[0], lines[2], name="few.jsonl")
     capsys.readouterr()
-    err = refused(capsys, train("reward-model", files["folder"] / "new", "--labels", path, "--init", init))
-    assert "expected answers whose rewards differ" in err and not (files["folder"] / "new").exists()
+    for name, more in (("reward-model", ("--init", init)), ("reward-model", ()), ("grpo", ())):
+        err = refused(capsys, train(name, files["folder"] / "new", "--labels", path, *more))
+        assert "--labels is 1.0; expected labels that differ" in err and not (files["folder"] / "new").exists()
 
 
 @pytest.mark.parametrize(("name", "figure"), [("dpo", "preferred"), ("reward-model", "accuracy")])
@@ -285,12 +286,14 @@ def test_what_does_not_go_together_or_does_not_fit_is_one_line_and_nothing_is_wr
 
 
 def test_a_reward_that_breaks_on_the_way_is_told_and_the_run_goes_on_from_its_save(files, capsys):
-    (files["folder"] / "r.py").write_text("def score(prompts, completions, **columns):\n    return [1 / 0]\n", "utf-8")
+    (files["folder"] / "r.py").write_text(
+        "import json\ndef score(prompts, completions, **columns):\n    return [json.loads('\\n')]\n", "utf-8")
     more = ("--prompts", files["prompts"], "--reward", files["reward"], "--init", begun(files), "--steps", "2")
     capsys.readouterr()
     assert train("grpo", files["folder"] / "run", *more) == 1
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "is an error, ZeroDivisionError: division by zero; expected a finite number" in err
+    assert err.count("\n") == 1
+    assert f"is an error in {files['folder'] / 'r.py'}, line 3, JSONDecodeError: Expecting value: line 2 col" in err
 
 
 def test_files_are_for_text_and_not_for_tables(files, capsys):

@@ -59,7 +59,12 @@ PROMPTS, DEMONSTRATIONS, PREFERENCES, LABELS = (
     (DEMONSTRATIONS, {"messages": [USER, {"role": "assistant"}]}, 'the field "content" is missing; expected {"role": '
      '"assistant", "content": "..."}'),
     (PREFERENCES, {"prompt": "a", "chosen": "b"}, 'the field "rejected" is missing; expected {"prompt": "...", "c'),
-    (PREFERENCES, {"prompt": "a", "completions": ["b"], "ranking": [1]}, 'the field "completions" will not do; '),
+    (PREFERENCES, {"prompt": "a", "completions": ["b"], "ranking": [1]}, 'the field "completions" is ["b"]; expec'),
+    (PREFERENCES, {"prompt": "a", "completions": ["b", 7], "ranking": [1, 2]}, 'the field "completions[1]" is 7; exp'),
+    (PREFERENCES, {"prompt": "a", "completions": ["<|end|>", "b"], "ranking": [1, 2]},
+     'the field "completions[0]" holds <|end|>; expected a text without the marks'),
+    (PREFERENCES, '{"prompt": "a", "completions": ["b", "\\ud800"], "ranking": [1, 2]}',
+     'the field "completions[1]" holds half of a surrogate pair; expected characters'),
     (PREFERENCES, {"prompt": "a", "completions": ["b", "c"]}, 'the field "ranking" is missing'),
     (PREFERENCES, {"prompt": "a", "completions": ["b", "c"], "ranking": [1, 1]},
      'the field "ranking" is [1, 1]; expected 2 different whole numbers'),
@@ -118,7 +123,8 @@ def test_a_reward_is_asked_once_for_all_answers_with_the_columns_of_their_prompt
     (lambda prompts, completions: [1.0], r"the rewards have the shape \(1,\); expected the shape \(2,\)"),
     (lambda prompts, completions: [1.0, None], "the reward of the answer 'y' to the prompt 'b' is nan; expected a "),
     (lambda prompts, completions: "good", "the rewards are 'good'; expected the shape"),
-    (lambda prompts, completions: [1 / 0], "the reward of 2 answers, first 'x' to the prompt 'a', is an error, Zero"),
+    (lambda prompts, completions: [1 / 0],
+     f"the reward of 2 answers, first 'x' to the prompt 'a', is an error in {__file__}, line "),
 ])
 def test_a_reward_that_fails_is_told_with_prompt_and_answer(reward, says):
     with pytest.raises(RewardError, match=says):

@@ -219,6 +219,7 @@ def test_what_is_paid_for_arrival_alone_is_a_probability(paid, back, expected):
     assert charted._pays_for_arrival(MDP(step, reward, 1.0, 0, (0, 0, 1))) is expected
 
 
+@pytest.mark.compiled_only("calls draw alone, and its twin is equal bit for bit", kernels=("draw",))
 def test_q_learning_walks_along_the_cliff(tmp_path):
     assert command("q-learning", "CliffWalking-v1", "--steps", 25_000, "--alpha", 0.5, folder=tmp_path) == 0
     found = result(tmp_path)
@@ -226,6 +227,7 @@ def test_q_learning_walks_along_the_cliff(tmp_path):
     assert found["env"] == "CliffWalking-v1" and found["path_error"] < 1e-6 and "map" not in found
 
 
+@pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
 @pytest.mark.parametrize("name", METHODS)
 def test_every_tabular_method_reports_the_exact_return_and_resumes(name, file, tmp_path):
     env, options = f"{file(WALK)}:Walk", ("--save-every", 2, "--seed", 3, "--max-steps", 6)
@@ -241,6 +243,7 @@ def test_every_tabular_method_reports_the_exact_return_and_resumes(name, file, t
         assert whole["expected_return"] == world.worth(softmax(saved["logits"]))
 
 
+@pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
 def test_ppo_comes_near_the_best_of_the_taxi_and_reinforce_finds_a_way_past_the_cliff():
     for name, env, steps, least in (("ppo", "Taxi-v4", 80, 7.0), ("reinforce", "CliffWalking-v1", 30, -25)):
         world = worlds.of_environment(env)
@@ -355,6 +358,7 @@ def test_the_evaluation_is_a_mean_and_its_standard_error():
 SMALL = ("--start", 40, "--batch", 8, "--hidden", 8, "--seed", 5, "--save-every", 75, "--evaluation-episodes", 4)
 
 
+@pytest.mark.compiled_only("kernels have no state to save")
 @pytest.mark.parametrize("env", ["CartPole-v1", "Taxi-v4", "climb"])
 def test_a_run_stopped_within_an_episode_and_resumed_ends_in_the_same_bits(env, file, tmp_path):
     env = f"{file(CLIMB)}:Climb" if env == "climb" else env

@@ -153,6 +153,7 @@ def test_the_teacher_is_asked_the_same_prompts_as_often(held_out):
     assert evaluation.teacher(replace(world, task=replace(world.task, teacher=None))) == {}
 
 
+@pytest.mark.compiled_only("counts answers, whichever backend gives them")
 def test_a_run_on_one_prompt_says_what_its_policy_earns_on_average(tmp_path, capsys):
     """Who imitates on ice-cream-text says cream, hockey or donkey, about equally often: one answer earns 10 or -10."""
     run = command.train(sft.METHOD, command.arguments(sft.METHOD, task="ice-cream-text", quiet=True,

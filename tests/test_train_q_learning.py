@@ -26,6 +26,8 @@ from rlscratch.train.tabular.q_learning import State, falling, learn, linear
 from rlscratch.train.tabular.q_learning_many import learn_many, moves
 from strategies import arrays, eighths, probs_of
 
+pytestmark = pytest.mark.compiled_only("calls draw alone, and its twin is equal bit for bit", kernels=("draw",))
+
 LEFT, DOWN, RIGHT, UP = range(4)
 ROUNDING = 1e-12
 
@@ -310,6 +312,7 @@ def test_a_run_killed_before_its_first_save_begins_again(tmp_path):
 # ---------------------------------------------------------------- the command
 
 
+@pytest.mark.both_backends
 def test_the_last_line_is_json_with_the_final_figures(tmp_path, capsys):
     assert command("--map", "4x4", "--no-slippery", "--hole-reward", "0", "--gamma", ".99", "--alpha", ".5",
                    "--steps", "6000", "--seed", "0", "--json", folder=tmp_path) == 0

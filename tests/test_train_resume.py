@@ -9,6 +9,8 @@ import pytest
 
 from rlscratch.__main__ import main
 
+pytestmark = pytest.mark.compiled_only("kernels have no state to save")
+
 RUNS = {
     "reinforce": ("--task", "pasta", "--seed", "3", "--steps", "4", "--episodes", "8", "--baseline", "none"),
     "grpo": ("--task", "ice-cream", "--seed", "3", "--steps", "4", "--variant", "rloo", "--beta", "0.5"),

@@ -35,6 +35,8 @@ from rlscratch.train.tabular.worlds import TabularWorld
 from rlscratch.train.variants import REDRAWS
 from strategies import arrays, eighths
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 METHODS = {m.name: m for m in (reinforce.METHOD, ppo.METHOD, grpo.METHOD, clone.METHOD)}
 CREAM, HOCKEY, DONKEY = range(3)
 PATH = [0, 4, 8, 9, 13, 14]
@@ -283,6 +285,7 @@ def test_a_policy_that_is_not_the_one_sampled_from_stops_the_run():
 # ---------------------------------------------------------------- what they reach
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize(("name", "seed"), [("reinforce", 0), ("reinforce", 1), ("ppo", 0), ("ppo", 1), ("grpo", 0)])
 def test_on_the_lake_without_slipping_they_come_within_two_percent_of_certainty(name, seed):
     world, policy, _ = learned(name, "frozen-lake", seed, steps=20 if name == "reinforce" else 40)
@@ -467,6 +470,7 @@ def test_a_generator_that_was_forgotten_would_be_noticed(name, tmp_path):
     assert contents(tmp_path / "parts")[0] != contents(tmp_path / "whole")[0]
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize(("name", "task", "keys"), [
     ("reinforce", "frozen-lake", {"success_probability", "best_success_probability"}),
     ("ppo", "ice-cream", {"expected_reward", "best_expected_reward", "probabilities"}),

@@ -15,8 +15,10 @@ lies on the same side in every run, and adding prompts never moves one across.
 Leaves out: where prompts come from, and what judges an answer (each task's own module).
 """
 import hashlib
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ import numpy as np
 from rlscratch import check
 from rlscratch.check import Array
 
+PACKAGE = Path(__file__).resolve().parents[1]
 LONGEST = 200                                       # characters of a prompt or an answer in a message
 
 
@@ -136,6 +139,18 @@ def numbers(given: Any, prompts: Sequence[str], answers: Sequence[str]) -> Array
     return rewards
 
 
+def failure(error: Exception) -> str:
+    """What a user's function raised, on one line, and where: the last line of theirs that was run.
+
+    Theirs is the file of the first function outside this package; what that calls may be anybody's.
+    """
+    outside = [frame for frame in traceback.extract_tb(error.__traceback__)
+               if (path := Path(frame.filename).resolve()).is_file() and not path.is_relative_to(PACKAGE)]
+    theirs = [frame for frame in outside if frame.filename == outside[0].filename]
+    place = f" in {theirs[-1].filename}, line {theirs[-1].lineno}" if theirs else ""
+    return f"an error{place}, {type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def _texts(name: str, texts: Any) -> tuple[str, ...]:
     if isinstance(texts, str):
         check.fail(name, texts, "a sequence of texts", TypeError)
@@ -171,7 +186,7 @@ def _checked(what: str, function: Any, expected: str, convert: Callable[[Any], A
         except RewardError:
             raise                                       # already says all this
         except Exception as error:
-            raise wrong(f"an error, {type(error).__name__}: {error}") from error
+            raise wrong(failure(error)) from error
         try:
             return convert(value)
         except (TypeError, ValueError):

@@ -29,7 +29,7 @@ from typing import Any
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.tasks.task import RewardError, Task, numbers, split
+from rlscratch.tasks.task import RewardError, Task, failure, numbers, split
 from rlscratch.train.language.chat import SPECIAL
 
 HELD_OUT = 0.1
@@ -98,8 +98,7 @@ class BatchTask(Task):
             given = self.batch(prompts, answers)
         except Exception as error:
             raise RewardError(f"the reward of {len(answers)} answers, first {answers[0]!r:.80} to the prompt "
-                              f"{prompts[0]!r:.80}, is an error, {type(error).__name__}: {error}; expected a finite "
-                              "number for each") from error
+                              f"{prompts[0]!r:.80}, is {failure(error)}; expected a finite number for each") from error
         return numbers(given, prompts, answers)
 
     def right(self, prompts: Sequence[str], answers: Sequence[str]) -> Array:
@@ -213,8 +212,9 @@ def _ranked(line: "Line") -> list[str]:
     if "completions" not in line.fields:
         return [line.text("chosen"), line.text("rejected")]
     answers, places = line.value("completions"), line.value("ranking")
-    if not isinstance(answers, list) or len(answers) < 2 or not all(isinstance(answer, str) for answer in answers):
-        line.fail('the field "completions" will not do', "a list of at least two texts")
+    if not isinstance(answers, list) or len(answers) < 2:
+        line.fail(f'the field "completions" is {json.dumps(answers):.80}', "a list of at least two texts")
+    answers = [line.said(f"completions[{i}]", answer) for i, answer in enumerate(answers)]
     if (not isinstance(places, list) or len(places) != len(answers) or len({*map(str, places)}) != len(places)
             or not all(type(place) is int for place in places)):
         line.fail(f'the field "ranking" is {json.dumps(places):.80}',
@@ -240,7 +240,10 @@ class Line:
 
     def text(self, name: str) -> str:
         """The text that a field holds."""
-        value = self.value(name)
+        return self.said(name, self.value(name))
+
+    def said(self, name: str, value: Any) -> str:
+        """The value of the field, or of a part of it, a text that can be trained on."""
         if not isinstance(value, str):
             self.fail(f'the field "{name}" is {json.dumps(value):.80}', "a text")
         for mark in SPECIAL:

@@ -122,6 +122,9 @@ def agree(*, world: World, loss: str, **labellers: Any) -> None:
     """Raise ValueError for a loss that has nothing to learn from, and as feedback.agree does."""
     if world.data.labels and loss != "ratings":
         check.fail("loss", loss, "'ratings': labels are grades, which compare no answers")
+    grades = {grade for *_, grade in world.data.of(world.data.labels, held_out=False)}
+    if len(grades) == 1:
+        check.fail("labels", grades.pop(), "labels that differ; where all are equal there is nothing to learn")
     feedback.agree(world=world, **labellers)
 
 

@@ -61,21 +61,25 @@ def _missing(method: LanguageMethod, world: World, given: Stages) -> list[Langua
 
 def tried(method: LanguageMethod, args: argparse.Namespace, world: World, given: Stages,
           settings: Figures) -> Learner | None:
-    """The learner of a method whose data are there; for the others None, but the first stage is tried with few data.
+    """The learner of a method whose data are there; for the others None.
 
-    So folders in the way and data that do not fit are found before anything is written.
+    Then each stage's settings are checked, and the first stage is tried with few data.  So folders in the way and
+    data that do not fit are found before anything is written.
     """
+    missing = _missing(method, world, given)
+    for stage in missing:
+        stage.settings(world)
     if args.run_dir is not None:
-        here, missing = Path(args.run_dir), _missing(method, world, given)
+        here = Path(args.run_dir)
         for stage in missing:
             if (here / stage.name).exists():
                 check.fail("run_dir", args.run_dir, f"a folder without {stage.name}/, where this run keeps its own")
         for option in ("init", "reward_model"):
             if (folder := getattr(args, option, None)) and folder.resolve() == here.resolve():
                 check.fail("run_dir", args.run_dir, f"another folder than that of {option}")
-    if not method.needs or (world.data.judged and not _missing(method, world, given)):
+    if not method.needs or (world.data.judged and not missing):
         return method.begin(world, world.stream(method.name), given, **settings)
-    if sft.METHOD in _missing(method, world, given):
+    if sft.METHOD in missing:
         sft.METHOD.begin(world, world.stream("sft"), Stages(), **sft.METHOD.settings(world, shown=1))
     return None
 

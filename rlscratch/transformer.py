@@ -64,6 +64,7 @@ class Config:
     dropout     share of entries set to 0 behind the embedding and each branch, in calls that bring an rng
     exact_gelu  GELU with the normal distribution function instead of GPT-2's tanh form
     eps         added to the variance in layer norms
+    inner       channels between the two layers of a block's network; None: 4 C
     """
 
     vocab_size: int
@@ -76,10 +77,13 @@ class Config:
     dropout: float = 0.0
     exact_gelu: bool = False
     eps: float = 1e-5
+    inner: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "width", "layers", "heads"):
             check.integer(1, size=getattr(self, name), called=name)
+        if self.inner is not None:
+            check.integer(1, inner=self.inner)
         for name in ("tied", "value_head", "exact_gelu"):
             check.one_of((False, True), flag=getattr(self, name), called=name)
         if self.width % self.heads:
@@ -90,12 +94,12 @@ class Config:
 
 def shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of all parameters, from the bottom to the top."""
-    C = config.width
+    C, inner = config.width, config.inner or 4 * config.width
     yield from (("wte.weight", (config.vocab_size, C)), ("wpe.weight", (config.context, C)))
     for layer in range(config.layers):
         for name, inside, outside in (("attn.c_attn", C, 3 * C), ("attn.c_proj", C, C),
-                                      ("mlp.c_fc", C, 4 * C), ("mlp.c_proj", 4 * C, C)):
-            if outside > C:
+                                      ("mlp.c_fc", C, inner), ("mlp.c_proj", inner, C)):
+            if not name.endswith("c_proj"):
                 norm = f"h.{layer}.ln_{1 if name.startswith('attn') else 2}"
                 yield from ((f"{norm}.weight", (C,)), (f"{norm}.bias", (C,)))
             yield from ((f"h.{layer}.{name}.weight", (inside, outside)), (f"h.{layer}.{name}.bias", (outside,)))

@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from letters import DRAW, begin, contents, hasten, letters, metrics, pays, plant, result, run
-from rlscratch import checkpoint, memory
+from rlscratch import checkpoint, files, memory
 from rlscratch.__main__ import main
 from rlscratch.cli import train as cli
 from rlscratch.formulas.kl import adaptive_beta
@@ -173,14 +173,14 @@ def test_what_a_save_forgot_would_be_noticed(forgotten, begun, tmp_path, monkeyp
         killed(patch, 6)
         assert run("ppo", tmp_path / "parts", *more) == 1
     path = tmp_path / "parts" / "checkpoint.json"
-    index = json.loads(path.read_text("utf-8"))
+    index = files.read_json(path, sealed=True)
     if forgotten == "rng":
         index["rng"]["seed"]["n_children_spawned"] = 0
     elif forgotten == "learner":
         index["facts"]["learner"] = {}                                 # beta is back where it began
     else:
         index["step"] = 2                                              # the schedule is a step behind
-    path.write_text(json.dumps(index), "utf-8")
+    files.write_json(path, index, seal=True)
     assert run("ppo", tmp_path / "parts", *more, "--resume") == 0
     whole, parts = (checkpoint.load(tmp_path / name).model.parameters() for name in ("whole", "parts"))
     assert any((whole[name].data != parts[name].data).any() for name in whole)

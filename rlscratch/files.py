@@ -37,8 +37,8 @@ class Fields(dict):
         return value
 
 
-_NAMES = {dict: "an object", list: "a list", str: "a text", int: "an integer", float: "a number", bool: "true or false",
-          type(None): "null"}
+_NAMES = {Fields: "one JSON object", dict: "an object", list: "a list", str: "a text", int: "an integer",
+          float: "a number", bool: "true or false", type(None): "null"}
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -86,8 +86,13 @@ def read_json(path: Path, sealed: bool = False) -> Fields:
     return content
 
 
-def parsed(text: bytes | str, where: str) -> Fields:
-    """One object of JSON, whose fields know where they stand."""
+def read_lines(path: Path) -> list[Fields]:
+    """The objects of a file with one a line.  Raises ValueError, naming file and line, for one that is none."""
+    return [parsed(line, f"line {number} of {path}") for number, line in enumerate(path.read_bytes().splitlines(), 1)]
+
+
+def parsed(text: bytes | str, where: str, kind: type = Fields) -> Any:
+    """One object of JSON, or one list if `kind` is list; its objects know where they stand."""
     def known(fields: dict[str, Any]) -> Fields:
         one = Fields(fields)
         one.where = where
@@ -96,9 +101,9 @@ def parsed(text: bytes | str, where: str) -> Fields:
     try:
         content = json.loads(text, object_hook=known)
     except (ValueError, RecursionError) as damage:
-        raise ValueError(f"{where} is no JSON: {damage}; expected one whole object") from damage
-    if not isinstance(content, Fields):
-        raise ValueError(f"{where} is {content!r:.80}; expected one JSON object")
+        raise ValueError(f"{where} is no JSON: {damage}; expected {_NAMES[kind]}, whole") from damage
+    if not isinstance(content, kind):
+        raise ValueError(f"{where} is {content!r:.80}; expected {_NAMES[kind]}")
     return content
 
 

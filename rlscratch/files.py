@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,16 +48,30 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     An OSError, for a disk that is full say, names the path.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _named(path):
+        try:
+            write(part)
+            with open(part, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def append_line(path: Path, content: dict[str, Any]) -> None:
+    """Add an object to a file with one a line.  An OSError names the path."""
+    with _named(path), open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(content) + "\n")
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Within it an OSError, which for a full disk names no file, names this one."""
     try:
-        write(part)
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        yield
     except OSError as failure:
         failure.filename = failure.filename or str(path)
         raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def remove_parts(folder: Path) -> None:

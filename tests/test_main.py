@@ -1,7 +1,10 @@
 """The command line itself: help, exit statuses, info.  Each command's own work is tested with its module."""
+import errno
 import json
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 
@@ -114,3 +117,65 @@ def test_info_names_what_this_runs_on(capsys):
     assert set(facts) >= {"rlscratch", "instruction set", "numpy", "blas", "threads"}
     assert main(["info"]) == 0
     assert "backend               " + kernels.BACKEND in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- Ctrl-C, and what else ends a command
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from rlscratch.__main__ import main
+after, *argv = sys.argv[1:]
+threading.Timer(float(after), os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.exit(main(argv))
+"""
+
+
+@pytest.mark.parametrize("after", [0.02, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+def test_ctrl_c_is_one_line_at_any_moment(after, tmp_path):
+    folder = tmp_path / "run"
+    argv = ["train", "q-learning", "--steps", "100000000", "--save-every", "1000", "--quiet", "--run-dir", str(folder)]
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(after), *argv], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 130 and done.stderr.count("\n") == 1, done.stderr
+    said = done.stderr.removeprefix("rlscratch: interrupted; ")
+    if (folder / "config.json").exists():
+        assert said == (f"what {folder} has saved is whole, and rlscratch train q-learning --resume --run-dir {folder} "
+                        "goes on from there\n")
+    else:
+        assert said in ("nothing had begun\n", "nothing was finished\n")
+
+
+def test_ctrl_c_is_answered_as_before_when_a_command_has_ended():
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["info"]) == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("fails", "status", "says"), [
+    (OSError(errno.ENOSPC, "No space left on device", "runs/a/state.npz"), 1,
+     "runs/a/state.npz: No space left on device; make room; nothing was finished"),
+    (MemoryError("Unable to allocate 7 TiB"), 1, "memory ran out: Unable to allocate 7 TiB; a smaller model or batch "),
+    (KeyboardInterrupt(), 130, "interrupted; nothing was finished")])
+def test_what_ends_a_command_is_one_line(fails, status, says, monkeypatch, capsys):
+    def run(*_):
+        raise fails
+
+    monkeypatch.setattr("rlscratch.train.tabular.q_learning.run", run)
+    assert main(["train", "q-learning"]) == status
+    said = capsys.readouterr().err
+    assert said.startswith(f"rlscratch: {says}") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("argv", "bytes_", "file"), [
+    (("q-learning", "--steps", "300", "--save-every", "1"), 8000, "metrics.jsonl"),
+    (("q-learning", "--steps", "20", "--save-every", "10"), 1500, "state.npz"),
+    (("sft", "--task", "ice-cream-text", "--steps", "1"), 9000, "model-1.safetensors")])
+def test_where_no_more_can_be_written_one_line_names_the_file_and_no_half_of_it_stays(argv, bytes_, file, tmp_path):
+    def small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))         # of each file
+
+    done = subprocess.run([sys.executable, "-m", "rlscratch", "train", *argv, "--quiet", "--run-dir", str(tmp_path)],
+                          capture_output=True, text=True, check=False, preexec_fn=small)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert f"{tmp_path / file}: File too large; make room; what {tmp_path} has saved is whole" in done.stderr
+    assert not list(tmp_path.glob(".*.part"))

@@ -41,7 +41,7 @@ from tqdm import tqdm
 
 from rlscratch import __version__, check
 from rlscratch.check import Array
-from rlscratch.files import Fields, parsed, read_json, remove_parts, write_atomic, write_json
+from rlscratch.files import Fields, append_line, parsed, read_json, remove_parts, write_atomic, write_json
 from rlscratch.train.settings import UNSAID
 
 RUNS = Path("runs")
@@ -121,8 +121,7 @@ class Run:
 
     def record(self, step: int, **figures: Any) -> None:
         """Add a line to the metrics."""
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
+        append_line(self.folder / "metrics.jsonl", {"step": step, **figures})
 
     def save(self, step: int, arrays: dict[str, Array], facts: dict[str, Any], **figures: Any) -> None:
         """Add a line to the metrics, then replace the state: in this order, no state is without its line."""

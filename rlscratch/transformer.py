@@ -36,7 +36,7 @@ positions, grouped heads, gated layers.
 """
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ from rlscratch.autograd import functions as f
 from rlscratch.autograd.affine import affine
 from rlscratch.check import Array
 
+TENSOR = 1000           # bytes of a parameter besides its numbers, about
 STEP = 16               # the cache has room for a multiple of so many tokens (kernels.attention_cached)
 
 
@@ -110,6 +111,23 @@ def shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield from (("score.weight", (1, C)), ("score.bias", (1,)))
 
 
+def numbers(config: Config) -> int:
+    """How many numbers the parameters have.  One block is counted, whatever the number of blocks.
+
+    >>> numbers(Config(vocab_size=7, context=6, width=8, layers=3, heads=2))
+    2736
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes(replace(config, layers=1))}
+    return sum(sizes.values()) + (config.layers - 1) * sum(n for name, n in sizes.items() if name.startswith("h."))
+
+
+def memory_to_train(config: Config, batch: int, length: int) -> int:
+    """Bytes that a step takes at the least, in float32: parameters, their gradients and two moments, and of each token
+    its logits, and in each block what the way back needs.
+    """
+    return 16 * numbers(config) + 4 * batch * length * (config.vocab_size + 8 * config.width * config.layers)
+
+
 def _initial(name: str, shape: tuple[int, ...], layers: int, rng: np.random.Generator, dtype: np.dtype) -> Array:
     """GPT-2's: matrices normal with deviation .02, those that end a branch smaller, gains 1, biases 0."""
     if len(shape) == 1:
@@ -154,6 +172,8 @@ class Transformer:
             check.fail("dtype", str(self.dtype), "float32 or float64", TypeError)
         if rng is not None:
             check.generator(rng=rng)
+        C, L = config.width, config.layers
+        check.memory(self.dtype.itemsize * numbers(config) + TENSOR * 12 * L, size=(C, L), called="width and layers")
         self._parameters = {
             name: Tensor(np.zeros(shape, self.dtype) if rng is None
                          else _initial(name, shape, config.layers, rng, self.dtype), requires_grad=True)
@@ -173,7 +193,7 @@ class Transformer:
     @property
     def num_params(self) -> int:
         """How many numbers there are to learn."""
-        return sum(parameter.size for parameter in self._parameters.values())
+        return numbers(self.config)
 
     # ---------------------------------------------------------------- with a graph
 

@@ -13,6 +13,7 @@ import pytest
 from rlscratch import __version__, kernels
 from rlscratch.__main__ import COMMANDS, TRAIN, main
 from rlscratch.bpe import CharacterTokenizer
+from rlscratch.train.pretraining import text
 
 
 def status_of(argv):
@@ -164,6 +165,25 @@ def test_what_ends_a_command_is_one_line(fails, status, says, monkeypatch, capsy
     assert main(["train", "q-learning"]) == status
     said = capsys.readouterr().err
     assert said.startswith(f"rlscratch: {says}") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("argv", "option"), [
+    ("pretrain --width 100000 --heads 1", "--batch x context x width x layers is (16, 128, 100000, 4)"),
+    ("pretrain --layers 1000000", "--batch x context x width x layers is (16, 128, 192, 1000000)"),
+    ("pretrain --batch 1000000000", "--batch x"), ("train dqn --hidden 10000000000", "--hidden"),
+    ("train dqn --buffer 1000000000000", "--buffer"), ("train dqn --batch 1000000000000", "--batch"),
+    ("train sft --task ice-cream-text --shown 100000000000", "--shown"),
+    ("train sft --task ice-cream-text --batch 1000000000000", "--batch"),
+    ("train reward-model --task ice-cream-text --rankings 1000000000000", "--rankings"),
+    ("train grpo --task ice-cream-text --group 1000000000000", "--group"),
+    ("train reinforce --episodes 1000000000000", "--episodes"), ("train grpo --groups 1000000000000", "--groups")])
+def test_what_memory_cannot_hold_is_said_before_anything_is_made(argv, option, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(text, "reference", lambda: "to be or not to be, that is the question. " * 50)
+    assert main([*argv.split(), "--quiet", "--run-dir", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"rlscratch: {option}") and said.count("\n") == 1
+    assert re.search(r"expected less: it would take [\d,.e+]+ GiB of memory at the least, and there are [\d.]+\n", said)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("argv", "bytes_", "file"), [

@@ -103,7 +103,7 @@ class Run:
             self._agree()
         self._lock = _locked(self.folder)
         if not args.resume:
-            _refuse_run_in(self.folder)                     # one that came between the first look and the lock
+            refuse_run_in(self.folder)                     # one that came between the first look and the lock
         remove_parts(self.folder)
         args.run_dir = str(self.folder)                     # where to look, too, if nobody named it
         self.arrays: dict[str, Array] = {}
@@ -185,7 +185,7 @@ def _new(run_dir: str | None, name: str) -> Path:
         folder = Path(run_dir)
         if folder.exists() and not folder.is_dir():
             check.fail("run_dir", run_dir, "a folder; this is a file")
-        _refuse_run_in(folder)
+        refuse_run_in(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
     RUNS.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,8 @@ def _new(run_dir: str | None, name: str) -> Path:
     raise AssertionError("unreachable: the numbers do not end")
 
 
-def _refuse_run_in(folder: Path) -> None:
+def refuse_run_in(folder: Path) -> None:
+    """Raise ValueError for a folder where no new run can begin."""
     if (folder / "config.json").exists():
         check.fail("run_dir", str(folder), "a folder that holds no run yet; resume continues the one in it")
 

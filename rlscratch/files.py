@@ -70,7 +70,8 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as failure:
-        failure.filename = failure.filename or str(path)
+        if failure.errno is not None and failure.filename is None:
+            failure.filename = str(path)
         raise
 
 
@@ -81,9 +82,9 @@ def remove_parts(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_json(path: Path, content: Any, seal: bool = False) -> None:
+def write_json(path: Path, content: Any, seal: bool = False, ascii: bool = True) -> None:
     """Write JSON atomically, an object with its seal if `seal`.  Raises TypeError for what JSON cannot hold."""
-    text = _text(content)
+    text = _text(content) if ascii else json.dumps(content, indent=1, ensure_ascii=False)
     if seal:
         text = _text(content | {SEAL: hashlib.sha256(text.encode()).hexdigest()})
     write_atomic(path, lambda part: part.write_text(text + "\n", "utf-8"))

@@ -3,6 +3,7 @@
 # make verify F=ppo Run the proofs of one module of formulas.  Print each claim as a sentence.
 # make test         Run the linter and the type checker, then all tests on the compiled core, then on NumPy.
 # make test-peers   Compare with torch, transformers, tiktoken and tokenizers.  They are installed first, and are large.
+# make test-sanitize Build the core with gcc's sanitizers for addresses and undefined behaviour.  Test and fuzz it.
 # make docs         Write the API reference from the docstrings: out/docs/index.html
 # make bars         Train with several seeds.  Print the figures of the README's claims.  This takes minutes.
 # make bench        Measure the speed, beside other libraries where they are installed.  This takes minutes.
@@ -18,7 +19,7 @@ TESTS  := --numprocesses auto --dist worksteal --doctest-modules rlscratch tests
 # The core is compiled again when one of these is newer than the last installation.
 SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch] rlscratch/kernels/*.p[yx][xi])
 
-.PHONY: install tour verify test test-peers docs bars bench dist check-dist clean
+.PHONY: install tour verify test test-peers test-sanitize docs bars bench dist check-dist clean
 
 install: $(VENV)/installed
 
@@ -39,6 +40,17 @@ test: $(VENV)/installed
 test-peers: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
 	$(RUN) -m pytest -rs tests/peers
+
+# A build of its own, in build/sanitize; CALLS random calls behind the tests of the kernels.
+CALLS ?= 20000
+SANE  := build/sanitize
+test-sanitize: $(VENV)/installed
+	rm -rf $(SANE)
+	RLSCRATCH_REQUIRE_C=1 CFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=undefined" \
+	    LDFLAGS="-fsanitize=address,undefined" $(RUN) -m build --outdir $(SANE) > /dev/null
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --target $(SANE)/lib $(SANE)/*.whl
+	export LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(SANE)/lib:tests; \
+	    $(RUN) -P -m pytest tests/test_kernels*.py && $(RUN) -P tests/fuzz_kernels.py $(CALLS)
 
 docs: $(VENV)/installed
 	$(RUN) docs/reference/build.py out/docs

@@ -1,26 +1,27 @@
 """The command line: python -m rlscratch, also installed as rlscratch.
 
-Exit status: 0 for success, 1 for failure, 2 for bad arguments, with one line that says what to do.
+Exit status: 0 for success, 1 for failure, 2 for bad arguments, 130 after Ctrl-C, with one line that says what to do.
+
+What takes its time to import is imported within `main`, so that Ctrl-C is answered with one line then, too.
 """
 import argparse
+import atexit
+import errno
 import importlib
 import io
 import json
 import os
 import platform
+import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
-import numpy as np
-
-try:
-    from rlscratch import __version__, kernels
-    from rlscratch.tasks.task import RewardError
-    from rlscratch.train import run as runs
-except (ImportError, ValueError) as wrong:  # RLSCRATCH_ISA, say, asks for what is not there
-    sys.exit(f"rlscratch: {wrong}")
+from rlscratch import __version__
 
 # command -> what has add_arguments(parser) and run(args), a module or module:name; what it does; an example
 COMMANDS = {
@@ -74,6 +75,9 @@ PATHS = {       # what a path that was given is not -> what to do
 }
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)        # a disk, a share of one, or what a file may have
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with one line instead of the usage when an argument is bad."""
 
@@ -83,12 +87,35 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
-    _streams()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    before = _on_interrupt(_leave)
+    try:
+        _streams()
+        try:
+            from rlscratch.train import run as runs
+        except (ImportError, ValueError) as wrong:      # RLSCRATCH_ISA, say, asks for what is not there
+            return _end(1, wrong)
+        args = _parsed(argv)
+        if args is None:
+            return 0
+        try:
+            _on_interrupt(before)
+            if getattr(args, "resume", False):
+                runs.recall(args, argv[1] if argv[0] == "train" else argv[0], _said(args.parser, argv))
+            return _flushed(args.run(args))
+        except (Exception, SystemExit, KeyboardInterrupt) as ended:
+            return _explained(ended, args, argv)
+    finally:
+        atexit.register(_on_interrupt, signal.SIG_IGN)          # all is said by then
+        _on_interrupt(before)
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace | None:
+    """What a command line says; None, and help is printed, for one that says nothing."""
     parser = Parser(
         prog="rlscratch", description="Reinforcement learning for language models, from scratch.")
     parser.add_argument("--version", action="version", version=f"rlscratch {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    argv = list(sys.argv[1:] if argv is None else argv)
     for name, entry in COMMANDS.items():
         _add(commands, name, *entry, wanted=argv[:1] == [name])
     train = commands.add_parser("train", help="train a policy, a table of values or a reward model",
@@ -100,34 +127,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     _add_info(commands)
     if not argv:
         parser.print_help()
-        return 0
-    args = parser.parse_args(argv)
-    try:
-        if getattr(args, "resume", False):
-            runs.recall(args, argv[1] if argv[0] == "train" else argv[0], _said(args.parser, argv))
-        return _flushed(args.run(args))
-    except SystemExit as asked:             # by code of the user's own, a reward say
-        print(f"rlscratch: code that was run asked to exit ({asked.code}); nothing was finished", file=sys.stderr)
-        return 1
-    except BrokenPipeError:                 # the reader, `| head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (RewardError, RuntimeError) as failed:       # in the middle of a run, whose last save stays as it is
-        print(f"rlscratch: {failed}", file=sys.stderr)
-        return 1
-    except (ValueError, TypeError) as wrong:
-        print(f"rlscratch: {_by_option(str(wrong), args.options)}", file=sys.stderr)
-        return 2
-    except OSError as failure:
-        expected = PATHS.get(type(failure))
-        said = failure if failure.filename is None else f"{failure.filename}: {failure.strerror}; {expected or ''}"
-        print(f"rlscratch: {str(said).rstrip('; ')}", file=sys.stderr)
-        return 2 if expected else 1
-    except KeyboardInterrupt:
-        resumable = argv[0] in ("train", "pretrain", "rlhf")
-        print("rlscratch: interrupted" + ("; --resume goes on from the last save" if resumable else ""),
-              file=sys.stderr)
-        return 1
+        return None
+    return parser.parse_args(argv)
+
+
+# ---------------------------------------------------------------- how a command ends
+
+def _explained(ended: BaseException, args: argparse.Namespace, argv: list[str]) -> int:
+    """One line on standard error for what ended a command, and the exit status; a fault of ours is raised again."""
+    from rlscratch.tasks.task import RewardError
+    match ended:
+        case KeyboardInterrupt():
+            _on_interrupt(signal.SIG_IGN)
+            return _end(130, f"interrupted; {_kept(args, argv)}")
+        case SystemExit():                  # by code of the user's own, a reward say
+            return _end(1, f"code that was run asked to exit ({ended.code}); nothing was finished")
+        case BrokenPipeError():             # the reader, `| head` say, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        case RewardError() | RuntimeError():                # in the middle of a run, whose last save stays as it is
+            return _end(1, ended)
+        case MemoryError():
+            return _end(1, f"memory ran out: {ended}; a smaller model or batch takes less")
+        case ValueError() | TypeError():
+            return _end(2, _by_option(str(ended), args.options))
+        case OSError():
+            expected = PATHS.get(type(ended))
+            said = ended if ended.filename is None else f"{ended.filename}: {ended.strerror}; {expected or ''}"
+            full = f"; make room; {_kept(args, argv)}" if ended.errno in FULL else ""
+            return _end(2 if expected else 1, str(said).rstrip("; ") + full)
+    raise ended
+
+
+def _end(status: int, said: object) -> int:
+    print(f"rlscratch: {said}", file=sys.stderr)
+    return status
+
+
+def _kept(args: argparse.Namespace, argv: list[str]) -> str:
+    """What a command leaves that did not come to its end, and how to go on."""
+    folder = getattr(args, "run_dir", None)
+    if not hasattr(args, "resume") or folder is None or not (Path(folder) / "config.json").exists():
+        return "nothing was finished"
+    command = argv[:2] if argv[0] == "train" else argv[:1]
+    return (f"what {folder} has saved is whole, and {shlex.join(['rlscratch', *command, '--resume'])} --run-dir "
+            f"{shlex.quote(str(folder))} goes on from there")
+
+
+def _on_interrupt(handler: Any) -> Any:
+    """Answer Ctrl-C so from now on; what answered it before.  Python lets no thread but the first say so."""
+    if threading.current_thread() is threading.main_thread():
+        return signal.signal(signal.SIGINT, handler)
+    return None
+
+
+def _leave(*_: Any) -> NoReturn:
+    """Ctrl-C before a command has begun: no import is unwound, nothing is there to clean up."""
+    os.write(2, b"rlscratch: interrupted; nothing had begun\n")
+    os._exit(130)
 
 
 def _by_option(message: str, options: dict[str, str]) -> str:
@@ -194,6 +251,9 @@ def _add_info(commands: argparse._SubParsersAction) -> None:
 
 def info(args: argparse.Namespace) -> int:
     """Print version, backend, instruction set, threads, NumPy and BLAS."""
+    import numpy as np
+
+    from rlscratch import kernels
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     facts = {
         "rlscratch": __version__,

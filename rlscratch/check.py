@@ -12,7 +12,11 @@ Names come from the keyword, so a call reads like the sentence it may print.  `c
 first argument where its name is no Python name: positive(total=0, called="the sum of mask").
 A check that converts returns what it converted: one array for one keyword, a tuple for several.
 """
+import os
+import resource
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -110,6 +114,25 @@ def one_of(options: Sequence[Any], **values: Any) -> Any:
         return value
 
     return _each(values, one)
+
+
+def memory(needed: float, **values: Any) -> None:
+    """What the arguments ask for, `needed` bytes at the least, fits into the memory that this process may have."""
+    there = available_memory()
+    if needed > there:
+        (name, value), *_ = named(values).items()
+        fail(name, value, f"less: it would take {needed / 2**30:,.3g} GiB of memory at the least, and there are "
+             f"{there / 2**30:,.3g}")
+
+
+def available_memory() -> int:
+    """Bytes that this process may have: the machine's, or fewer where a container or a user's limit says so."""
+    there = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):             # "max", or no such file
+            there.append(int(Path(path).read_text("ascii")))
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return min(there + ([] if limit == resource.RLIM_INFINITY else [limit]))
 
 
 def generator(**values: Any) -> Any:

@@ -10,7 +10,8 @@ A save writes the two files of tensors under names that are new, each to a tempo
 flushed to disk and renamed; then checkpoint.json in the same way; then it removes the files of the
 save before.  The renaming of checkpoint.json is the one instant at which the new state takes the old
 one's place: killed at any other, a run leaves a whole checkpoint, and perhaps a stray file that the
-next save removes.
+next save removes.  checkpoint.json has a seal (files) and the SHA-256 of the two files, so a flipped bit in any of
+the three is named when they are read, and nothing is trained on it.
 
 A generator is more than the state of its bits: Generator.spawn counts its children, and generation
 spawns a stream a prompt.  Both are kept, so a resumed run draws what the unbroken one would have.
@@ -19,8 +20,11 @@ Other tools read model-n.safetensors as it is; from_huggingface and to_huggingfa
 folders with transformers.  The names are the same but for a prefix, and so is the layout: GPT-2 keeps
 its matrices as (in, out), as we do.
 
-Leaves out: two processes that save to one folder; tensors sharded over several files.
+Leaves out: two processes that save to one folder (train.run has a lock); a checksum for Hugging Face's files, whose
+format has no place for one; writing several files.
 """
+import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -29,13 +33,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, deserialize, safe_open
+from safetensors.numpy import load_file
+from safetensors.numpy import save as as_bytes
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.files import write_atomic
-from rlscratch.transformer import Config, Transformer
+from rlscratch.files import Fields, digest, read_json, write_atomic, write_json
+from rlscratch.transformer import Config, Transformer, shapes
 
 INDEX = "checkpoint.json"
 _OURS = re.compile(r"(?:\.?(?:model|state)-(\d+)\.safetensors|\.checkpoint\.json)(?:\.\d+\.part)?")
@@ -71,17 +76,20 @@ def save(folder: str | Path, model: Transformer, *, step: int = 0, optimizer: Ma
     tensors |= {f"arrays.{name}": np.asarray(value) for name, value in (arrays or {}).items()}
     index = {"config": asdict(model.config), "dtype": str(model.dtype), "step": check.integer(0, step=step),
              "optimizer": kept, "rng": None if rng is None else _generator_state(rng), "facts": dict(facts or {})}
-    _as_json(index)
+    try:
+        json.dumps(index)
+    except (TypeError, ValueError) as reason:
+        check.fail("facts", str(reason), "what JSON can hold", TypeError)
     for name, value in tensors.items():
         if value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
             check.fail(f"the dtype of {name}", value.dtype, "real numbers, integers or booleans", TypeError)
     folder.mkdir(parents=True, exist_ok=True)
     number = 1 + max((n for _, n in _files(folder)), default=0)
-    index["model"] = _write(folder / f"model-{number}.safetensors", _weights(model))
-    index["state"] = _write(folder / f"state-{number}.safetensors", tensors) if tensors else None
-    write_atomic(folder / INDEX, lambda part: part.write_text(_as_json(index), "utf-8"))
+    files = {f"model-{number}.safetensors": _weights(model), f"state-{number}.safetensors": tensors}
+    index["files"] = {name: _write(folder / name, content) for name, content in files.items() if content}
+    write_json(folder / INDEX, index, seal=True)
     for path, _ in _files(folder):
-        if path.name not in (index["model"], index["state"]):
+        if path.name not in (INDEX, *index["files"]):
             path.unlink(missing_ok=True)
 
 
@@ -90,17 +98,21 @@ def load(folder: str | Path) -> Checkpoint:
     path = Path(folder) / INDEX
     if not path.exists():
         check.fail("folder", str(folder), f"the folder of a run that has saved its model ({INDEX}): train one first")
-    index = _read_json(path)
+    index = read_json(path, sealed=True)
+    files = [path.with_name(name) for name in index.get_as(dict, "files")]
+    for file, told in zip(files, index["files"].values(), strict=True):
+        if not file.exists() or digest(file) != told:
+            check.fail(str(file), "missing" if not file.exists() else "another content than was written",
+                       "the file that was saved, whole and unchanged")
+    step, rng, facts = index.get_as(int, "step"), index["rng"], index.get_as(dict, "facts")
+    groups, optimizer = (index.get_as(dict, "optimizer")[name] for name in ("groups", "facts"))
     try:
-        model = Transformer(Config(**index["config"]), None, np.dtype(index["dtype"]))
-        weights, state = path.with_name(index["model"]), index["state"] and path.with_name(index["state"])
-        step, rng, facts = index["step"], index["rng"] and _generator(index["rng"]), index["facts"]
-        groups, optimizer = index["optimizer"]["groups"], index["optimizer"]["facts"]
-    except (KeyError, TypeError, AttributeError) as damage:
-        check.fail(str(path), repr(damage), "what checkpoint.save wrote")
-    _fill(model, _read(weights), weights)
+        config = Config(**index.get_as(dict, "config"))
+    except TypeError as unknown:
+        check.fail(f"config in {path}", str(unknown), "what this version of rlscratch knows")
+    model = _filled(config, _read(files[0]), index["dtype"], files[0])
     arrays = {}
-    for name, value in (_read(state) if state else {}).items():
+    for name, value in (_read(files[1]) if files[1:] else {}).items():
         kind, _, name = name.partition(".")
         group, _, rest = name.partition(".")
         if kind == "arrays":
@@ -109,7 +121,7 @@ def load(folder: str | Path) -> Checkpoint:
             optimizer.setdefault(group, {})[rest] = value
         else:
             optimizer[name] = value
-    return Checkpoint(model, step, optimizer, rng, facts, arrays)
+    return Checkpoint(model, step, optimizer, rng and _generator(rng), facts, arrays)
 
 
 def _apart(state: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -128,50 +140,72 @@ def _apart(state: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
 
 # ---------------------------------------------------------------- Hugging Face
 
-PREFIX = "transformer."
+PREFIX, SHARDS = "transformer.", "model.safetensors.index.json"
 _BUFFERS = (".attn.bias", ".attn.masked_bias")      # causal masks that older versions stored
-_ACTIVATIONS = {"gelu_new": False, "gelu_pytorch_tanh": False, "gelu": True}
-_MUST_BE = {"model_type": "gpt2", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False,
-            "add_cross_attention": False}
+_ACTIVATIONS = {"gelu_new": False, "gelu_pytorch_tanh": False, "gelu_fast": False, "gelu_accurate": False,
+                "gelu": True, "gelu_python": True}          # name -> whether it is the exact GELU
+_MUST_BE = {"model_type": "gpt2", "add_cross_attention": False}
 
 
 def from_huggingface(folder: str | Path, dtype: Any = np.float32) -> Transformer:
-    """The model in a folder that transformers wrote: a GPT-2's config.json and model.safetensors.
+    """The model in a folder that transformers wrote: a GPT-2's config.json and model.safetensors, or its shards.
 
-    Names with or without "transformer." are accepted.  A score head with one label becomes the value
-    head.  Dropout is off, whatever the config says.  Raises ValueError for a model that is no GPT-2.
+    Names with or without "transformer." are accepted, and numbers of any width.  A score head with one label becomes
+    the value head.  Other scales of attention than 1 / sqrt(D) go into the query's matrices.  Dropout is off, whatever
+    the config says.  Raises ValueError for a model that is no GPT-2.
     """
     folder = Path(folder)
-    for name in ("config.json", "model.safetensors"):
-        if not (folder / name).exists():
-            check.fail("folder", str(folder), f"a folder with {name}, as transformers' save_pretrained leaves it")
-    described = _read_json(folder / "config.json")
-    tensors = {name.removeprefix(PREFIX): value for name, value in _read(folder / "model.safetensors").items()
-               if not name.endswith(_BUFFERS)}
+    one, many = folder / "model.safetensors", folder / SHARDS
+    for path in (folder / "config.json", many if many.exists() and not one.exists() else one):
+        if not path.exists():
+            check.fail("folder", str(folder), f"a folder with {path.name}, as transformers' save_pretrained leaves it")
+    described, found = read_json(folder / "config.json"), _read(one) if one.exists() else _sharded(many)
+    tensors = {name.removeprefix(PREFIX): value for name, value in found.items() if not name.endswith(_BUFFERS)}
     config = _config_from(described, "score.weight" in tensors)
     if config.tied:
         tensors.pop("lm_head.weight", None)         # another name for wte.weight
     if config.value_head:
         tensors.setdefault("score.bias", np.zeros(1, np.float32))       # transformers' head has none
-    model = Transformer(config, None, dtype)
-    _fill(model, tensors, folder / "model.safetensors")
+    model = _filled(config, tensors, dtype, folder)
+    _scale_queries(model, described)
     return model
 
 
-def _config_from(described: Mapping[str, Any], value_head: bool) -> Config:
+def _sharded(index: Path) -> dict[str, Array]:
+    """The tensors of several files, by an index from names to files."""
+    places = read_json(index).get_as(dict, "weight_map")
+    for name in places:
+        if Path(places.get_as(str, name)).name != places[name]:
+            check.fail(f"the file of {name} in {index}", places[name], "the name of a file beside it")
+    files = {file: _read(index.with_name(file)) for file in sorted(set(places.values()))}
+    for name, file in places.items():
+        if name not in files[file]:
+            check.fail(f"{name} in {index.with_name(file)}", "missing", f"what {index.name} says that it holds")
+    return {name: files[file][name] for name, file in places.items()}
+
+
+def _config_from(described: Fields, value_head: bool) -> Config:
     for key, value in _MUST_BE.items():
         if described.get(key, value) != value:
             check.fail(f"{key} in config.json", described[key], f"{value!r}: GPT-2's architecture")
-    missing = [key for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head") if key not in described]
-    if missing:
-        check.fail("config.json", sorted(described), f"the keys {', '.join(missing)}, too")
-    activation, width = described.get("activation_function", "gelu_new"), described["n_embd"]
+    activation = described.get("activation_function", "gelu_new")
     check.one_of(tuple(_ACTIVATIONS), activation=activation, called="activation_function in config.json")
-    if described.get("n_inner") not in (None, 4 * width):
-        check.fail("n_inner in config.json", described["n_inner"], f"{4 * width}, four times n_embd")
-    return Config(described["vocab_size"], described["n_positions"], width, described["n_layer"], described["n_head"],
-                  tied=described.get("tie_word_embeddings", True), value_head=value_head,
-                  exact_gelu=_ACTIVATIONS[activation], eps=described.get("layer_norm_epsilon", 1e-5))
+    sizes = (described.get_as(int, key) for key in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"))
+    return Config(*sizes, inner=described.get("n_inner"), tied=described.get("tie_word_embeddings", True),
+                  value_head=value_head, exact_gelu=_ACTIVATIONS[activation],
+                  eps=described.get("layer_norm_epsilon", 1e-5))
+
+
+def _scale_queries(model: Transformer, described: Fields) -> None:
+    """Attention divides q . k by sqrt(D).  Where a config has another scale, the queries are larger or smaller."""
+    C, H = model.config.width, model.config.heads
+    plain = 1.0 if described.get("scale_attn_weights", True) else (C // H) ** 0.5
+    by_layer = described.get("scale_attn_by_inverse_layer_idx", False)
+    for layer in range(model.config.layers):
+        scale = plain / (layer + 1) if by_layer else plain
+        if scale != 1:
+            for name in ("weight", "bias"):
+                model.parameters()[f"h.{layer}.attn.c_attn.{name}"].data[..., :C] *= scale
 
 
 def to_huggingface(model: Transformer, folder: str | Path) -> None:
@@ -183,16 +217,17 @@ def to_huggingface(model: Transformer, folder: str | Path) -> None:
     folder, config = Path(folder), model.config
     folder.mkdir(parents=True, exist_ok=True)
     described = {
-        **_MUST_BE, "architectures": ["GPT2LMHeadModel"], "vocab_size": config.vocab_size,
+        **_MUST_BE, "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False,
+        "architectures": ["GPT2LMHeadModel"], "vocab_size": config.vocab_size,
         "n_positions": config.context, "n_embd": config.width, "n_layer": config.layers, "n_head": config.heads,
-        "n_inner": None, "activation_function": "gelu" if config.exact_gelu else "gelu_new",
+        "n_inner": config.inner, "activation_function": "gelu" if config.exact_gelu else "gelu_new",
         "layer_norm_epsilon": config.eps, "tie_word_embeddings": config.tied, "initializer_range": 0.02,
         "embd_pdrop": config.dropout, "resid_pdrop": config.dropout, "attn_pdrop": 0.0, "dtype": str(model.dtype),
         "bos_token_id": None, "eos_token_id": None}
     outside = ("lm_head.", "score.")
     tensors = {name if name.startswith(outside) else PREFIX + name: value for name, value in _weights(model).items()}
     _write(folder / "model.safetensors", tensors)
-    write_atomic(folder / "config.json", lambda part: part.write_text(_as_json(described), "utf-8"))
+    write_json(folder / "config.json", described)
 
 
 # ---------------------------------------------------------------- files
@@ -202,56 +237,64 @@ def _weights(model: Transformer) -> dict[str, Array]:
 
 
 def _write(path: Path, tensors: Mapping[str, Array]) -> str:
+    """Write a file of safetensors; the SHA-256 of what was meant, whatever the disk makes of it."""
     whole = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-    write_atomic(path, lambda part: save_file(whole, part, {"format": "pt"}))     # transformers asks for "pt"
-    return path.name
+    content = as_bytes(whole, {"format": "pt"})                 # transformers asks for "pt"
+    write_atomic(path, lambda part: part.write_bytes(content))
+    return hashlib.sha256(content).hexdigest()
 
 
 def _read(path: Path) -> dict[str, Array]:
+    """The tensors of a file; bfloat16, which NumPy has not, as float32."""
     try:
-        return load_file(path)
+        with safe_open(path, "np") as file:
+            kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}    # noqa: SIM118
+        for name, kind in kinds.items():
+            if kind not in _DTYPES:
+                check.fail(f"the dtype of {name} in {path}", kind, f"one of {', '.join(_DTYPES)}")
+        if "BF16" not in kinds.values():
+            return load_file(path)
+        found = deserialize(path.read_bytes())
     except (OSError, SafetensorError) as damage:
         check.fail(str(path), str(damage), "a whole file of safetensors")
-    except (KeyError, TypeError, AttributeError) as unknown:
-        check.fail(f"a dtype in {path}", str(unknown), "one that NumPy has, such as float32 or float16")
+    return {name: _array(one["data"], one["dtype"]).reshape(one["shape"]) for name, one in found}
 
 
-def _fill(model: Transformer, tensors: Mapping[str, Array], where: Path) -> None:
-    """Copy tensors into the parameters, once all of their names and shapes are known to fit."""
-    parameters = model.parameters()
-    missing, unknown = sorted(parameters.keys() - tensors), sorted(tensors.keys() - parameters)
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
+           "I8": "<i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}
+
+
+def _array(data: bytes, kind: str) -> Array:
+    """Bytes as numbers.  bfloat16 is the upper half of a float32."""
+    numbers = np.frombuffer(data, _DTYPES[kind])
+    return (numbers.astype(np.uint32) << 16).view(np.float32) if kind == "BF16" else numbers
+
+
+def _filled(config: Config, tensors: Mapping[str, Array], dtype: Any, where: Path) -> Transformer:
+    """A model with these parameters, made once all of their names and shapes are known to fit.
+
+    So a config can ask for no more memory than its file has, and for no more names than are compared.
+    """
+    wanted = dict(itertools.islice(shapes(config), len(tensors) + 1))
+    missing = sorted(wanted.keys() - tensors)
+    unknown = sorted(tensors.keys() - wanted) if len(wanted) <= len(tensors) else []
     if missing or unknown:
         check.fail(f"the names in {where}", f"missing {missing[:3]}, unknown {unknown[:3]}",
-                   f"the {len(parameters)} parameters of {model.config}")
-    for name, parameter in parameters.items():
-        check.shape(parameter.data.shape, f"which the config asks for in {where}", tensor=tensors[name], called=name)
+                   f"the parameters of {config}")
+    for name, shape in wanted.items():
+        check.shape(shape, f"which the config asks for in {where}", tensor=tensors[name], called=name)
         if tensors[name].dtype.kind != "f":
             check.fail(f"the dtype of {name} in {where}", tensors[name].dtype, "real numbers", TypeError)
-    for name, parameter in parameters.items():
+    model = Transformer(config, None, dtype)
+    for name, parameter in model.parameters().items():
         parameter.data[...] = tensors[name]
+    return model
 
 
 def _files(folder: Path) -> list[tuple[Path, int]]:
     """Our files of tensors in a folder, and all that a killed save left half-written, with their numbers."""
     matches = ((path, _OURS.fullmatch(path.name)) for path in folder.iterdir())
     return [(path, int(match[1] or 0)) for path, match in matches if match]
-
-
-def _as_json(value: Any) -> str:
-    try:
-        return json.dumps(value, indent=1) + "\n"
-    except (TypeError, ValueError) as reason:
-        check.fail("facts", str(reason), "what JSON can hold", TypeError)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as damage:
-        check.fail(str(path), str(damage), "JSON")
-    if not isinstance(content, dict):
-        check.fail(str(path), content, "one JSON object")
-    return content
 
 
 # ---------------------------------------------------------------- generators

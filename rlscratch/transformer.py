@@ -36,7 +36,7 @@ positions, grouped heads, gated layers.
 """
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ from rlscratch.autograd import functions as f
 from rlscratch.autograd.affine import affine
 from rlscratch.check import Array
 
+TENSOR = 1000           # bytes of a parameter besides its numbers, about
 STEP = 16               # the cache has room for a multiple of so many tokens (kernels.attention_cached)
 
 
@@ -64,6 +65,7 @@ class Config:
     dropout     share of entries set to 0 behind the embedding and each branch, in calls that bring an rng
     exact_gelu  GELU with the normal distribution function instead of GPT-2's tanh form
     eps         added to the variance in layer norms
+    inner       channels between the two layers of a block's network; None: 4 C
     """
 
     vocab_size: int
@@ -76,10 +78,13 @@ class Config:
     dropout: float = 0.0
     exact_gelu: bool = False
     eps: float = 1e-5
+    inner: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context", "width", "layers", "heads"):
             check.integer(1, size=getattr(self, name), called=name)
+        if self.inner is not None:
+            check.integer(1, inner=self.inner)
         for name in ("tied", "value_head", "exact_gelu"):
             check.one_of((False, True), flag=getattr(self, name), called=name)
         if self.width % self.heads:
@@ -90,12 +95,12 @@ class Config:
 
 def shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of all parameters, from the bottom to the top."""
-    C = config.width
+    C, inner = config.width, config.inner or 4 * config.width
     yield from (("wte.weight", (config.vocab_size, C)), ("wpe.weight", (config.context, C)))
     for layer in range(config.layers):
         for name, inside, outside in (("attn.c_attn", C, 3 * C), ("attn.c_proj", C, C),
-                                      ("mlp.c_fc", C, 4 * C), ("mlp.c_proj", 4 * C, C)):
-            if outside > C:
+                                      ("mlp.c_fc", C, inner), ("mlp.c_proj", inner, C)):
+            if not name.endswith("c_proj"):
                 norm = f"h.{layer}.ln_{1 if name.startswith('attn') else 2}"
                 yield from ((f"{norm}.weight", (C,)), (f"{norm}.bias", (C,)))
             yield from ((f"h.{layer}.{name}.weight", (inside, outside)), (f"h.{layer}.{name}.bias", (outside,)))
@@ -104,6 +109,23 @@ def shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield "lm_head.weight", (config.vocab_size, C)
     if config.value_head:
         yield from (("score.weight", (1, C)), ("score.bias", (1,)))
+
+
+def numbers(config: Config) -> int:
+    """How many numbers the parameters have.  One block is counted, whatever the number of blocks.
+
+    >>> numbers(Config(vocab_size=7, context=6, width=8, layers=3, heads=2))
+    2736
+    """
+    sizes = {name: math.prod(shape) for name, shape in shapes(replace(config, layers=1))}
+    return sum(sizes.values()) + (config.layers - 1) * sum(n for name, n in sizes.items() if name.startswith("h."))
+
+
+def memory_to_train(config: Config, batch: int, length: int) -> int:
+    """Bytes that a step takes at the least, in float32: parameters, their gradients and two moments, and of each token
+    its logits, and in each block what the way back needs.
+    """
+    return 16 * numbers(config) + 4 * batch * length * (config.vocab_size + 8 * config.width * config.layers)
 
 
 def _initial(name: str, shape: tuple[int, ...], layers: int, rng: np.random.Generator, dtype: np.dtype) -> Array:
@@ -152,6 +174,8 @@ class Transformer:
             check.fail("dtype", str(self.dtype), "float32 or float64", TypeError)
         if rng is not None:
             check.generator(rng=rng)
+        C, L = config.width, config.layers
+        check.memory(self.dtype.itemsize * numbers(config) + TENSOR * 12 * L, size=(C, L), called="width and layers")
         self._parameters = {
             name: Tensor(np.zeros(shape, self.dtype) if rng is None
                          else _initial(name, shape, config.layers, rng, self.dtype), requires_grad=True)
@@ -172,7 +196,7 @@ class Transformer:
     @property
     def num_params(self) -> int:
         """How many numbers there are to learn."""
-        return sum(parameter.size for parameter in self._parameters.values())
+        return numbers(self.config)
 
     # ---------------------------------------------------------------- with a graph
 

@@ -48,7 +48,7 @@ def test_a_special_token_is_written_where_hugging_face_looks_for_it(tmp_path):
     content = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
     assert [(added["id"], added["content"]) for added in content["added_tokens"]] == [
         (256, " s"), (257, "<s>"), (258, "a b")]
-    assert list(content["model"]["vocab"].items())[256:] == [("Ġs", 256), ("<s>", 257)]
+    assert list(content["model"]["vocab"].items())[256:] == [("Ġs", 256), ("<s>", 257), ("a b", 258)]
     assert content["model"]["merges"] == ["Ġ s"]
 
 
@@ -104,15 +104,36 @@ def test_parts_that_do_not_fit_are_named(vocab, merges, error, message):
 
 @pytest.mark.parametrize(("content", "message"), [
     ('{"model": {"type": "Unigram", "vocab": {}}}', "the model of .*; expected a vocab and a type, BPE or WordLevel"),
-    ("[]", r"the model of .* is None; expected a vocab"),
+    ("[]", r"tokenizer.json is \[\]; expected one JSON object"),
+    ('{"model": {"type": "BPE", "vocab": []}}', "the model of .*; expected a vocab"),
+    ('{"model": {"type": "BPE", "vocab": {"a": "0"}}, "pre_tokenizer": {"type": "ByteLevel"}}',
+     "the field 'a' of .*tokenizer.json is '0'; expected an integer"),
+    ('{"model": {"type": "BPE", "vocab": {}, "merges": [5]}, "pre_tokenizer": {"type": "ByteLevel"}}',
+     "merge 1 of .* is 5; expected two tokens"),
+    ('{"model": {"type": "BPE", "vocab": {}, "merges": 5}, "pre_tokenizer": {"type": "ByteLevel"}}',
+     "the field 'merges' of .* is 5; expected a list"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, "added_tokens": [{"id": 0}]}',
+     "the field 'content' of .*tokenizer.json is missing; it has 'id'"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, "added_tokens": ["a"]}',
+     "an added token of .* is 'a'; expected an object"),
     ('{"model": {"type": "WordLevel", "vocab": {"a": 0}}, "pre_tokenizer": {"type": "Split"}}',
      "the type of the model in .* is 'WordLevel'; expected BPE"),
-    ('{"model": {"type": "BPE", "vocab": {}}, "normalizer": {"type": "NFC"}}', "the normalizer of .* is .*NFC"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "normalizer": {"type": "NFKC"}, "pre_tokenizer": {"type": "ByteLevel"}}',
+     "the normalizer of .* is .*NFKC.*; expected none, or NFC: it gives other ids"),
     ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": true}}',
-     "the pre_tokenizer of .*others give other ids"),
+     "add_prefix_space of the pre_tokenizer of .* is True; expected false: it gives other ids"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel", "use_regex": false}}',
+     "use_regex of the pre_tokenizer of .* is False; expected false behind Split, and else true"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "Sequence", "pretokenizers": ['
+     '{"type": "Split", "pattern": {"Regex": "a+"}, "behavior": "Isolated", "invert": false}, '
+     '{"type": "ByteLevel", "use_regex": false}]}}',
+     "the pattern of the pre_tokenizer of .*; expected one of rlscratch.bpe.splitter.PATTERNS"),
+    ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, "added_tokens": '
+     '[{"id": 0, "content": "ab", "normalized": true}, {"id": 1, "content": "bc", "normalized": false}]}',
+     "normalized of 'ab' in .* is True; expected false, as of 'bc', with which it may overlap: it gives other ids"),
     ('{"model": {"type": "BPE", "vocab": {}}}', "the pre_tokenizer of .* is None"),
-    ('{"model": {"type": "BPE", "vocab": {}, "ignore_merges": true}, "pre_tokenizer": {"type": "ByteLevel"}}',
-     "ignore_merges in .* is True; expected none"),
+    ('{"model": {"type": "BPE", "vocab": {}, "byte_fallback": true}, "pre_tokenizer": {"type": "ByteLevel"}}',
+     "byte_fallback in .* is True; expected none"),
     ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, '
      '"post_processor": {"type": "TemplateProcessing"}}', "the post_processor of .*TemplateProcessing"),
     ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, '
@@ -122,7 +143,7 @@ def test_parts_that_do_not_fit_are_named(vocab, merges, error, message):
     ('{"model": {"type": "BPE", "vocab": {}}, "pre_tokenizer": {"type": "ByteLevel"}, "padding": {"pad_id": 0}}',
      "padding in .* is .*; expected none: it gives other ids"),
     ('{"model": {"vocab": {}, "unk_token": "?"}}', "the model of .*; expected a vocab and a type, BPE or WordLevel"),
-    ("{", "Expecting property name"),
+    ("{", "tokenizer.json is no JSON: Expecting property name"),
 ])
 def test_a_file_that_would_give_other_ids_is_refused(content, message, tmp_path):
     (tmp_path / "tokenizer.json").write_text(content, "utf-8")
@@ -162,7 +183,7 @@ def test_a_token_that_was_added_as_a_word_is_one_token_and_stays_a_word(tokenize
 
 
 @pytest.mark.parametrize(("vocab", "merges", "message"), [
-    ("[]", "", r"the content of .*vocab.json is \[\]; expected a JSON object"),
+    ("[]", "", r"vocab.json is \[\]; expected one JSON object"),
     ('{"a": 0, "b": 0}', "", "the number of different ids is 1; expected 2"),
     ('{"a": 0}', "a b\na", "merge 2 of .*merges.txt is 'a'; expected two tokens with a space between them"),
     ('{"a": 0}', "a b c", "merge 1 of .* is 'a b c'"), ('{"\\ud800": 0}', "", "a token of the vocabulary is"),

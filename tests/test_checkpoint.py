@@ -2,6 +2,7 @@
 
 The kill is played at each place where a save touches the disk: there are few, and each is tried.
 """
+import errno
 import json
 import os
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from safetensors.numpy import load_file, save_file
 
-from rlscratch import checkpoint
+from rlscratch import checkpoint, files
 from rlscratch.optim import SGD, AdamW
 from rlscratch.transformer import Config, Transformer
 
@@ -116,8 +117,8 @@ def killed_after(monkeypatch, after):
     for name in ("replace", "fsync", "unlink"):
         monkeypatch.setattr(os, name, _counted(getattr(os, name), left))
     half = Path.write_bytes
-    monkeypatch.setattr(Path, "write_text", _counted(Path.write_text, left, lambda path, *_: half(path, b"half")))
-    monkeypatch.setattr(checkpoint, "save_file", _counted(save_file, left, lambda _, path, *__: half(path, b"half")))
+    for name in ("write_text", "write_bytes"):
+        monkeypatch.setattr(Path, name, _counted(getattr(Path, name), left, lambda path, *_: half(path, b"half")))
 
 
 def _counted(call, left, begun=lambda *_: None):
@@ -188,25 +189,38 @@ def test_what_cannot_be_kept_is_refused_before_anything_is_written(tmp_path):
 # ---------------------------------------------------------------- damage
 
 def change_index(folder, **changes):
+    """Another index, with a seal of its own: what a program would write, and no damage would leave."""
     path = folder / checkpoint.INDEX
-    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **changes}), "utf-8")
+    content = {**json.loads(path.read_text("utf-8")), **changes}
+    del content[files.SEAL]
+    files.write_json(path, content, seal=True)
 
 
 def change_weights(folder, change):
-    path = folder / json.loads((folder / checkpoint.INDEX).read_text("utf-8"))["model"]
+    told = json.loads((folder / checkpoint.INDEX).read_text("utf-8"))["files"]
+    path = folder / next(iter(told))
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path)
+    change_index(folder, files=told | {path.name: files.digest(path)})
 
 
 DAMAGE = {
     "no checkpoint": (lambda f: (f / checkpoint.INDEX).unlink(), "expected the folder of a run that has saved"),
-    "an index that is no JSON": (lambda f: (f / checkpoint.INDEX).write_text("{"), "expected JSON"),
+    "an index that is no JSON": (lambda f: (f / checkpoint.INDEX).write_text("{"), "checkpoint.json is no JSON: "),
     "an index that is a list": (lambda f: (f / checkpoint.INDEX).write_text("[]"), "expected one JSON object"),
-    "a config with an unknown key": (lambda f: change_index(f, config={"depth": 3}), "expected what checkpoint.save"),
+    "an index without a seal": (lambda f: (f / checkpoint.INDEX).write_text("{}"), "the field 'sha256' of .*is mis"),
+    "a field that is missing": (lambda f: files.write_json(f / checkpoint.INDEX, {"step": 1}, seal=True),
+                                "the field 'files' of .*checkpoint.json is missing; it has 'step'"),
+    "a field of another type": (lambda f: change_index(f, step="1"), "the field 'step' of .* is '1'; expected an in"),
+    "a config with an unknown key": (lambda f: change_index(f, config={"depth": 3}), "expected what this version of"),
     "a config that cannot be": (lambda f: change_index(f, config={**vars(CONFIG), "heads": 3}), "width is 8; expected"),
-    "weights that are missing": (lambda f: (f / "model-1.safetensors").unlink(), "expected a whole file of"),
-    "weights cut short": (lambda f: os.truncate(f / "model-1.safetensors", 500), "expected a whole file of"),
+    "more layers than memory": (lambda f: change_index(f, config={**vars(CONFIG), "layers": 10**9}), r"missing \['h.2"),
+    "more words than memory": (lambda f: change_index(f, config={**vars(CONFIG), "vocab_size": 10**15}), "the shape"),
+    "weights that are missing": (lambda f: (f / "model-1.safetensors").unlink(), "model-1.safetensors is 'missing'"),
+    "weights cut short": (lambda f: os.truncate(f / "model-1.safetensors", 500), "model-1.safetensors is 'another c"),
+    "weights of another run": (lambda f: checkpoint.to_huggingface(made(1), f) or os.replace(
+        f / "model.safetensors", f / "model-1.safetensors"), "model-1.safetensors is 'another content than"),
     "a missing name": (lambda f: change_weights(f, lambda t: t.pop("ln_f.bias")), r"missing \['ln_f.bias'\]"),
     "an unknown name": (lambda f: change_weights(f, lambda t: t.update(x=np.ones(1))), r"unknown \['x'\]"),
     "another shape": (lambda f: change_weights(f, lambda t: t.update({"ln_f.bias": np.ones(9, np.float32)})),
@@ -222,6 +236,45 @@ def test_a_damaged_checkpoint_says_what_is_wrong(tmp_path, damage, message):
     damage(tmp_path)
     with pytest.raises((ValueError, TypeError), match=message):
         checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "model-1.safetensors", "state-1.safetensors"])
+def test_a_flipped_bit_is_named_with_its_file_or_changes_nothing(name, tmp_path):
+    rng, model = np.random.default_rng(0), made(layers=1)
+    checkpoint.save(tmp_path, model, step=3, rng=rng, facts={"seconds": 1e-5}, arrays={"moments": np.arange(40.0)})
+    path, unnoticed = tmp_path / name, 0
+    whole = path.read_bytes()
+    for place in rng.integers(8 * len(whole), size=300):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            back = checkpoint.load(tmp_path)
+        except ValueError as said:
+            assert name in str(said)
+        else:                                           # 1e-05 and 1E-05 are one number
+            unnoticed += 1
+            assert (back.step, back.facts) == (3, {"seconds": 1e-5}) and name == checkpoint.INDEX
+            assert_same_model(back.model, model)
+    assert unnoticed <= 3
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_the_old_checkpoint_survives(tmp_path, monkeypatch):
+    old = made(1)
+    checkpoint.save(tmp_path, old)
+    before = sorted(path.name for path in tmp_path.iterdir())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name, file in (("write_bytes", "model-2.safetensors"), ("write_text", checkpoint.INDEX)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, full)
+            with pytest.raises(OSError, match=rf"No space left on device: '.*{file}'$"):
+                checkpoint.save(tmp_path, made(2))
+        assert_same_model(checkpoint.load(tmp_path).model, old)
+    checkpoint.save(tmp_path, made(2))
+    assert len(list(tmp_path.iterdir())) == len(before)
 
 
 # ---------------------------------------------------------------- Hugging Face
@@ -295,10 +348,14 @@ def test_half_precision_is_widened(tmp_path):
 @pytest.mark.parametrize("arguments, message", [
     ({"model_type": "llama"}, "model_type in config.json is 'llama'; expected 'gpt2'"),
     ({"activation_function": "relu"}, "activation_function in config.json is 'relu'; expected one of 'gelu_new'"),
-    ({"n_inner": 16}, "n_inner in config.json is 16; expected 32, four times n_embd"),
-    ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx in config.json is True"),
-    ({"drop": ["n_layer"]}, "config.json is .*expected the keys n_layer, too"),
-    ({"n_layer": 2}, r"missing \['h.1.attn.c_attn.bias', .*expected the 28 parameters"),
+    ({"add_cross_attention": True}, "add_cross_attention in config.json is True; expected False"),
+    ({"n_inner": 16}, r"the shape of h.0.mlp.c_fc.weight is \(8, 32\); expected \(8, 16\)"),
+    ({"n_inner": 0}, "inner is 0; expected an integer >= 1"),
+    ({"drop": ["n_layer"]}, "the field 'n_layer' of .*config.json is missing"),
+    ({"n_layer": "2"}, "the field 'n_layer' of .*config.json is '2'; expected an integer"),
+    ({"n_layer": 2}, r"missing \['h.1.attn.c_attn.weight', .*expected the parameters of"),
+    ({"n_layer": 10**9}, r"missing \['h.1.attn.c_attn.weight', .*expected the parameters of"),
+    ({"n_embd": 10**9, "n_head": 1}, r"the shape of wte.weight is \(7, 8\); expected \(7, 1000000000\)"),
     ({"drop": ["wpe.weight"]}, r"missing \['wpe.weight'\]"),
     ({"tie_word_embeddings": False}, r"missing \['lm_head.weight'\]"),
     ({"n_positions": 5}, r"the shape of wpe.weight is \(6, 8\); expected \(5, 8\)"),
@@ -317,13 +374,89 @@ def test_a_folder_without_a_file_says_which(tmp_path, name):
         checkpoint.from_huggingface(tmp_path)
 
 
-def test_a_dtype_that_numpy_does_not_have_is_named(tmp_path):
+def write_safetensors(path, tensors, kinds):
+    """The format by hand: the length of the header, the header, the numbers."""
+    header, data = {}, b""
+    for name, array in tensors.items():
+        header[name] = {"dtype": kinds.get(name, "F32"), "shape": array.shape,
+                        "data_offsets": [len(data), len(data) + array.nbytes]}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_bfloat16_is_widened_to_what_it_stands_for(tmp_path):
     hugging_face_folder(tmp_path)
-    tensor = {"dtype": "BF16", "shape": [7, 8], "data_offsets": [0, 112]}
-    header = json.dumps({"transformer.wte.weight": tensor}).encode()
-    (tmp_path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(112))
-    with pytest.raises(ValueError, match=r"a dtype in .*expected one that NumPy has"):
+    bits = np.resize([0x3F80, 0xBE00, 0x3DCD, 0x0001], (7, 8)).astype(np.uint16)        # sign, 8 of exponent, 7 bits
+    path = tmp_path / "model.safetensors"
+    write_safetensors(path, load_file(path) | {"transformer.wte.weight": bits}, {"transformer.wte.weight": "BF16"})
+    model = checkpoint.from_huggingface(tmp_path)
+    stands_for = np.resize([1, -0.125, 205 / 2048, 2.0**-133], (7, 8)).astype(np.float32)
+    assert_array_equal(model.parameters()["wte.weight"].data, stands_for, strict=True)
+
+
+def test_a_dtype_that_nothing_here_reads_is_named(tmp_path):
+    hugging_face_folder(tmp_path)
+    write_safetensors(tmp_path / "model.safetensors", {"wte.weight": np.zeros((7, 8), np.uint8)},
+                      {"wte.weight": "F8_E4M3"})
+    with pytest.raises(ValueError, match=r"the dtype of wte.weight in .* is 'F8_E4M3'; expected one of F64, F32, F16"):
         checkpoint.from_huggingface(tmp_path)
+
+
+def sharded(folder, **changes):
+    """The folder of one file as a folder of two, the second beginning with ln_f."""
+    path = folder / "model.safetensors"
+    tensors, places = load_file(path), {}
+    for number in (1, 2):
+        some = {name: t for name, t in tensors.items() if (".ln_f" in name) == (number == 2)}
+        save_file(some, folder / f"model-0000{number}-of-00002.safetensors")
+        places |= dict.fromkeys(some, f"model-0000{number}-of-00002.safetensors")
+    path.unlink()
+    (folder / checkpoint.SHARDS).write_text(json.dumps({"metadata": {}, "weight_map": places | changes}), "utf-8")
+
+
+def test_a_model_in_shards_is_the_model_in_one_file(tmp_path):
+    model = hugging_face_folder(tmp_path)
+    sharded(tmp_path)
+    assert_same_model(checkpoint.from_huggingface(tmp_path), model)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"transformer.wpe.weight": "model-00002-of-00002.safetensors"}, "transformer.wpe.weight in .*2.* is 'missing'"),
+    ({"transformer.wpe.weight": "../elsewhere.safetensors"}, "expected the name of a file beside it"),
+    ({"transformer.wpe.weight": 5}, "the field 'transformer.wpe.weight' of .* is 5; expected a text"),
+    ({"transformer.wpe.weight": "gone.safetensors"}, "gone.safetensors.*expected a whole file of safetensors"),
+    ({"h.7.x": "model-00001-of-00002.safetensors"}, "h.7.x in .* is 'missing'")])
+def test_an_index_of_shards_that_does_not_fit_them_is_refused(changes, message, tmp_path):
+    hugging_face_folder(tmp_path)
+    sharded(tmp_path, **changes)
+    with pytest.raises(ValueError, match=message):
+        checkpoint.from_huggingface(tmp_path)
+
+
+def test_another_inner_width_is_loaded_and_saved(tmp_path):
+    model = made(inner=12)
+    assert model.parameters()["h.0.mlp.c_fc.weight"].shape == (8, 12)
+    checkpoint.to_huggingface(model, tmp_path)
+    assert_same_model(checkpoint.from_huggingface(tmp_path), model)
+    checkpoint.save(tmp_path, model)
+    assert_same_model(checkpoint.load(tmp_path).model, model)
+
+
+@pytest.mark.parametrize(("said", "scales"), [
+    ({"scale_attn_weights": False}, [2, 2]), ({"scale_attn_by_inverse_layer_idx": True}, [1, 1 / 2]),
+    ({"scale_attn_weights": False, "scale_attn_by_inverse_layer_idx": True}, [2, 1]), ({}, [1, 1])])
+def test_another_scale_of_attention_goes_into_the_queries(said, scales, tmp_path):
+    model = made(heads=2)                                   # D = 4, so attention divides by 2
+    checkpoint.to_huggingface(model, tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | said), "utf-8")
+    back = checkpoint.from_huggingface(tmp_path)
+    for layer, scale in enumerate(scales):
+        for part in ("weight", "bias"):
+            q, kv = np.split(model.parameters()[f"h.{layer}.attn.c_attn.{part}"].data, [8], axis=-1)
+            found = back.parameters()[f"h.{layer}.attn.c_attn.{part}"].data
+            assert_array_equal(found, np.concatenate([scale * q, kv], axis=-1))
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027])

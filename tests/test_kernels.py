@@ -130,6 +130,17 @@ def test_many_python_threads_at_once_get_the_answers_of_one(on_threads):
         assert_array_equal(y, alone[n % 8][1])
 
 
+@pytest.mark.compiled_only("a promise of the compiled core")
+def test_other_python_threads_run_while_a_kernel_works():
+    a = random_logits((1500, 1500), np.float64)
+    thread, count = Thread(target=lambda: kernels.matmul(a, a)), 0
+    thread.start()
+    while thread.is_alive():
+        count += 1                  # with the interpreter's lock held there, we would come by once or twice
+    thread.join()
+    assert count > 1000
+
+
 @pytest.mark.compiled_only("the NumPy backend has no threads of its own")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_results_do_not_depend_on_the_number_of_threads(isa, dtype):

@@ -263,3 +263,19 @@ def test_kernels_leave_their_arguments_alone():
 def test_the_number_of_threads_is_a_positive_integer(count):
     with pytest.raises((ValueError, TypeError), match="count is"):
         kernels.set_threads(count)
+
+
+@pytest.mark.parametrize("most", [2**63, 10**30])
+def test_integers_beyond_63_bits_are_answered_or_refused_as_any_other(most):
+    x, u, ids = random_logits((2, 4), np.float64), np.array([0.1, 0.9]), np.array([0, 1])
+    assert_array_equal(kernels.sample(x, u, top_k=most)[0], kernels.sample(x, u)[0])
+    kernels.adamw(*(np.ones(2) for _ in range(4)), **STEP | {"step": most})
+    with pytest.raises(ValueError, match=rf"V is {most}; expected less: it would take .* GiB of memory"):
+        kernels.embedding_backward(x, ids, most)
+
+
+def test_a_temperature_at_which_nothing_is_left_of_the_logits_is_refused():
+    x = np.array([[0, -np.inf]], np.float32)
+    assert_array_equal(kernels.softmax(x, 1e30), [[1, 0]])
+    with pytest.raises(ValueError, match=r"temperature is 1e\+46; expected at most 1e30"):
+        kernels.softmax(x, 1e46)

@@ -1,7 +1,10 @@
 """The command line itself: help, exit statuses, info.  Each command's own work is tested with its module."""
+import errno
 import json
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 
@@ -10,6 +13,7 @@ import pytest
 from rlscratch import __version__, kernels
 from rlscratch.__main__ import COMMANDS, TRAIN, main
 from rlscratch.bpe import CharacterTokenizer
+from rlscratch.train.pretraining import text
 
 
 def status_of(argv):
@@ -115,3 +119,84 @@ def test_info_names_what_this_runs_on(capsys):
     assert set(facts) >= {"rlscratch", "instruction set", "numpy", "blas", "threads"}
     assert main(["info"]) == 0
     assert "backend               " + kernels.BACKEND in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- Ctrl-C, and what else ends a command
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from rlscratch.__main__ import main
+after, *argv = sys.argv[1:]
+threading.Timer(float(after), os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.exit(main(argv))
+"""
+
+
+@pytest.mark.parametrize("after", [0.02, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+def test_ctrl_c_is_one_line_at_any_moment(after, tmp_path):
+    folder = tmp_path / "run"
+    argv = ["train", "q-learning", "--steps", "100000000", "--save-every", "1000", "--quiet", "--run-dir", str(folder)]
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(after), *argv], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 130 and done.stderr.count("\n") == 1, done.stderr
+    said = done.stderr.removeprefix("rlscratch: interrupted; ")
+    if (folder / "config.json").exists():
+        assert said == (f"what {folder} has saved is whole, and rlscratch train q-learning --resume --run-dir {folder} "
+                        "goes on from there\n")
+    else:
+        assert said in ("nothing had begun\n", "nothing was finished\n")
+
+
+def test_ctrl_c_is_answered_as_before_when_a_command_has_ended():
+    before = signal.getsignal(signal.SIGINT)
+    assert main(["info"]) == 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("fails", "status", "says"), [
+    (OSError(errno.ENOSPC, "No space left on device", "runs/a/state.npz"), 1,
+     "runs/a/state.npz: No space left on device; make room; nothing was finished"),
+    (MemoryError("Unable to allocate 7 TiB"), 1, "memory ran out: Unable to allocate 7 TiB; a smaller model or batch "),
+    (KeyboardInterrupt(), 130, "interrupted; nothing was finished")])
+def test_what_ends_a_command_is_one_line(fails, status, says, monkeypatch, capsys):
+    def run(*_):
+        raise fails
+
+    monkeypatch.setattr("rlscratch.train.tabular.q_learning.run", run)
+    assert main(["train", "q-learning"]) == status
+    said = capsys.readouterr().err
+    assert said.startswith(f"rlscratch: {says}") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("argv", "option"), [
+    ("pretrain --width 100000 --heads 1", "--batch x context x width x layers is (16, 128, 100000, 4)"),
+    ("pretrain --layers 1000000", "--batch x context x width x layers is (16, 128, 192, 1000000)"),
+    ("pretrain --batch 1000000000", "--batch x"), ("train dqn --hidden 10000000000", "--hidden"),
+    ("train dqn --buffer 1000000000000", "--buffer"), ("train dqn --batch 1000000000000", "--batch"),
+    ("train sft --task ice-cream-text --shown 100000000000", "--shown"),
+    ("train sft --task ice-cream-text --batch 1000000000000", "--batch"),
+    ("train reward-model --task ice-cream-text --rankings 1000000000000", "--rankings"),
+    ("train grpo --task ice-cream-text --group 1000000000000", "--group"),
+    ("train reinforce --episodes 1000000000000", "--episodes"), ("train grpo --groups 1000000000000", "--groups")])
+def test_what_memory_cannot_hold_is_said_before_anything_is_made(argv, option, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(text, "reference", lambda: "to be or not to be, that is the question. " * 50)
+    assert main([*argv.split(), "--quiet", "--run-dir", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"rlscratch: {option}") and said.count("\n") == 1
+    assert re.search(r"expected less: it would take [\d,.e+]+ GiB of memory at the least, and there are [\d.]+\n", said)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("argv", "bytes_", "file"), [
+    (("q-learning", "--steps", "300", "--save-every", "1"), 8000, "metrics.jsonl"),
+    (("q-learning", "--steps", "20", "--save-every", "10"), 1500, "state.npz"),
+    (("sft", "--task", "ice-cream-text", "--steps", "1"), 9000, "model-1.safetensors")])
+def test_where_no_more_can_be_written_one_line_names_the_file_and_no_half_of_it_stays(argv, bytes_, file, tmp_path):
+    def small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))         # of each file
+
+    done = subprocess.run([sys.executable, "-m", "rlscratch", "train", *argv, "--quiet", "--run-dir", str(tmp_path)],
+                          capture_output=True, text=True, check=False, preexec_fn=small)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert f"{tmp_path / file}: File too large; make room; what {tmp_path} has saved is whole" in done.stderr
+    assert not list(tmp_path.glob(".*.part"))

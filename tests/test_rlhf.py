@@ -253,8 +253,9 @@ def test_an_interrupted_run_goes_on_to_the_same_figures(finished, tmp_path, monk
     monkeypatch.setattr(dpo, "step", stopped)
     later = {path.name for path in finished.iterdir()} - {"config.json", "sft", "reward-model", "ppo"}
     shutil.copytree(finished, folder, ignore=lambda at, _: later if at == str(finished) else ())
-    assert main(["rlhf", "--run-dir", str(folder), "--resume", "--quiet", "--save-every", "5"]) == 1
-    assert capsys.readouterr().err == "rlscratch: interrupted; --resume goes on from the last save\n"
+    assert main(["rlhf", "--run-dir", str(folder), "--resume", "--quiet", "--save-every", "5"]) == 130
+    assert capsys.readouterr().err == (f"rlscratch: interrupted; what {folder} has saved is whole, and rlscratch rlhf "
+                                       f"--resume --run-dir {folder} goes on from there\n")
     assert not (folder / "dpo" / "result.json").exists() and not (folder / "few-rankings").exists()
     monkeypatch.setattr(dpo, "step", step)
     assert lasting(resumed(folder, capsys)) == lasting(pipeline.result(finished))

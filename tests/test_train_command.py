@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from letters import DRAW, begin, contents, hasten, letters, metrics, pays, plant, result, run
-from rlscratch import checkpoint, memory
+from rlscratch import checkpoint, files, memory
 from rlscratch.__main__ import main
 from rlscratch.cli import train as cli
 from rlscratch.formulas.kl import adaptive_beta
@@ -158,7 +158,7 @@ def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(name, step, beg
     assert run(name, tmp_path / "whole", *more) == 0
     with monkeypatch.context() as patch:
         killed(patch, step)
-        assert run(name, tmp_path / "parts", *more) == 1
+        assert run(name, tmp_path / "parts", *more) == 130
     assert not (tmp_path / "parts" / "result.json").exists()
     assert len(metrics(tmp_path / "parts")) == step                    # its line was written before it was killed
     assert run(name, tmp_path / "parts", *more, "--resume") == 0
@@ -172,16 +172,16 @@ def test_what_a_save_forgot_would_be_noticed(forgotten, begun, tmp_path, monkeyp
     assert run("ppo", tmp_path / "whole", *more) == 0
     with monkeypatch.context() as patch:
         killed(patch, 6)
-        assert run("ppo", tmp_path / "parts", *more) == 1
+        assert run("ppo", tmp_path / "parts", *more) == 130
     path = tmp_path / "parts" / "checkpoint.json"
-    index = json.loads(path.read_text("utf-8"))
+    index = files.read_json(path, sealed=True)
     if forgotten == "rng":
         index["rng"]["seed"]["n_children_spawned"] = 0
     elif forgotten == "learner":
         index["facts"]["learner"] = {}                                 # beta is back where it began
     else:
         index["step"] = 2                                              # the schedule is a step behind
-    path.write_text(json.dumps(index), "utf-8")
+    files.write_json(path, index, seal=True)
     assert run("ppo", tmp_path / "parts", *more, "--resume") == 0
     whole, parts = (checkpoint.load(tmp_path / name).model.parameters() for name in ("whole", "parts"))
     assert any((whole[name].data != parts[name].data).any() for name in whole)
@@ -191,7 +191,7 @@ def test_beta_follows_its_target_across_a_resume(begun, tmp_path, monkeypatch):
     more = ("--steps", "6", "--save-every", "2", "--init", begun)
     with monkeypatch.context() as patch:
         killed(patch, 4)
-        assert run("ppo", tmp_path / "run", *more) == 1
+        assert run("ppo", tmp_path / "run", *more) == 130
     assert run("ppo", tmp_path / "run", *more, "--resume") == 0
     lines = metrics(tmp_path / "run")
     for line, following in pairwise(lines):
@@ -218,7 +218,7 @@ def test_dpo_stops_when_it_is_far_enough_and_stays_stopped(begun, tmp_path, monk
     assert result(tmp_path / "whole")["steps"] == end < 40 and lines[-1]["kl"] > 0.05
     with monkeypatch.context() as patch:
         killed(patch, end)
-        assert run("dpo", tmp_path / "parts", *more) == 1
+        assert run("dpo", tmp_path / "parts", *more) == 130
     assert run("dpo", tmp_path / "parts", *more, "--resume") == 0
     assert_same_bits(tmp_path / "whole", tmp_path / "parts")
     assert run("dpo", tmp_path / "parts", *more, "--resume") == 0
@@ -296,7 +296,7 @@ def test_a_run_killed_in_any_stage_goes_on_there_and_ends_in_the_same_bits(at, s
     assert run("ppo", tmp_path / "whole", *more, task="preferences") == 0
     with monkeypatch.context() as patch:
         killed(patch, at, stage)
-        assert run("ppo", tmp_path / "parts", *more, task="preferences") == 1
+        assert run("ppo", tmp_path / "parts", *more, task="preferences") == 130
     assert run("ppo", tmp_path / "parts", *more, "--resume", task="preferences") == 0
     for part in ("", "sft", "reward-model"):
         assert_same_bits(tmp_path / "whole" / part, tmp_path / "parts" / part)

@@ -138,6 +138,13 @@ def test_a_task_that_nobody_shows_how_to_do_has_no_fine_tuning(tmp_path, monkeyp
     assert not (tmp_path / "new").exists()
 
 
+def test_a_reward_model_that_has_nothing_to_learn_leaves_no_folder(begun, tmp_path, monkeypatch, capsys):
+    plant(monkeypatch, letters(reward=lambda prompt, answer: 1.0))
+    assert "expected answers to one prompt whose rewards differ" in refused(
+        capsys, run("reward-model", tmp_path / "new", "--init", begun))
+    assert not (tmp_path / "new").exists()
+
+
 def model_in(folder, tokenizer, vocab_size=None, context=7, head=False):
     config = Config(vocab_size or tokenizer.vocab_size, context, 16, 1, 1, value_head=head)
     checkpoint.save(folder, Transformer(config, np.random.default_rng(0)))

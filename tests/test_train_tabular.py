@@ -574,3 +574,12 @@ def test_every_method_offers_the_defaults_of_its_choices():
         assert args.task == "frozen-lake" and args.steps is None
         assert all(getattr(args, choice.name) is None for choice in method.choices)
         assert set(method.steps) == set(worlds.NAMES)
+
+
+@pytest.mark.parametrize("argv", [("reinforce",), ("ppo", "--task", "pasta"), ("grpo",), ("clone",)])
+def test_numbers_that_explode_end_a_run_of_tables_with_a_line_and_without_a_result(argv, tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(["train", *argv, "--lr", "1e300", "--steps", "5", "--quiet", "--run-dir", str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert "step 1: the largest number of logits is " in said and "a smaller lr keeps the numbers small\n" in said
+    assert said.count("\n") == 1 and not (folder / "result.json").exists()

@@ -5,6 +5,7 @@ a sequence alone and in company) is compared so with the compiled core, and to r
 not promise that rows of a product ignore their neighbours.
 """
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from rlscratch.autograd import Tensor, backward
 from rlscratch.autograd.gradcheck import GradientError, gradcheck
 from rlscratch.formulas.distribution import entropy, log_softmax
 from rlscratch.optim import AdamW
-from rlscratch.transformer import Config, Transformer, shapes
+from rlscratch.train.pretraining.pretrain import learn
+from rlscratch.transformer import Config, Transformer, memory_to_train, numbers, shapes
 
 SMALL = Config(vocab_size=11, context=12, width=12, layers=2, heads=3, value_head=True)
 OPTIONS = {"as GPT-2": {}, "untied": {"tied": False}, "exact GELU": {"exact_gelu": True}, "eps": {"eps": 0.1}}
@@ -461,3 +463,30 @@ def test_steps_that_do_not_fit_say_why_and_change_nothing():
     assert_array_equal(cache.lengths, lengths)
     for k, old in zip(cache.keys, keys, strict=True):
         assert_array_equal(k[..., :7], old[..., :7])
+
+
+# ---------------------------------------------------------------- how much it takes
+
+@pytest.mark.parametrize("changes", [{}, {"tied": False, "value_head": False}, {"layers": 5, "inner": 7}])
+def test_parameters_are_counted_without_making_them(changes):
+    model = made(**changes)
+    assert numbers(model.config) == sum(p.size for p in model.parameters().values()) == model.num_params
+
+
+def test_what_no_memory_can_hold_is_refused_before_it_is_made():
+    for changes in ({"layers": 10**9}, {"vocab_size": 10**15}, {"width": 3 * 10**9}):
+        with pytest.raises(ValueError, match=r"width and layers is \(.*\); expected less: it would take .* GiB"):
+            made(**changes)
+
+
+@pytest.mark.compiled_only("what a step keeps does not depend on the backend")
+def test_a_step_takes_what_is_said_at_the_least_and_not_many_times_as_much():
+    config, B = Config(vocab_size=300, context=64, width=64, layers=4, heads=2), 8
+    tracemalloc.start()
+    model = Transformer(config, np.random.default_rng(0))
+    steps = learn(model, AdamW(model.parameters(), 1e-3), np.arange(1000) % 300, np.random.default_rng(0), batch=B,
+                  lr=lambda: 1e-3)
+    next(steps)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert memory_to_train(config, B, config.context) < peak < 4 * memory_to_train(config, B, config.context)

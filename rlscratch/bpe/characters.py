@@ -22,6 +22,7 @@ from rlscratch import check
 from rlscratch.bpe import splitter, vocabulary
 from rlscratch.bpe.splitter import Splitter
 from rlscratch.bpe.tokenizer import Tokenizer
+from rlscratch.bpe.vocabulary import Described
 
 ANY_CHARACTER = r"[\s\S]"
 GPT2_FILES = ("vocab.json", "merges.txt")
@@ -67,15 +68,18 @@ class CharacterTokenizer(Tokenizer):
         """Write FOLDER/tokenizer.json (rlscratch.bpe.vocabulary), atomically."""
         words = {token.decode(): i for i, token in self.vocab.items()}
         model = {"type": "WordLevel", "vocab": words, "unk_token": ""}
-        vocabulary.write(folder, model, self.special_tokens, self.words)
+        vocabulary.write(folder, Described(model, self.special_tokens, self.words))
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """What save wrote."""
-        model, special_tokens, words = vocabulary.of_type("WordLevel", folder)
-        in_order = sorted(model["vocab"], key=model["vocab"].get)
+        model, special_tokens, words, *_ = vocabulary.of_type("WordLevel", folder)
+        in_order = sorted(model["vocab"], key=lambda word: model["vocab"].get_as(int, word))
         tokenizer = cls([word for word in in_order if word not in special_tokens], special_tokens)
         tokenizer.words = words
+        for word, i in (model["vocab"] | special_tokens).items():
+            if tokenizer._ids[word.encode()] != i:
+                check.fail(f"the id of {word!r} in {folder}", i, f"{tokenizer._ids[word.encode()]}, its place")
         return tokenizer
 
     def _with(self, special_tokens: Sequence[str]) -> Self:
@@ -83,6 +87,9 @@ class CharacterTokenizer(Tokenizer):
         return type(self)([token for token in known if token not in self.special_tokens], special_tokens)
 
     def _piece(self, piece: str) -> tuple[int, ...]:
+        return self._ordinary(piece)
+
+    def _ordinary(self, piece: str) -> tuple[int, ...]:
         if piece.encode() not in self._ids:
             check.fail("a character of the text", piece, f"one of the vocabulary's {self.vocab_size} tokens")
         return (self._ids[piece.encode()],)
@@ -92,7 +99,7 @@ def load(folder: str | Path) -> Tokenizer:
     """The tokenizer of FOLDER/tokenizer.json, of either kind, or else of GPT-2's two files."""
     folder = Path(folder)
     if (folder / "tokenizer.json").exists():
-        kind = CharacterTokenizer if vocabulary.read(folder)[0]["type"] == "WordLevel" else Tokenizer
+        kind = CharacterTokenizer if vocabulary.read(folder).model["type"] == "WordLevel" else Tokenizer
         return kind.load(folder)
     if all((folder / name).exists() for name in GPT2_FILES):
         return Tokenizer.from_gpt2(*(folder / name for name in GPT2_FILES))

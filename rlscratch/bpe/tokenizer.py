@@ -56,6 +56,7 @@ from typing import Self
 from rlscratch import check
 from rlscratch.bpe import splitter, vocabulary
 from rlscratch.bpe.splitter import Splitter
+from rlscratch.bpe.vocabulary import Described
 
 Merge = tuple[bytes, bytes]
 
@@ -152,6 +153,9 @@ class Tokenizer:
     merges          pairs of tokens, the first one first
     special_tokens  strings that are one token wherever they occur, the longest where several begin;
                     one that is not in the vocabulary gets the next free id
+    pattern         what a piece is, one of splitter.PATTERNS
+    normal_form     of Unicode, into which text is brought first; None: it is taken as it is
+    whole_first     whether a piece that is a token is that token, though its merges lead elsewhere
 
     Attributes: vocab, merges, special_tokens (string to id), vocab_size (the largest id plus 1: the
     rows that a model's embedding needs), words (the special tokens of a file that are text like any
@@ -164,9 +168,14 @@ class Tokenizer:
 
     words: frozenset[str] = frozenset()
 
-    def __init__(self, vocab: Mapping[int, bytes], merges: Iterable[Merge], special_tokens: Iterable[str] = ()) -> None:
+    def __init__(self, vocab: Mapping[int, bytes], merges: Iterable[Merge], special_tokens: Iterable[str] = (), *,
+                 pattern: str = splitter.GPT2_PATTERN, normal_form: str | None = None,
+                 whole_first: bool = False) -> None:
         special_tokens = splitter.special(special_tokens)
-        self._set_vocab(vocabulary.checked_vocab(vocab), special_tokens, Splitter(special_tokens))
+        check.one_of(splitter.PATTERNS, pattern=pattern)
+        check.one_of((None, "NFC"), normal_form=normal_form)
+        self._whole_first = check.one_of((False, True), whole_first=whole_first)
+        self._set_vocab(vocabulary.checked_vocab(vocab), special_tokens, Splitter(special_tokens, pattern, normal_form))
         if missing := [byte for byte in BYTES if byte not in self._ids]:
             check.fail("a byte that vocab lacks", missing[0], "all 256 bytes: any text can be met")
         self.merges = vocabulary.checked_merges(merges, self._ids)
@@ -226,11 +235,20 @@ class Tokenizer:
         return more
 
     def _with(self, special_tokens: Sequence[str]) -> Self:
-        return type(self)(self.vocab, self.merges, special_tokens)
+        return type(self)(self.vocab, self.merges, special_tokens, pattern=self._splitter.pattern,
+                          normal_form=self._splitter.normal_form, whole_first=self._whole_first)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
         return self._encoded(self._splitter.split(splitter.text(text=text)))
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """The ids of a text in which special tokens are text like any other: what a user typed, say.
+
+        >>> Tokenizer.train("", 256 + 1, ["<e>"]).encode_ordinary("<e>")
+        [60, 101, 62]
+        """
+        return [i for piece in self._splitter.ordinary(splitter.text(text=text)) for i in self._ordinary(piece)]
 
     def encode_iterable(self, texts: Iterable[str]) -> Iterator[int]:
         """encode("".join(texts)), lazily: lines of a file, say, with memory for the longest of them.
@@ -254,20 +272,26 @@ class Tokenizer:
 
     def save(self, folder: str | Path) -> None:
         """Write FOLDER/tokenizer.json (rlscratch.bpe.vocabulary), atomically."""
-        # A special token that reads otherwise in GPT-2's alphabet stands in the list of special tokens alone.
-        apart = {i for token, i in self.special_tokens.items() if vocabulary.visible(token.encode()) != token}
-        apart -= {*self._bytes, *self._made}
+        # Special tokens stand there as themselves, or the library would give them ids of its own.  One that reads as an
+        # ordinary token does in GPT-2's alphabet stands in the list of special tokens alone.
+        apart = {i: token for token, i in self.special_tokens.items() if i not in {*self._bytes, *self._made}}
         words = {vocabulary.visible(token): i for i, token in self.vocab.items() if i not in apart}
+        words |= {token: i for i, token in apart.items() if token not in words}
         merges = [f"{vocabulary.visible(a)} {vocabulary.visible(b)}" for a, b in self.merges]
         model = {"type": "BPE", "vocab": words, "merges": merges}
-        vocabulary.write(folder, model, self.special_tokens, self.words)
+        if self._whole_first:
+            model["ignore_merges"] = True
+        vocabulary.write(folder, Described(model, self.special_tokens, self.words, self._splitter.pattern,
+                                           self._splitter.normal_form))
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """What save wrote, or a tokenizer.json from elsewhere that cuts and merges as GPT-2 does."""
-        model, special_tokens, words = vocabulary.of_type("BPE", folder)
+        model, special_tokens, words, pattern, normal_form = vocabulary.of_type("BPE", folder)
         vocab = vocabulary.by_id(model["vocab"]) | {i: token.encode() for token, i in special_tokens.items()}
-        tokenizer = cls(vocab, vocabulary.merges(model.get("merges", ()), str(folder)), special_tokens)
+        merges = vocabulary.merges(model.get_as(list, "merges") if "merges" in model else [], str(folder))
+        tokenizer = cls(vocab, merges, special_tokens, pattern=pattern, normal_form=normal_form,
+                        whole_first=bool(model.get("ignore_merges")))
         tokenizer.words = words
         return tokenizer
 
@@ -285,7 +309,11 @@ class Tokenizer:
         return ids
 
     def _piece(self, piece: str) -> tuple[int, ...]:
-        return (self.special_tokens[piece],) if piece in self.special_tokens else self._merge(piece.encode())
+        return (self.special_tokens[piece],) if piece in self.special_tokens else self._ordinary(piece)
+
+    def _ordinary(self, piece: str) -> tuple[int, ...]:
+        whole = self._ids.get(piece.encode()) if self._whole_first else None
+        return self._merge(piece.encode()) if whole is None else (whole,)
 
     def _merge(self, piece: bytes) -> tuple[int, ...]:
         """The ids of one piece: a heap of the merges that may apply, and the tokens as a linked list.

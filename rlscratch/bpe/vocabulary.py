@@ -12,14 +12,23 @@ in order.  So a space, byte 32, the 33rd of those, is chr(256 + 32):
     tokenizer.json  all of it and the special tokens, in the form of Hugging Face's tokenizers, which
                     opens it too.  One file, so that it is replaced as a whole or not at all
 
-Leaves out: every setting of tokenizer.json that changes ids.  A file with other ones is refused.
+A tokenizer.json from elsewhere has settings that change ids.  These are read:
+
+    pre_tokenizer    ByteLevel, or Split by a pattern of splitter.PATTERNS and then ByteLevel
+    normalizer       none, or NFC
+    model            BPE; with ignore_merges a piece that is a token is that token, whatever the merges say
+    added_tokens     special ones, and ("special": false) words that are one token wherever they occur
+
+A file with any other setting that would give other ids is refused, with that setting's name.
+Leaves out: those settings; tokens that a post-processor adds.
 """
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rlscratch import check
-from rlscratch.files import write_atomic
+from rlscratch.bpe.splitter import GPT2_PATTERN, PATTERNS
+from rlscratch.files import Fields, read_json, write_json
 
 _PRINTABLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
 _OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
@@ -35,7 +44,7 @@ SETTINGS = {
         "normalizer": None, "post_processor": None, "decoder": {"type": "Fuse"},
         "pre_tokenizer": {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}},
 }
-_CHANGES_IDS = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges")
+_CHANGES_IDS = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback")
 _ADDED = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 
 
@@ -88,18 +97,19 @@ def checked_merges(merges: Iterable[tuple[bytes, bytes]], known: Mapping[bytes, 
 
 def read_gpt2(vocab_json: str | Path, merges_txt: str | Path) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
     """The vocabulary, from id to bytes, and the merges of GPT-2's two files."""
-    words = json.loads(Path(vocab_json).read_text("utf-8"))
-    if not isinstance(words, dict):
-        check.fail(f"the content of {vocab_json}", words, "a JSON object from tokens to ids")
-    lines = Path(merges_txt).read_text("utf-8").split("\n")
+    words = read_json(Path(vocab_json))
+    try:
+        lines = Path(merges_txt).read_bytes().decode("utf-8").split("\n")
+    except UnicodeDecodeError as damage:
+        check.fail(f"the text in {merges_txt}", damage.reason, "UTF-8")
     if lines[0].startswith("#version"):
         lines[0] = ""
-    return by_id(words), merges([line for line in lines if line], str(merges_txt))
+    return by_id(words), merges([line.rstrip("\r") for line in lines if line.rstrip("\r")], str(merges_txt))
 
 
-def by_id(words: dict[str, int]) -> dict[int, bytes]:
+def by_id(words: Fields) -> dict[int, bytes]:
     """From id to bytes; two tokens of one id are an error."""
-    vocab = {i: hidden(word) for word, i in words.items()}
+    vocab = {words.get_as(int, word): hidden(word) for word in words}
     if len(vocab) != len(words):
         check.fail("the number of different ids", len(vocab), f"{len(words)}, one for each token")
     return vocab
@@ -110,67 +120,158 @@ def merges(lines: Iterable[str | list[str]], where: str) -> list[tuple[bytes, by
     pairs = []
     for number, line in enumerate(lines, 1):
         pair = line.split(" ") if isinstance(line, str) else line
-        if len(pair) != 2 or not all(pair):
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(half, str) and half for half in pair):
             check.fail(f"merge {number} of {where}", line, "two tokens with a space between them")
         pairs.append((hidden(pair[0]), hidden(pair[1])))
     return pairs
 
 
-def write(folder: str | Path, model: dict, special_tokens: dict[str, int], words: Collection[str] = ()) -> None:
-    """Write FOLDER/tokenizer.json, atomically; the folder is made if need be.
+class Described(NamedTuple):
+    """What a tokenizer.json says.
 
     model           its "type", "vocab" (text to id) and whatever else the type has
     special_tokens  text to id
     words           those of them that are words like any other
+    pattern         what a piece is (splitter)
+    normal_form     of Unicode, "NFC", into which text is brought first; None: it is taken as it is
     """
+
+    model: dict[str, Any]
+    special_tokens: dict[str, int]
+    words: Collection[str] = frozenset()
+    pattern: str = GPT2_PATTERN
+    normal_form: str | None = None
+
+
+def write(folder: str | Path, described: Described) -> None:
+    """Write FOLDER/tokenizer.json, atomically; the folder is made if need be."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    added = [{"id": i, "content": token, **_ADDED, "special": token not in words}
-             for token, i in special_tokens.items()]
-    content = {"version": "1.0", "added_tokens": added, **SETTINGS[model["type"]], "model": model}
-    text = json.dumps(content, ensure_ascii=False, indent=1)
-    write_atomic(folder / "tokenizer.json", lambda part: part.write_text(text + "\n", "utf-8"))
+    added = [{"id": i, "content": token, **_ADDED, "special": token not in described.words}
+             for token, i in described.special_tokens.items()]
+    content = {"version": "1.0", "added_tokens": added, **SETTINGS[described.model["type"]], "model": described.model}
+    if described.normal_form:
+        content["normalizer"] = {"type": described.normal_form}
+    if described.model["type"] == "BPE" and described.pattern != GPT2_PATTERN:
+        content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+            _split(described.pattern), {**_BYTE_LEVEL, "use_regex": False}]}
+    write_json(folder / "tokenizer.json", content, ascii=False)
 
 
-def read(folder: str | Path) -> tuple[dict, dict[str, int], frozenset[str]]:
-    """The model of FOLDER/tokenizer.json, of a type in SETTINGS; its special tokens with their ids; which are words.
+def read(folder: str | Path) -> Described:
+    """What FOLDER/tokenizer.json says; its model is of a type in SETTINGS.
 
     What was added to a vocabulary as "special": false is one token wherever it occurs, but it means itself.
     """
     path = Path(folder) / "tokenizer.json"
-    content = json.loads(path.read_text("utf-8"))
-    model = content.get("model") if isinstance(content, dict) else None
+    content = read_json(path)
+    model = content.get("model")
     if isinstance(model, dict) and "merges" in model:       # older files, GPT-2's own among them, name no type
-        model = {"type": "BPE", **model}
+        model.setdefault("type", "BPE")
     if not isinstance(model, dict) or model.get("type") not in SETTINGS or not isinstance(model.get("vocab"), dict):
         check.fail(f"the model of {path}", model, "a vocab and a type, " + " or ".join(SETTINGS))
-    _refuse_other_settings(str(path), content, model)
-    added = {token["content"]: token for token in content.get("added_tokens", ())}
-    return (model, {text: token["id"] for text, token in added.items()},
-            frozenset(text for text, token in added.items() if token.get("special") is False))
+    added = content.get_as(list, "added_tokens") if content.get("added_tokens") is not None else []
+    for token in added:
+        if not isinstance(token, Fields):
+            check.fail(f"an added token of {path}", token, "an object")
+    _refuse_switches(str(path), content, added)
+    _refuse_added_ids(str(path), content)
+    if model["type"] == "WordLevel":
+        for name in ("normalizer", "pre_tokenizer"):
+            found, wanted = content.get(name), SETTINGS["WordLevel"][name]
+            _refuse(found != wanted and (not isinstance(found, dict) or {**(wanted or {}), **found} != wanted),
+                    f"the {name} of {path}", found, str(wanted))
+        pattern, form = GPT2_PATTERN, None
+    else:
+        pattern, form = _pattern(str(path), content), _normal_form(str(path), content, added)
+    return Described(model, {token.get_as(str, "content"): token.get_as(int, "id") for token in added},
+                     frozenset(token["content"] for token in added if token.get("special") is False), pattern, form)
 
 
-def _refuse_other_settings(path: str, content: dict, model: dict) -> None:
-    """Whatever would give other ids is an error; a post-processor of type ByteLevel changes no ids."""
-    for name in ("normalizer", "pre_tokenizer"):
-        found, wanted = content.get(name), SETTINGS[model["type"]][name]
-        if found != wanted and (not found or {**(wanted or {}), **found} != wanted):
-            check.fail(f"the {name} of {path}", found, f"{wanted}: others give other ids")
-    post = content.get("post_processor")
-    if post and post.get("type") != "ByteLevel":
-        check.fail(f"the post_processor of {path}", post, "none: others give other ids")
-    switches = {name: model.get(name) for name in _CHANGES_IDS}
-    switches |= {name: content.get(name) for name in ("truncation", "padding")}
-    for added in content.get("added_tokens", ()):
-        switches |= {f"{name} of {added['content']!r}": added.get(name) for name in ("lstrip", "rstrip", "single_word")}
-    for name, value in switches.items():
-        if value:
-            check.fail(f"{name} in {path}", value, "none: it gives other ids")
-
-
-def of_type(kind: str, folder: str | Path) -> tuple[dict, dict[str, int], frozenset[str]]:
+def of_type(kind: str, folder: str | Path) -> Described:
     """read, for a caller that can use one type only."""
     found = read(folder)
-    if found[0]["type"] != kind:
-        check.fail(f"the type of the model in {folder}", found[0]["type"], kind)
+    if found.model["type"] != kind:
+        check.fail(f"the type of the model in {folder}", found.model["type"], kind)
     return found
+
+
+# ---------------------------------------------------------------- settings that would give other ids
+
+def _refuse(other: object, name: str, value: object, expected: str = "none") -> None:
+    if other:
+        check.fail(name, value, f"{expected}: it gives other ids")
+
+
+def _split(pattern: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+def _parts(path: str, content: Fields, name: str, inside: str) -> list[Fields]:
+    """What a setting does one after the other: nothing, one thing, or a Sequence of several."""
+    found = content.get(name)
+    if found is None:
+        return []
+    parts = found.get(inside) if isinstance(found, Fields) and found.get("type") == "Sequence" else [found]
+    if not isinstance(parts, list) or not all(isinstance(part, Fields) for part in parts):
+        check.fail(f"the {name} of {path}", found, "an object with a type")
+    return parts
+
+
+def _pattern(path: str, content: Fields) -> str:
+    """What a piece is, by the pre_tokenizer."""
+    parts, where = _parts(path, content, "pre_tokenizer", "pretokenizers"), f"the pre_tokenizer of {path}"
+    _refuse([part.get("type") for part in parts] not in (["ByteLevel"], ["Split", "ByteLevel"]), where,
+            content.get("pre_tokenizer"), "ByteLevel, or Split and ByteLevel")
+    *split, bytes_ = parts
+    _refuse(bytes_.get("add_prefix_space"), f"add_prefix_space of {where}", True, "false")
+    _refuse(bytes_.get("use_regex", True) is bool(split), f"use_regex of {where}", bytes_.get("use_regex"),
+            "false behind Split, and else true")
+    if not split:
+        return GPT2_PATTERN
+    for name, value in _split("").items():
+        found = split[0].get(name)
+        _refuse(name != "pattern" and found != value, f"{name} of {where}", found, repr(value))
+    pattern = split[0].get_as(dict, "pattern").get("Regex")
+    _refuse(pattern not in PATTERNS, f"the pattern of {where}", split[0]["pattern"],
+            "one of rlscratch.bpe.splitter.PATTERNS")
+    return pattern
+
+
+def _normal_form(path: str, content: Fields, added: list[Fields]) -> str | None:
+    """The normal form of the normalizer.  An added token that is looked for after it may be missed before it."""
+    parts = _parts(path, content, "normalizer", "normalizers")
+    _refuse([part for part in parts if part.get("type") != "NFC"], f"the normalizer of {path}",
+            content.get("normalizer"), "none, or NFC")
+    late = [token for token in added if token.get("normalized")]
+    for token in late:
+        text = token.get_as(str, "content")
+        for other in added:
+            first = not other.get("normalized") and _overlap(text, other.get_as(str, "content"))
+            _refuse(first, f"normalized of {text!r} in {path}", True,
+                    f"false, as of {other['content']!r}, with which it may overlap")
+        _refuse(parts, f"normalized of {text!r} in {path}", True, "false beside a normalizer")
+    return "NFC" if parts else None
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether a text can hold both so that they share a character."""
+    return one in other or other in one or any(
+        a.endswith(b[:n]) for a, b in ((one, other), (other, one)) for n in range(1, min(len(a), len(b))))
+
+
+def _refuse_switches(path: str, content: Fields, added: list[Fields]) -> None:
+    switches = {name: content["model"].get(name) for name in _CHANGES_IDS}
+    switches |= {name: content.get(name) for name in ("truncation", "padding")}
+    for token in added:
+        switches |= {f"{name} of {token['content']!r}": token.get(name) for name in ("lstrip", "rstrip", "single_word")}
+    for name, value in switches.items():
+        _refuse(value, f"{name} in {path}", value)
+
+
+def _refuse_added_ids(path: str, content: Fields) -> None:
+    """A post-processor may bring tokens of its own: a ByteLevel does not, and a template without any."""
+    for part in _parts(path, content, "post_processor", "processors"):
+        template = part.get("single") if part.get("type") == "TemplateProcessing" else None
+        adds = any("SpecialToken" in piece for piece in template) if isinstance(template, list) else True
+        _refuse(part.get("type") != "ByteLevel" and adds, f"the post_processor of {path}", part)

@@ -18,7 +18,6 @@ Those that train are what `rlscratch train sft`, `rlscratch train ppo` ... would
 take them.
 """
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from rlscratch import check, memory
-from rlscratch.files import write_atomic
+from rlscratch.files import remove_parts, write_json
 from rlscratch.report.rlhf import page, pipeline
 from rlscratch.tasks import preferences
 from rlscratch.train import run as runs
@@ -76,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
     check.integer(0, seed=args.seed, called="--seed")
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
     whole = Run(args, "rlhf", {"stages": SETTINGS, "seed": args.seed}, command="rlhf")
+    for folder in whole.folder.iterdir():
+        if folder.is_dir() and not (folder / ".lock").exists():         # of a stage that measures, or of figures
+            remove_parts(folder)
     with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
         seconds = _stages(whole, args)
     total = round(sum(seconds.values()), 3)
@@ -156,7 +158,7 @@ def _measured(folder: Path, args: argparse.Namespace, figures: Callable[[], Any]
         begin = time.perf_counter()
         found = {"figures": figures(), "seconds": round(time.perf_counter() - begin, 3)}
         folder.mkdir(exist_ok=True)
-        write_atomic(folder / "result.json", lambda part: part.write_text(json.dumps(found, indent=1) + "\n", "utf-8"))
+        write_json(folder / "result.json", found)
     return pipeline.result(folder)["seconds"]
 
 

@@ -92,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
     length = args.max_new_tokens
     if length is None:
         length = max(1, min(LONGEST, model.config.context - len(prompt)))
+    rows, each = args.beams or args.n, 8 * model.config.layers * model.config.width       # keys and values of a token
+    check.memory(rows * each * (len(prompt) + length), rows=rows, called="--beams" if args.beams else "--n")
     begin = time.perf_counter()
     rollout, scores = _answers(args, model, prompt, {"max_new_tokens": length, "stop": stop})
     seconds = time.perf_counter() - begin

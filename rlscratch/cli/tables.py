@@ -5,7 +5,6 @@ bandit: each answer's reward and its probability before and after.  The learning
 A run on text, whose state is a checkpoint, and one in another environment have no map and no answers.
 """
 import argparse
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rlscratch.check import Array
+from rlscratch.files import read_json
 from rlscratch.formulas.distribution import softmax
 from rlscratch.report import curves
 from rlscratch.report.table import table
@@ -40,7 +40,7 @@ def show(args: argparse.Namespace) -> None:
 
 def learned(folder: Path) -> str:
     """The end of a run of tables, as text; "" where there is nothing to draw."""
-    result = json.loads((folder / "result.json").read_text("utf-8"))
+    result = read_json(folder / "result.json")
     with np.load(folder / "state.npz") as state:
         values = _table({name: state[name] for name in state.files if name != "facts"})
     if (name := lake_of(result)) is not None:

@@ -6,7 +6,6 @@ transformer.  Options that one of the two alone has are errors with a task of th
 When a run on text ends its figures are drawn, and answers from before and after stand side by side.
 """
 import argparse
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rlscratch import check, memory
+from rlscratch.files import parsed
 from rlscratch.report import curves
 from rlscratch.report.table import table
 from rlscratch.train import environments, settings
@@ -106,7 +106,8 @@ def beside(folder: Path) -> str:
     if not path.exists():
         return ""
     rows = [[_short(sample["prompt"]), _short(sample["before"]), f"{sample['reward_before']:g}",
-             _short(sample["after"]), f"{sample['reward_after']:g}"] for sample in json.loads(path.read_text("utf-8"))]
+             _short(sample["after"]), f"{sample['reward_after']:g}"]
+            for sample in parsed(path.read_bytes(), str(path), list)]
     return table(("prompt", "before, sampled", "reward", "after, sampled", "reward"), rows)
 
 

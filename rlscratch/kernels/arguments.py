@@ -12,10 +12,11 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from rlscratch import check
-from rlscratch.kernels.arrays import Array, float_array, out_array, shaped, writable
+from rlscratch.kernels.arrays import Array, float_array, out_array, plain, shaped, writable
 
 P = ParamSpec("P")
 R = TypeVar("R")
+MOST = 2**63 - 1        # what an integer of the core holds
 STEP = 16       # attention reads the cache in pieces of this many tokens (csrc/attention.c)
 
 
@@ -52,6 +53,8 @@ def _temperature(temperature: float) -> float:
     check.positive(temperature=temperature)
     if temperature < 1e-30:
         check.fail("temperature", temperature, "at least 1e-30; for the most likely token take the arg-max")
+    if temperature > 1e30:
+        check.fail("temperature", temperature, "at most 1e30; all tokens of a row are as likely there already")
     return float(temperature)
 
 
@@ -83,7 +86,7 @@ def log_softmax_backward(dlogp: Array, logp: Array, temperature: float = 1.0) ->
 
 def chosen_logp(logits: Array, target: Array, temperature: float = 1.0) -> tuple:
     logits = _logits(logits)
-    target = np.ascontiguousarray(check.ids(logits.shape[1], ndim=1, target=target))
+    target = plain(check.ids(logits.shape[1], ndim=1, target=target))
     return logits, check.shape(logits.shape[:1], "one token a row", target=target), _temperature(temperature)
 
 
@@ -101,7 +104,7 @@ def chosen_logp_backward(dlogp: Array, dentropy: Array, logits: Array, target: A
 # ---------------------------------------------------------------- sample
 
 def _uniforms(u: Any, rows: int) -> Array:
-    u = check.shape((rows,), "one uniform a row", u=np.ascontiguousarray(check.array(u=u), dtype=np.float64))
+    u = check.shape((rows,), "one uniform a row", u=plain(check.real(u=check.array(u=u))))
     if not ((u >= 0) & (u < 1)).all():
         check.fail("u", u[~((u >= 0) & (u < 1))][0], "uniforms in [0, 1)")
     return u
@@ -115,10 +118,10 @@ def draw(probs: Array, u: Array) -> tuple:
 def sample(logits: Array, u: Array, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
            min_p: float = 0.0) -> tuple:
     logits = _logits(logits)
-    check.integer(0, top_k=top_k)
+    top_k = min(check.integer(0, top_k=top_k), MOST)
     check.fraction(top_p=top_p)
     check.between(0, 1, min_p=min_p)
-    return logits, _uniforms(u, len(logits)), _temperature(temperature), int(top_k), float(top_p), float(min_p)
+    return logits, _uniforms(u, len(logits)), _temperature(temperature), top_k, float(top_p), float(min_p)
 
 
 # ---------------------------------------------------------------- matmul
@@ -168,7 +171,7 @@ def attention_cached(qkv: Array, keys: Array, values: Array, start: Array, out: 
     start = check.shape((B,), "one length a sequence", start=check.ids(room + 1, ndim=1, start=start))
     if start.max() + T > room:
         check.fail(f"start[{start.argmax()}]", start.max(), f"at most {room - T}: {T} new tokens, room for {room}")
-    return qkv, keys, values, np.ascontiguousarray(start), out_array((B, T, H, D), qkv, (qkv, keys, values), out=out)
+    return qkv, keys, values, plain(start), out_array((B, T, H, D), qkv, (qkv, keys, values), out=out)
 
 
 # ---------------------------------------------------------------- layer_norm
@@ -213,7 +216,7 @@ def embedding(table: Array, ids: Array, out: Array | None = None) -> tuple:
 
 
 def _ids(V: int, ids: Any) -> Array:
-    ids = np.ascontiguousarray(check.ids(V, ndim=1, ids=ids))
+    ids = plain(check.ids(V, ndim=1, ids=ids))
     if ids.size == 0:
         check.fail("the shape of ids", ids.shape, "at least one id")
     return ids
@@ -222,6 +225,7 @@ def _ids(V: int, ids: Any) -> Array:
 def embedding_backward(dout: Array, ids: Array, V: int, out: Array | None = None) -> tuple:
     dout = float_array(2, dout=dout)
     V = check.integer(1, V=V)
+    check.memory(V * dout.shape[1] * dout.itemsize, V=V)
     ids = check.shape(dout.shape[:1], "one id a row of dout", ids=_ids(V, ids))
     return dout, ids, V, out_array((V, dout.shape[1]), dout, (dout,), out=out)
 
@@ -240,7 +244,8 @@ def adamw(parameter: Array, gradient: Array, m: Array, v: Array, *, lr: float, b
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
         if not 0 <= check.number(beta=beta, called=name) < 1:
             check.fail(name, beta, "a number in [0, 1)")
-    return parameter, gradient, m, v, lr, float(beta1), float(beta2), eps, weight_decay, check.integer(1, step=step)
+    step = min(check.integer(1, step=step), MOST)
+    return parameter, gradient, m, v, lr, float(beta1), float(beta2), eps, weight_decay, step
 
 
 def squared_norm(x: Array) -> tuple:

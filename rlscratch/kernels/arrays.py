@@ -19,7 +19,12 @@ def float_array(ndim: int | None, like: Array | None = None, **named: Any) -> Ar
         check.fail(f"the shape of {name}", value.shape, f"{wanted}none of length 0")
     if like is not None and value.dtype != like.dtype:
         check.fail(f"the dtype of {name}", value.dtype, f"{like.dtype} like the array before it", TypeError)
-    return np.require(value, requirements=("C", "A"))
+    return plain(value)
+
+
+def plain(array: Array) -> Array:
+    """The same numbers as the core reads them: C-contiguous, at an address that their dtype asks for."""
+    return np.require(array, requirements=("C", "A"))
 
 
 def shaped(expected: tuple[int, ...], because: str, like: Array, **named: Any) -> Array:

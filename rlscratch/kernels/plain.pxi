@@ -33,7 +33,7 @@ cdef inline bint filters(temperature, top_k, top_p, min_p):
 
 cdef inline bint hot(temperature):
     """A float that is a temperature."""
-    return type(temperature) is float and 1e-30 <= <double>temperature < 1e300
+    return type(temperature) is float and 1e-30 <= <double>temperature <= 1e30
 
 cdef inline bint column(a, x):
     """One entry for each row of x."""

@@ -1,5 +1,4 @@
 """Learning curves: what a run wrote down, as a picture."""
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from rlscratch.files import read_json, read_lines
 from rlscratch.report import figures
 
 RIVALS = (figures.ORANGE, figures.GREEN, figures.PURPLE, figures.BLACK)
@@ -55,8 +55,8 @@ def draw(ax: Axes, x: Sequence[float], held: Sequence[float], train: Sequence[fl
 def pretraining(folder: str | Path) -> Path:
     """The learning curve of a run of `rlscratch pretrain`, as an SVG in its folder; the path."""
     folder = Path(folder)
-    points = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
-    result = json.loads((folder / "result.json").read_text("utf-8"))
+    points = read_lines(folder / "metrics.jsonl")
+    result = read_json(folder / "result.json")
     rivals = {name: result[name + UNIT] for name in ("gzip", "5-gram", "xz")}
     figure, ax = figures.new()
     minutes, held, train = ([point[key] for point in points] for key in ("seconds", "held_out" + UNIT, "train" + UNIT))
@@ -70,10 +70,10 @@ def pretraining(folder: str | Path) -> Path:
 def training(folder: str | Path, name: str = "training_curves") -> Path:
     """What the steps of a run of `rlscratch train` wrote down, as an SVG of that name in its folder; the path."""
     folder = Path(folder)
-    points = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
-    config = json.loads((folder / "config.json").read_text("utf-8"))
+    points = read_lines(folder / "metrics.jsonl")
+    config = read_json(folder / "config.json")
     path = folder / "result.json"
-    result = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    result = read_json(path) if path.exists() else {}
     calibration = result.get("calibration")
     best = {key.removeprefix("best_"): value for key, value in result.items() if key.startswith("best_")}
     shown = [key for key in PANELS if any(point.get(key) is not None for point in points)]

@@ -6,7 +6,6 @@
 
 so a run's folder is all that it takes to sample from its model.
 """
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from rlscratch import checkpoint
 from rlscratch.checkpoint import Checkpoint
+from rlscratch.files import read_json
 from rlscratch.optim import AdamW
 from rlscratch.train import run as runs
 from rlscratch.transformer import Transformer
@@ -52,6 +52,6 @@ class ModelRun(runs.Run):
 def command_of(folder: Path | None) -> str | None:
     """The command whose run is in a folder; None for none, and for a folder that no command made."""
     try:
-        return json.loads((folder / "config.json").read_text("utf-8"))["command"] if folder else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(folder / "config.json").get("command") if folder else None
+    except (OSError, ValueError):
         return None

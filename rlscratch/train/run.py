@@ -2,27 +2,35 @@
 
 A run lives in one folder, by default runs/NAME, or runs/NAME-2, -3, ... if that is taken:
 
-    config.json    the command and every choice that its numbers depend on; written first
+    config.json    the command and every choice that its numbers depend on, under a seal (files); written first
     metrics.jsonl  one JSON object a line for each save, or for each step that was recorded
     state.npz      the last state: arrays, and all else as JSON in the array "facts"
     result.json    the final figures
+    .lock          held by the process that runs, with its number in it
 
 Files are written beside their place and renamed, so a killed run leaves the state of its last
 save, never half of one.  The state is one file for the same reason: tables and the generator that
-goes with them cannot part.
+goes with them cannot part.  What a killed process left half-written, the next one removes.
+
+One process runs in a folder at a time.  The lock is the system's, so it ends with the process that holds it, however
+that ends; the file stays, and says nothing then.
 
 The promise of --resume: if the facts hold all that the next step depends on, the state of the
 random generator above all, a run that was stopped and resumed ends in the same bits as one that
 was not.  --resume needs no other option: config.json has them, and another choice than there is an error.
 Metrics younger than the state are dropped, for the resumed run writes them again.
 
-Leaves out: two processes writing to one folder.
+Leaves out: two threads of one process that run in one folder; file systems without locks, where a line says so.
 """
 import argparse
+import errno
+import fcntl
 import itertools
 import json
 import math
+import os
 import sys
+import weakref
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -33,7 +41,7 @@ from tqdm import tqdm
 
 from rlscratch import __version__, check
 from rlscratch.check import Array
-from rlscratch.files import write_atomic
+from rlscratch.files import Fields, append_line, parsed, read_json, remove_parts, write_atomic, write_json
 from rlscratch.train.settings import UNSAID
 
 RUNS = Path("runs")
@@ -91,14 +99,20 @@ class Run:
         self.quiet, self.json = args.quiet, args.json
         self.config = {"command": command or f"train {name}", **config}
         self.folder = _existing(args.run_dir, name) if args.resume else _new(args.run_dir, name)
-        args.run_dir = str(self.folder)                     # where to look, too, if nobody named it
-        self.arrays: dict[str, Array] = {}
-        self.facts: dict[str, Any] = {}
         if args.resume:
             self._agree()
+        self._lock = _locked(self.folder)
+        if not args.resume:
+            refuse_run_in(self.folder)                     # one that came between the first look and the lock
+        remove_parts(self.folder)
+        args.run_dir = str(self.folder)                     # where to look, too, if nobody named it
+        self.arrays: dict[str, Array] = {}
+        self.facts: Fields | dict[str, Any] = {}
+        if args.resume:
             self._forget(after=self._load())
         else:
-            self._write("config.json", {**self.config, "goal": goal, "said": _said(args), "version": __version__})
+            write_json(self.folder / "config.json",
+                       {**self.config, "goal": goal, "said": _said(args), "version": __version__}, seal=True)
 
     def progress(self, total: int, done: int = 0, unit: str = "step") -> tqdm:
         """A bar on standard error, unless --quiet."""
@@ -107,8 +121,7 @@ class Run:
 
     def record(self, step: int, **figures: Any) -> None:
         """Add a line to the metrics."""
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
+        append_line(self.folder / "metrics.jsonl", {"step": step, **figures})
 
     def save(self, step: int, arrays: dict[str, Array], facts: dict[str, Any], **figures: Any) -> None:
         """Add a line to the metrics, then replace the state: in this order, no state is without its line."""
@@ -123,15 +136,12 @@ class Run:
     def finish(self, result: dict[str, Any], show: bool = True) -> None:
         """Keep the final figures and print them if `show`, as the last line on standard output with --json."""
         settings = {**self.config, "run_dir": str(self.folder)}
-        self._write("result.json", settings | result)
+        write_json(self.folder / "result.json", settings | result)
         if show:
             print(json.dumps(settings | result) if self.json else told({"settings": settings, "results": result}))
 
-    def _write(self, name: str, content: dict[str, Any]) -> None:
-        write_atomic(self.folder / name, lambda part: part.write_text(json.dumps(content, indent=1) + "\n", "utf-8"))
-
     def _agree(self) -> None:
-        before = _config(self.folder)
+        before = read_json(self.folder / "config.json", sealed=True)
         for key, value in self.config.items():
             if before.get(key) != value:
                 check.fail(key, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
@@ -143,23 +153,27 @@ class Run:
             try:
                 with open(state, "rb") as file, np.load(file) as saved:
                     self.arrays = {key: saved[key] for key in saved.files if key != "facts"}
-                    self.facts = json.loads(saved["facts"].item())
+                    facts = str(saved["facts"])
             except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as damage:
                 check.fail(str(state), str(damage), "a state that this command saved; start anew in another run_dir")
-        return self.facts.get("step", -1)
+            self.facts = parsed(facts, f"facts in {state}")
+            return self.facts.get_as(int, "step")
+        return -1
 
     def _forget(self, after: int) -> None:
         """Drop the metrics that are younger than the state."""
         metrics = self.folder / "metrics.jsonl"
         if metrics.exists():
-            kept = _until(after, metrics.read_text("utf-8"))
+            kept = _until(after, metrics)
             write_atomic(metrics, lambda part: part.write_text(kept, "utf-8"))
 
 
-def _until(step: int, text: str) -> str:
+def _until(step: int, metrics: Path) -> str:
     """The lines of metrics up to a step; a killed process may have left the last one unfinished."""
-    whole = text[:text.rfind("\n") + 1].splitlines(keepends=True)
-    return "".join(line for line in whole if json.loads(line)["step"] <= step)
+    text = metrics.read_bytes()
+    lines = enumerate(text[:text.rfind(b"\n") + 1].splitlines(keepends=True), 1)
+    return b"".join(line for number, line in lines
+                    if parsed(line, f"line {number} of {metrics}").get_as(int, "step") <= step).decode("utf-8")
 
 
 def _numbered(name: str) -> "itertools.chain[Path]":
@@ -171,9 +185,8 @@ def _new(run_dir: str | None, name: str) -> Path:
         folder = Path(run_dir)
         if folder.exists() and not folder.is_dir():
             check.fail("run_dir", run_dir, "a folder; this is a file")
+        refuse_run_in(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / "config.json").exists():
-            check.fail("run_dir", run_dir, "a folder that holds no run yet; resume continues the one in it")
         return folder
     RUNS.mkdir(parents=True, exist_ok=True)
     for folder in _numbered(name):
@@ -185,6 +198,53 @@ def _new(run_dir: str | None, name: str) -> Path:
     raise AssertionError("unreachable: the numbers do not end")
 
 
+def refuse_run_in(folder: Path) -> None:
+    """Raise ValueError for a folder where no new run can begin."""
+    if (folder / "config.json").exists():
+        check.fail("run_dir", str(folder), "a folder that holds no run yet; resume continues the one in it")
+
+
+class _Lock:
+    """A lock on a folder that other processes see; it ends with this object, or with the process."""
+
+    def __init__(self, handle: int) -> None:
+        self.release = weakref.finalize(self, os.close, handle)
+
+
+_held: "weakref.WeakValueDictionary[tuple[int, int], _Lock]" = weakref.WeakValueDictionary()
+
+
+def _locked(folder: Path) -> _Lock:
+    """The lock on a folder.  Raises ValueError where another process has it."""
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    place = (os.fstat(handle).st_dev, os.fstat(handle).st_ino)
+    if place in _held:                                      # by a run of this process that failed, say
+        os.close(handle)
+        return _held[place]
+    lock = _held[place] = _Lock(handle)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        check.fail("run_dir", str(folder), "a folder in which no other process runs; process "
+                   f"{os.read(handle, 20).decode('ascii', 'replace') or '?'} does: wait for its end, or stop it")
+    except OSError as none:
+        if none.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        print(f"rlscratch: the file system of {folder} has no locks; start no second run in it", file=sys.stderr)
+    os.truncate(handle, 0)
+    os.write(handle, str(os.getpid()).encode())
+    return lock
+
+
+def _release_all() -> None:
+    """In a forked child: the locks are its parent's, and end with it."""
+    for lock in list(_held.values()):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_release_all)
+
+
 def _existing(run_dir: str | None, name: str) -> Path:
     taken = [Path(run_dir)] if run_dir is not None else list(itertools.takewhile(Path.exists, _numbered(name)))
     started = [folder for folder in taken if (folder / "config.json").exists()]
@@ -192,18 +252,6 @@ def _existing(run_dir: str | None, name: str) -> Path:
         check.fail("run_dir", run_dir or str(RUNS / name),
                    "a folder that holds a run; without resume one is started")
     return started[-1]
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    """What config.json says of the run in a folder."""
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as damage:
-        check.fail(str(path), str(damage), "the configuration that this command wrote; start anew in another run_dir")
-    if not isinstance(config, dict):
-        check.fail(str(path), config, "the configuration that this command wrote; start anew in another run_dir")
-    return config
 
 
 def recall(args: argparse.Namespace, name: str, said: Collection[str]) -> None:
@@ -215,7 +263,7 @@ def recall(args: argparse.Namespace, name: str, said: Collection[str]) -> None:
     Files are looked for where they were; `config` knows them by their content, so changed ones are refused later.
     """
     folder = _existing(args.run_dir, name)
-    config = _config(folder)
+    config = read_json(folder / "config.json", sealed=True)
     goal, before = config.pop("goal", None) or {}, config.pop("said", {})
     if not {"steps", *goal}.isdisjoint(said):               # another number of steps, or steps in place of episodes
         goal = {}

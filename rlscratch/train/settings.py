@@ -5,6 +5,7 @@ nothing in common.  So a setting keeps one for each kind.  What is not given on 
 task is known.
 """
 import argparse
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,10 @@ from rlscratch.train.variants import VARIANTS
 
 # argparse adds "(default: None)" to a help text unless it speaks of its default; this says nothing.
 UNSAID = "%(default).0s"
+
+# What is in memory at once is the product of these settings, each of at least so many bytes.
+AT_ONCE = (("batch",), ("episodes",), ("demonstrations",), ("shown",), ("rankings", "answers"), ("groups", "group"))
+LEAST = 100
 
 at_least_1, at_least_2 = (partial(check.integer, low) for low in (1, 2))
 unit_interval = partial(check.between, 0, 1)
@@ -71,7 +76,12 @@ def of(choices: Iterable[Choice], kinds: Iterable[str], chosen: Mapping[str, Any
     known = {choice.name: choice for choice in choices}
     for name in chosen:
         check.one_of(tuple(known), setting=name)
-    return {name: choice.checked(chosen.get(name, choice.default(*kinds))) for name, choice in known.items()}
+    found = {name: choice.checked(chosen.get(name, choice.default(*kinds))) for name, choice in known.items()}
+    for names in AT_ONCE:
+        if all(found.get(name) for name in names):
+            most = max(names, key=found.__getitem__)
+            check.memory(LEAST * math.prod(found[name] for name in names), **{most: found[most]})
+    return found
 
 
 def given(choices: Iterable[Choice], args: argparse.Namespace) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 So nothing has to be trained again to be told again.
 """
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlscratch.files import read_json, read_lines
 from rlscratch.report.table import table
 from rlscratch.train.language import over_optimisation
 from rlscratch.train.language.over_optimisation import Trajectory
@@ -52,7 +52,7 @@ class Findings(NamedTuple):
 
 def result(folder: Path) -> dict[str, Any]:
     """The final figures of a stage."""
-    return json.loads((folder / "result.json").read_text("utf-8"))
+    return read_json(folder / "result.json")
 
 
 def read(folder: Path) -> Findings:
@@ -60,8 +60,7 @@ def read(folder: Path) -> Findings:
     betas = sorted((path.name for path in folder.glob("beta-*")), key=lambda name: result(folder / name)["beta"])
     names = ("sft", "reward-model", "ppo", "dpo", "few-rankings", *betas)
     stages = {name: result(folder / name) for name in names}
-    metrics = {name: [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text("utf-8").splitlines()]
-               for name in names}
+    metrics = {name: read_lines(folder / name / "metrics.jsonl") for name in names}
     best_of_n, compared, samples = (result(folder / name)["figures"] for name in ("best-of-n", "comparison", "samples"))
     yardstick = next(point for point in best_of_n["reward-model"] if point["n"] == YARDSTICK)
     policies = {"sft": compared["policies"]["sft"], f"best-of-{YARDSTICK}": yardstick, **compared["policies"]}

@@ -45,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
         world = OnLake(args.task, args.hole_reward, chosen["gamma"])
     else:
         world = OnEnvironment(args.env, args.max_steps, args.evaluation_episodes, args.seed)
+    for name, each in (("hidden", 16), ("buffer", 17), ("batch", 100)):         # bytes at the least
+        check.memory(each * chosen[name], **{name: chosen[name]})
+    check.memory(4 * chosen["batch"] * chosen["hidden"], batch=chosen["batch"])
     state = DQNState.new(world.shape, np.random.default_rng(args.seed), chosen["hidden"], chosen["buffer"])
     steps = learn(world.env, state, **settings(**chosen))
     folder = runs.Run(args, "dqn", {**config, "seed": args.seed, **chosen}, goal={"steps": goal})

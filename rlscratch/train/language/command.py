@@ -11,7 +11,6 @@ same bits as one that was not stopped.  The last save is made when the method ha
 model that was reported on, and its figures.
 """
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import Any
 
 from rlscratch import check
 from rlscratch.checkpoint import Checkpoint
-from rlscratch.files import write_atomic
+from rlscratch.files import parsed, write_json
 from rlscratch.tasks.task import RewardError
 from rlscratch.train import run as runs
 from rlscratch.train import settings
@@ -178,7 +177,11 @@ def _sampled(run: ModelRun, world: World, learner: Learner, when: str) -> None:
     with _no_bad_argument():
         batch = learner.policy.answer(prompts, world.stream("samples"))
         rewards = scored(by_task(world.task), batch)
-    kept = json.loads(path.read_text("utf-8")) if path.exists() else [{"prompt": prompt} for prompt in prompts]
+    kept = [{"prompt": prompt} for prompt in prompts]
+    if when == "after":
+        kept = parsed(path.read_bytes(), str(path), list)
+        if [one.get("prompt") if isinstance(one, dict) else None for one in kept] != [*prompts]:
+            check.fail(f"the prompts in {path}", len(kept), f"the {len(prompts)} that were answered before")
     for sample, answer, reward in zip(kept, batch.texts, rewards, strict=True):
         sample |= {when: answer, f"reward_{when}": reward.item()}
-    write_atomic(path, lambda part: part.write_text(json.dumps(kept, indent=1) + "\n", "utf-8"))
+    write_json(path, kept)

@@ -19,6 +19,7 @@ from rlscratch.train.language.chat import Chat
 from rlscratch.train.language.method import Figures, LanguageMethod, Learner, Stages
 from rlscratch.train.language.worlds import World
 from rlscratch.train.model_run import ModelRun, command_of
+from rlscratch.train.run import refuse_run_in
 from rlscratch.transformer import Transformer
 
 Train = Callable[[LanguageMethod, Path, dict[str, Any]], None]      # (method, folder, options): train that stage there
@@ -61,23 +62,24 @@ def _missing(method: LanguageMethod, world: World, given: Stages) -> list[Langua
 
 def tried(method: LanguageMethod, args: argparse.Namespace, world: World, given: Stages,
           settings: Figures) -> Learner | None:
-    """The learner of a method whose data are there; for the others None.
+    """The learner of a method whose stages are there; for the others None.
 
-    Then each stage's settings are checked, and the first stage is tried with few data.  So folders in the way and
-    data that do not fit are found before anything is written.
+    Then each stage's settings are checked, and the first stage is tried with few data.  So folders in the way, and
+    data or a policy that do not fit, are found before anything is written.
     """
     missing = _missing(method, world, given)
     for stage in missing:
         stage.settings(world)
     if args.run_dir is not None:
         here = Path(args.run_dir)
+        refuse_run_in(here)
         for stage in missing:
             if (here / stage.name).exists():
                 check.fail("run_dir", args.run_dir, f"a folder without {stage.name}/, where this run keeps its own")
         for option in ("init", "reward_model"):
             if (folder := getattr(args, option, None)) and folder.resolve() == here.resolve():
                 check.fail("run_dir", args.run_dir, f"another folder than that of {option}")
-    if not method.needs or (world.data.judged and not missing):
+    if not missing:
         return method.begin(world, world.stream(method.name), given, **settings)
     if sft.METHOD in missing:
         sft.METHOD.begin(world, world.stream("sft"), Stages(), **sft.METHOD.settings(world, shown=1))

@@ -26,6 +26,7 @@ from rlscratch.train.language.chat import KINDS, Chat
 from rlscratch.train.language.data import Data
 from rlscratch.train.language.policy import Policy
 from rlscratch.train.language.scoring import RewardModel
+from rlscratch.train.settings import LEAST
 from rlscratch.transformer import Config, Transformer
 
 
@@ -106,6 +107,7 @@ class World:
             return [*prompts], [*answers]
         if self.data.prompts:
             check.fail("demonstrations", None, "a file of answers to imitate; prompts and a reward show none")
+        check.memory(LEAST * count * len(self.task.prompts), shown=count)
         prompts = [prompt for prompt in self.task.prompts for _ in range(count)]
         return prompts, self.task.demonstrations(prompts, self.stream("teacher"))
 

@@ -50,12 +50,13 @@ from rlscratch.train import run as runs
 from rlscratch.train.model_run import ModelRun
 from rlscratch.train.pretraining import bits_per_byte, text
 from rlscratch.train.pretraining.corpus import Corpus
-from rlscratch.transformer import Config, Transformer
+from rlscratch.transformer import Config, Transformer, memory_to_train
 
 STEPS = 2000
 SHORTEST = 8                    # tokens of a context
 LONGEST_GRADIENT = 1.0
 FLOOR = 0.05                    # of the peak step size, at the end of the cosine
+SIZES = ("batch", "context", "width", "layers")
 BETAS = (0.9, 0.95)             # the second, below Adam's .999: thousands of steps, not millions
 
 
@@ -171,6 +172,8 @@ def train(args: argparse.Namespace) -> ModelRun:
                    "lower it, or give a longer text, or several")
     config = Config(corpus.tokenizer.vocab_size, args.context, args.width, args.layers, args.heads,
                     dropout=args.dropout)
+    check.memory(memory_to_train(config, args.batch, args.context),
+                 sizes=tuple(getattr(args, name) for name in SIZES), called=" x ".join(SIZES))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     folder = ModelRun(args, "pretrain", {"text": f"{len(content.encode())} bytes, SHA-256 {digest}...",
                                          "steps": schedule.steps, **{key: getattr(args, key) for key in CHOICES}},

@@ -31,6 +31,7 @@ from rlscratch.train.tabular.charted import CHARTED
 from rlscratch.train.tabular.worlds import TabularWorld
 
 STEPS = 200             # on an environment
+MOST = 2.0**53          # from here on a number plus 1 may be itself
 Tables = dict[str, Array]
 Figures = dict[str, Any]
 
@@ -112,6 +113,7 @@ class TabularMethod:
             while done < steps:
                 tables, figures = self.step(world, tables, rng, **found)
                 done += 1
+                _refuse_what_grew(tables, done)
                 bar.update()
                 if done % folder.save_every == 0 or done == steps:
                     worth = {world.measure: world.worth(softmax(tables["logits"]))}
@@ -122,6 +124,14 @@ class TabularMethod:
                     folder.record(done, **figures)
         folder.finish({"steps": done, **self.report(world, tables, found),
                        "seconds": round(before + time.perf_counter() - begin, 3)})
+
+
+def _refuse_what_grew(tables: Tables, step: int) -> None:
+    """Raise RuntimeError for NaN, and for numbers whose neighbours in float64 are too far apart to learn by."""
+    for name, table in tables.items():
+        if not (most := np.abs(table).max()) <= MOST:
+            raise RuntimeError(f"step {step}: the largest number of {name} is {most:.3g}; a smaller lr keeps the "
+                               "numbers small")
 
 
 def report(world: TabularWorld, tables: Tables, settings: dict[str, Any]) -> Figures:

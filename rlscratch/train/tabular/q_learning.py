@@ -263,6 +263,7 @@ def _state(folder: runs.Run, lake: Lake | Charted, seed: int) -> tuple[State, fl
     state = State.zeros(lake.mdp.transition.shape[:2], np.random.default_rng(seed))
     if not folder.facts:
         return state, 0.0
-    facts = dict(folder.facts)
-    state.rng.bit_generator.state, before = facts.pop("rng"), facts.pop("seconds")
-    return State(**folder.arrays, rng=state.rng, **facts), before
+    facts = folder.facts
+    state.rng.bit_generator.state = facts["rng"]
+    kept = {name: facts[name] for name in ("step", "episode", "seed", "actions")}
+    return State(**folder.arrays, rng=state.rng, **kept), facts["seconds"]

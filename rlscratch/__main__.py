@@ -32,6 +32,8 @@ COMMANDS = {
                "rlscratch ledger --document 002 --verdict differs"),
     "verify": ("rlscratch.cli.verify", "run the proofs of one module of formulas and print what they claim",
                "rlscratch verify ppo"),
+    "libraries": ("rlscratch.conformance.libraries", "what we say of other libraries, with the versions looked at",
+                  "rlscratch libraries --all"),
     "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",

@@ -32,6 +32,8 @@ COMMANDS = {
                "rlscratch ledger --document 002 --verdict differs"),
     "verify": ("rlscratch.cli.verify", "run the proofs of one module of formulas and print what they claim",
                "rlscratch verify ppo"),
+    "conform": ("rlscratch.conformance.command", "examine a loss: its convention, the laws that it breaks",
+                "rlscratch conform mine.py:loss --as grpo --framework torch"),
     "libraries": ("rlscratch.conformance.libraries", "what we say of other libraries, with the versions looked at",
                   "rlscratch libraries --all"),
     "pretrain": ("rlscratch.cli.pretrain", "train a transformer on text to predict the next token",

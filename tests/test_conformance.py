@@ -182,7 +182,7 @@ FAULTS = {
                  "law of its own beta: it is 0.04, and counts as 0.08"),
     "sequence ratio by the sum": (
         changed(("np.exp(logp - old_logps)", "np.exp(((logp - old_logps) * mask).sum(1, keepdims=True))")), "gspo",
-        "agrees with no known convention"),
+        "which is not gspo"),
     "GSPO's clip at PPO's range": (
         changed(("np.exp(logp - old_logps)", "np.exp(((logp - old_logps) * mask).sum(1, keepdims=True) / mask.sum(1, "
                  "keepdims=True))"), (AGGREGATE, BY_ROW), ("=0.04", "=0")), "gspo",

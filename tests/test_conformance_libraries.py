@@ -1,15 +1,18 @@
 """Every sentence about another library stands in one file, with the version that it was checked against."""
+import importlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+from rlscratch import conformance
 from rlscratch.__main__ import main
-from rlscratch.conformance import libraries
+from rlscratch.conformance import adapters, libraries
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = re.compile(rf"\b({'|'.join(map(re.escape, libraries.NAMES))}|PPOTrainer)\b", re.I)
-FILES = [path for path in sorted((ROOT / "rlscratch").rglob("*.py")) if path.parent.name != "conformance"]
+FILES = [path for path in sorted((ROOT / "rlscratch").rglob("*.py")) if "conformance" not in path.parts]
 
 
 def unlisted(text, file, known):
@@ -58,3 +61,27 @@ def test_the_command_shows_what_a_newer_version_may_have_changed(monkeypatch, ca
 
 def test_a_library_that_is_not_installed_has_no_version():
     assert libraries.installed("GRPO-Zero") == "" and libraries.installed("NeMo-RL") == ""
+
+
+def test_the_page_of_options_is_a_run_of_each_adapter(monkeypatch, tmp_path):
+    row = adapters.Adapted("eps 0", lambda rewards: rewards - rewards.mean(1, keepdims=True), "group_advantage", "")
+    monkeypatch.setattr(adapters, "available", lambda: {"trl": "", "verl": "veRL: verl not installed"})
+    monkeypatch.setattr(adapters, "adapted", lambda name: ("1.0", [row]))
+    monkeypatch.setattr(libraries, "examine", lambda function, like, framework: conformance.examine(function, like))
+    assert main(["libraries", "--rosetta", str(tmp_path / "page.md")]) == 0
+    page = (tmp_path / "page.md").read_text("utf-8")
+    assert "## TRL 1.0" in page and "| eps 0 | r - mean |  |" in page and "Not run: veRL: verl not installed." in page
+
+
+def test_the_adapters_say_why_they_are_skipped():
+    reasons = adapters.available()
+    assert set(reasons) == set(adapters.LIBRARIES)
+    assert all(not reason or re.fullmatch(r"\w+: .* not installed", reason) for reason in reasons.values())
+
+
+def test_packages_stand_in_while_one_of_their_files_is_read(tmp_path):
+    (tmp_path / "__init__.py").write_text("raise RuntimeError('its own imports')", "utf-8")
+    (tmp_path / "part.py").write_text("import heavy_thing\nfrom heavy_thing import answer", "utf-8")
+    with adapters.standing_in({"stood_in": str(tmp_path)}, heavy_thing={"answer": 42}):
+        assert importlib.import_module("stood_in.part").answer == 42
+    assert "heavy_thing" not in sys.modules and "stood_in" not in sys.modules

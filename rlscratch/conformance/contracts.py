@@ -86,7 +86,7 @@ def policy_batch() -> dict[str, Any]:
     # Ratios between all bounds that are in use: 1.15, 1.25, 1.31, .74, 5.8, .86, 3.7, ...; and sequences' too.
     logp = old + np.array([
         [.14, .22, .27, -.3, 1.75], [-.15, -.3, 1.3, 0, 0], [.22, -.15, .14, .7, 0], [-.27, -.3, 0, 0, 0],
-        [1.2, -.12, .3, -1.8, .05], [.1, 0, 0, 0, 0]])
+        [1.2, -.12, .3, -1.8, .05], [.22, 0, 0, 0, 0]])
     ref = logp + rng.integers(-6, 7, size=mask.shape) / 8
     advantage, rewards = np.array([1.0, -2, .75, -.5, -1, .25]), np.array([1.0, 0, .25, .5, -1, 2])
     return {"logp": logp * mask, "logp_old": old * mask, "logp_ref": np.minimum(ref, -1 / 32) * mask, "mask": mask,
@@ -134,6 +134,10 @@ def surrogate(name: str, batch: dict[str, Any], A: Array, w: Array, *choices: fl
     if name == "ratio":                                   # rho A without a clip
         rho = ppo.ratio(x, old)
         return -np.sum(w * rho * A).item(), -w * rho * A
+    if name == "ppo of whole answers":                    # the ratio is a product: each token has its derivative
+        rho = np.exp((x - old).sum(axis=1, keepdims=True))
+        data = rho, A, w[:, :1], *choices
+        return ppo.surrogate_loss(*data), ppo.surrogate_slope(*data) * batch["mask"]
     if name == "cispo":
         rho = np.clip(ppo.ratio(x, old), *choices)
         return policy_gradient.reinforce_loss(x, rho * A, w), policy_gradient.reinforce_grad(x, rho * A, w)
@@ -151,6 +155,7 @@ SURROGATES: list[tuple[str, tuple[float, ...], str]] = [
     *(("ppo", bounds, f"{1 - bounds[0]:g} to {1 + bounds[1]:g}") for bounds in (
         (.2, .2), (.2, .28), (.1, .1), (.3, .3))),
     *(("dual clip", (*bounds, 3.0), f"{1 - bounds[0]:g} to {1 + bounds[1]:g}, 3") for bounds in ((.2, .2), (.2, .28))),
+    *(("ppo of whole answers", bounds, f"{1 - bounds[0]:g} to {1 + bounds[1]:g}") for bounds in ((.2, .2), (.2, .28))),
     *(("gspo", bounds, f"{1 - bounds[0]:g} to {1 + bounds[1]:g}") for bounds in ((3e-4, 4e-4), (.2, .2), (.2, .28))),
     *(("cispo", bounds, f"{bounds[0]:g} to {bounds[1]:g}") for bounds in (
         (0., 5.), (0., .2), (0., .28), (.8, 1.2), (.8, 1.28), (0., 1.2), (0., 1.28))),

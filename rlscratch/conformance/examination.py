@@ -21,6 +21,8 @@ from rlscratch.conformance import laws
 from rlscratch.conformance.candidates import Candidate
 from rlscratch.conformance.contracts import CONTRACTS, LIKE, Convention
 
+NEARLY = 1e-6           # an eps of 1e-8 in a denominator is no other convention, but said
+
 
 class Match(NamedTuple):
     """A convention, what it was multiplied with, and how far from it the function is (0: it agrees)."""
@@ -93,6 +95,7 @@ def examine(function: Callable[..., Any], like: str, framework: str = "numpy", n
         answer = candidate(batch)
     found = sorted(matches(candidate, answer, batch, kind), key=lambda match: match.distance)
     agrees = [match for match in found if match.distance <= 10 * candidate.tolerance]
+    agrees = agrees or [match for match in found[:1] if match.distance < NEARLY]
     whole = [match for match in agrees if abs(match.factor - 1) < 1e-6]
     agrees = sorted(whole or agrees, key=lambda match: (not is_like(match.tags, like), abs(match.factor - 1)))
     heard = list(laws.breaches(candidate, kind, batch))
@@ -123,6 +126,7 @@ def said(match: Match) -> str:
     """A convention in words."""
     words = [value if key in ("surrogate", "loss", "advantage", "estimator") else f"{key} {value}"
              for key, value in match.tags.items() if value != "none"]
+    words += [f"to {match.distance:.0e}"] if 1e-9 < match.distance < NEARLY else []
     words += [f"times {match.factor:.6g}"] if abs(match.factor - 1) > 1e-6 else []
     return ", ".join(words)
 

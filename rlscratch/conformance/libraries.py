@@ -7,15 +7,18 @@ package names a library, so a newer version can be gone through by this list:
 
     rlscratch libraries              the sentences that a newer installed version may have changed
     rlscratch libraries --all        all of them
+    rlscratch libraries --rosetta docs/rosetta.md    run the losses of those installed, and write what each option is
 """
 import argparse
 import ast
 import json
+from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 from rlscratch import check
+from rlscratch.conformance import adapters, examine
 
 FILE = Path(__file__).with_name("libraries.json")
 # As the sentences write them: the name on the package registry, where it has one.
@@ -24,6 +27,15 @@ NAMES = {
     "TinyZero": "", "rlhf-book": "", "CleanRL": "cleanrl", "Stable-Baselines3": "stable-baselines3",
     "OpenAI Baselines": "baselines",
 }
+
+
+ABOUT = [
+    "Written by `rlscratch libraries --rosetta docs/rosetta.md`: each row is a run. The library's function is called as",
+    "it stands, with float64 tensors on the batch of `rlscratch/conformance/contracts.py`. Its gradient is compared",
+    "with every convention that we know. \"To 2e-09\" is the relative distance: a small number was added to a",
+    "denominator, or a constant was float32. Two libraries that write one name may mean two things, and each is right",
+    "under its own reading.",
+]
 
 
 class Sentence(NamedTuple):
@@ -62,10 +74,14 @@ def installed(library: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `rlscratch libraries`."""
     parser.add_argument("--all", action="store_true", help="print every sentence, not only those to look at again")
+    parser.add_argument("--rosetta", metavar="PAGE.md", help="write what options of installed libraries mean instead")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print sentences with their versions; 0."""
+    """Print sentences with their versions, or write the page; 0."""
+    if args.rosetta:
+        Path(args.rosetta).write_text(rosetta(), "utf-8")
+        return 0
     shown = 0
     for sentence in sentences():
         states = []
@@ -79,3 +95,22 @@ def run(args: argparse.Namespace) -> int:
     print(f"{shown} of {len(sentences())} sentences" + ("" if args.all else
           ": those whose library is installed here in another version than the one that was looked at"))
     return 0
+
+
+def rosetta() -> str:
+    """A page: every option of the adapters whose libraries are installed, and what its gradient is, by running it."""
+    lines = ["# What an option of a library means", "", *ABOUT, ""]
+    for name, reason in adapters.available().items():
+        if reason:
+            lines += [f"Not run: {reason}.", ""]
+            continue
+        version, rows = adapters.adapted(name)
+        lines += [f"## {adapters.LIBRARIES[name]} {version}, {date.today():%B %Y}", "",
+                  "| option | its gradient is | laws it breaks |", "| --- | --- | --- |"]
+        for row in rows:
+            verdict = examine(row.function, row.like, framework="torch")
+            words = str(verdict).splitlines()[0].removeprefix("agrees with ").replace("|", "&#124;")
+            laws = "; ".join(sentence for _, sentence in verdict.breaches)
+            lines.append(f"| {row.option} | {words} | {laws} |")
+        lines.append("")
+    return "\n".join(lines)

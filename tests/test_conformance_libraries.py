@@ -13,6 +13,7 @@ from rlscratch.conformance import adapters, libraries
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = re.compile(rf"\b({'|'.join(map(re.escape, libraries.NAMES))}|PPOTrainer)\b", re.I)
 FILES = [path for path in sorted((ROOT / "rlscratch").rglob("*.py")) if "conformance" not in path.parts]
+FILES += [ROOT / "README.md", *sorted((ROOT / "docs" / "findings").glob("*.md"))]
 
 
 def unlisted(text, file, known):

@@ -30,8 +30,8 @@ NAMES = {
 
 
 ABOUT = [
-    "Written by `rlscratch libraries --rosetta docs/rosetta.md`: each row is a run. The library's function is called as",
-    "it stands, with float64 tensors on the batch of `rlscratch/conformance/contracts.py`. Its gradient is compared",
+    "Written by `rlscratch libraries --rosetta docs/rosetta.md`; each row is a run. The library's function is called",
+    "as it stands, with float64 tensors on the batch of `rlscratch/conformance/contracts.py`. Its gradient is compared",
     "with every convention that we know. \"To 2e-09\" is the relative distance: a small number was added to a",
     "denominator, or a constant was float32. Two libraries that write one name may mean two things, and each is right",
     "under its own reading.",
@@ -58,8 +58,11 @@ def sentences() -> list[Sentence]:
 
 
 def plain(source: str) -> str:
-    """The words of a Python file's strings, with single spaces."""
-    strings = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    """The words of a page, or of a Python file's strings, with single spaces."""
+    try:
+        strings = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    except SyntaxError:                                 # a page
+        strings = [source]
     return " ".join(" ".join(text for text in strings if isinstance(text, str)).split())
 
 

@@ -38,7 +38,7 @@ test: $(VENV)/installed
 
 test-peers: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps verl openrlhf    # for one file of each
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps verl openrlhf liger-kernel google-tunix   # for a file or two
 	$(RUN) -m pytest -rs tests/peers
 
 docs: $(VENV)/installed

@@ -111,7 +111,7 @@ def rosetta() -> str:
         lines += [f"## {adapters.LIBRARIES[name]} {version}, {date.today():%B %Y}", "",
                   "| option | its gradient is | laws it breaks |", "| --- | --- | --- |"]
         for row in rows:
-            verdict = examine(row.function, row.like, framework="torch")
+            verdict = examine(row.function, row.like, framework=row.framework)
             words = str(verdict).splitlines()[0].removeprefix("agrees with ").replace("|", "&#124;")
             laws = "; ".join(sentence for _, sentence in verdict.breaches)
             lines.append(f"| {row.option} | {words} | {laws} |")

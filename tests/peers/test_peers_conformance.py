@@ -32,7 +32,7 @@ def test_each_option_of_a_library_is_what_its_adapter_says(library):
         pytest.skip(reason)
     version, rows = adapters.adapted(library)
     for row in rows:
-        first = str(examine(row.function, row.like, framework="torch")).splitlines()[0]
+        first = str(examine(row.function, row.like, framework=row.framework)).splitlines()[0]
         assert first.startswith(f"agrees with {row.expected}"), f"{library} {version}, {row.option}: {first}"
 
 

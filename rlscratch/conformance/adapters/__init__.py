@@ -7,6 +7,9 @@ written for.
     trl        TRL 1.16.0        GRPOTrainer and RLOOTrainer, unbound, on a leaf tensor
     verl       veRL 0.9.1        trainer/ppo/core_algos.py, without the package's own imports
     openrlhf   OpenRLHF 0.11.2   models/loss.py, likewise
+    liger_kernel  Liger 0.8.5    what its fused GRPO and DPO heads compute
+    tunix      tunix 0.1.7       rl/algo_core.py and rl/common.py, without flax; JAX
+    rlax       rlax 0.1.9        the clipped surrogate; JAX
 """
 import importlib
 import sys
@@ -16,29 +19,34 @@ from importlib import metadata, util
 from types import ModuleType
 from typing import Any, NamedTuple
 
-LIBRARIES = {"trl": "TRL", "verl": "veRL", "openrlhf": "OpenRLHF"}
+LIBRARIES = {"trl": "TRL", "verl": "veRL", "openrlhf": "OpenRLHF", "liger_kernel": "Liger", "tunix": "tunix",
+             "rlax": "rlax"}
+PACKAGES = {"tunix": "google-tunix", "liger_kernel": "liger-kernel"}       # where the registry has another name
 
 
 class Adapted(NamedTuple):
     """One function of a library.
 
     option    how its users choose it
-    function  what is examined, PyTorch
+    function  what is examined
     like      what it is examined as
     expected  how the verdict begins
+    framework  "torch" or "jax"
     """
 
     option: str
     function: Callable[..., Any]
     like: str
     expected: str
+    framework: str = "torch"
 
 
 def available() -> dict[str, str]:
-    """Module of an adapter -> "" if its library and torch are installed, else why it is skipped."""
+    """Module of an adapter -> "" if its library and framework are installed, else why it is skipped."""
     reasons = {}
     for name, library in LIBRARIES.items():
-        missing = [part for part in ("torch", name) if util.find_spec(part) is None]
+        framework = "jax" if name in ("tunix", "rlax") else "torch"
+        missing = [part for part in (framework, name) if util.find_spec(part) is None]
         reasons[name] = f"{library}: {' and '.join(missing)} not installed" if missing else ""
     return reasons
 
@@ -46,7 +54,7 @@ def available() -> dict[str, str]:
 def adapted(name: str) -> tuple[str, list[Adapted]]:
     """The installed version of a library, and its functions."""
     room = importlib.import_module(f"{__name__}.{name}")
-    return metadata.version(name), room.adapted()
+    return metadata.version(PACKAGES.get(name, name)), room.adapted()
 
 
 @contextmanager

@@ -5,15 +5,16 @@ from typing import Any
 
 from rlscratch.conformance.adapters import Adapted
 
-ONE = SimpleNamespace(num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x, sync_gradients=False)
+ONE = SimpleNamespace(num_processes=1, device="cpu", gather=lambda x: x, gather_for_metrics=lambda x: x,
+                      reduce=lambda x, reduction: x, sync_gradients=False)
 CHOICES = {"use_bias_correction_kl": True, "delta": None, "steps_per_generation": 1, "sapo_temperature_pos": 1.0,
            "sapo_temperature_neg": 1.05}
 
 
 def adapted() -> list[Adapted]:
-    """GRPOTrainer by loss_type, KL and level; RLOOTrainer."""
+    """GRPOTrainer by loss_type, KL and level; RLOOTrainer; DPOTrainer by loss_type, two tokens an answer."""
     import torch
-    from trl import GRPOTrainer, RLOOTrainer
+    from trl import DPOTrainer, GRPOTrainer, RLOOTrainer
 
     def trainer(loss_type: str, beta: float, level: str, epsilon_high: float, **choices: Any) -> SimpleNamespace:
         return SimpleNamespace(
@@ -42,6 +43,21 @@ def adapted() -> list[Adapted]:
             "prompt_ids": ids[:, :0], "prompt_mask": ids[:, :0], "completion_ids": ids, "completion_mask": mask,
             "advantages": advantage, "old_logps": (logp_old * mask).sum(1)})
 
+    def dpo(loss_type: str, smoothing: float = 0.0, divergence: str = "reverse_kl") -> Any:
+        def loss(chosen: Any, rejected: Any, ref_chosen: Any, ref_rejected: Any) -> Any:
+            logps = torch.cat([chosen, rejected])[:, None] / 2 * torch.ones(1, 2)
+            said = SimpleNamespace(log_probs=logps, entropy=0 * logps, mean_logits=0 * logps, is_top1=logps > 0)
+            stub = SimpleNamespace(
+                model=SimpleNamespace(training=True), accelerator=ONE, aux_loss_enabled=False, ld_alpha=None,
+                precompute_ref_logps=True, f_divergence_type=divergence, loss_types=[loss_type], loss_weights=[1.0],
+                beta=.1, label_smoothing=smoothing, use_weighting=False,
+                _metrics=defaultdict(lambda: defaultdict(list)), f_alpha_divergence_coef=1.0, args=SimpleNamespace(), _total_train_tokens=0, _tp_size=1)
+            ids = torch.ones(logps.shape[0], 3, dtype=torch.long)             # a prompt of one token, then two
+            given = {"input_ids": ids, "attention_mask": ids, "completion_mask": ids * torch.tensor([0, 1, 1]),
+                     "ref_chosen_logps": ref_chosen, "ref_rejected_logps": ref_rejected}
+            return DPOTrainer._compute_loss(stub, lambda **k: said, given, False)
+        return loss
+
     ppo, through = "ppo, range 0.8 to 1.2, aggregate ", ", KL in the loss k3 times the ratio, beta 0.04"
     return [
         Adapted("GRPOTrainer, loss_type grpo", grpo("grpo"), "grpo", f"{ppo}sequence mean"),
@@ -64,5 +80,13 @@ def adapted() -> list[Adapted]:
                 "cispo, range 0 to 5, aggregate token mean"),
         Adapted("GRPOTrainer, loss_type sapo", grpo("sapo"), "sapo",
                 "sapo, range tau 1, 1.05, aggregate sequence mean"),
+        Adapted("DPOTrainer, loss_type sigmoid", dpo("sigmoid"), "dpo", "DPO, beta 0.1"),
+        Adapted("the same, label_smoothing .1", dpo("sigmoid", .1), "dpo", "DPO, beta 0.1"),
+        Adapted("DPOTrainer, loss_type robust, label_smoothing .1", dpo("robust", .1), "rdpo",
+                "rDPO, flip 0.1, beta 0.1"),
+        Adapted("DPOTrainer, loss_type sigmoid, js_divergence", dpo("sigmoid", 0.0, "js_divergence"), "dpo",
+                "f-DPO, jensen_shannon, beta 0.1"),
+        Adapted("DPOTrainer, loss_type ipo (the mean over two tokens)", dpo("ipo"), "ipo",
+                "IPO, beta 0.05, times 0.25"),
         Adapted("RLOOTrainer", rloo, "ppo_clip", "ppo of whole answers, range 0.8 to 1.2, aggregate sequence sum"),
     ]

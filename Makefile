@@ -2,7 +2,7 @@
 # make tour         Run the worked examples.  Write one page about them: out/tour/index.html
 # make verify F=ppo Run the proofs of one module of formulas.  Print each claim as a sentence.
 # make test         Run the linter and the type checker, then all tests on the compiled core, then on NumPy.
-# make test-peers   Compare with torch, transformers, tiktoken and tokenizers.  They are installed first, and are large.
+# make test-peers   Compare with torch, transformers, tiktoken, TRL and others.  They are installed first, and are large.
 # make test-sanitize Build the core with gcc's sanitizers for addresses and undefined behaviour.  Test and fuzz it.
 # make docs         Write the API reference from the docstrings: out/docs/index.html
 # make bars         Train with several seeds.  Print the figures of the README's claims.  This takes minutes.
@@ -39,6 +39,7 @@ test: $(VENV)/installed
 
 test-peers: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps verl openrlhf liger-kernel google-tunix   # for a file or two
 	$(RUN) -m pytest -rs tests/peers
 
 # A build of its own, in build/sanitize; CALLS random calls behind the tests of the kernels.

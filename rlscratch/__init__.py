@@ -37,7 +37,7 @@ __version__ = "0.2.0"
 
 ROOMS = (
     "check", "files", "memory", "kernels", "formulas", "autograd", "mdp", "expectations", "transformer", "optim",
-    "bpe", "generate", "tasks", "checkpoint", "train", "documents", "report", "cli",
+    "bpe", "generate", "tasks", "checkpoint", "conformance", "train", "documents", "report", "cli",
 )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rlscratch.mdp import MDP
 
-LOGS = ("logp", "logp_old", "logp_ref", "old", "ref")       # names of log-probabilities
+LOGS = ("logp", "logp_old", "logp_ref", "old", "ref", "held")       # names of log-probabilities
 
 
 def eighths(low: float = -4, high: float = 4) -> st.SearchStrategy[float]:

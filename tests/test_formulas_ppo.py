@@ -372,6 +372,21 @@ def test_at_a_tie_the_slopes_on_either_side_are_the_two_branches():
     assert loss(2 - 1e-6) == loss(2)
 
 
+def test_the_three_forms_of_the_value_clip_differ_where_the_value_ran_away_from_its_return():
+    data = [-2.0], [1], [1], [0], 1.0                      # v left its range downwards, the return is above
+    assert value_loss(*data) == 9 / 2 and value_grad(*data).tolist() == [-3]
+    assert value_loss(*data, form="clipped") == 4 / 2 and value_grad(*data, form="clipped").tolist() == [0]
+    assert value_loss([-2.0], [1], [1]) == 9 / 2
+    with pytest.raises(ValueError, match="form is 'smaller'; expected one of 'larger', 'clipped'"):
+        value_loss(*data, form="smaller")
+
+
+@given(st.tuples(*[arrays((2, 3))] * 3), eighths(0, 2))
+def test_the_clipped_form_has_the_derivative_of_its_loss(triple, clip):
+    values, returns, old = triple
+    compare_values(value_grad, values + 1 / 16, returns, 1, old, clip, "clipped")
+
+
 def test_rounding_inside_the_range_deletes_no_gradient():
     values, old = np.meshgrid(np.linspace(0, 1, 41), np.linspace(0, 1, 41))
     inside = np.abs(values - old) < 0.45

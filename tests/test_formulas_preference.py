@@ -313,6 +313,12 @@ def test_the_implicit_reward_is_the_reward_less_beta_log_z(case, beta):
                     rtol=0, atol=1e-12)
 
 
+def test_logaddexp_is_numpy_s_and_takes_complex_numbers():
+    a, b = np.array([0.0, 3, -800, 800]), np.array([1.0, -2, 0, 0])
+    assert_allclose(pref.logaddexp(a, b), np.logaddexp(a, b), rtol=1e-15)
+    assert_allclose(np.imag(pref.logaddexp(np.zeros(1), np.array([1e-20j]))) / 1e-20, .5)
+
+
 # ---------------------------------------------------------------- edges
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from derivatives import complex_step
+from rlscratch.expectations import sequences
 from rlscratch.formulas.returns import (
     average_reward,
     discounted_return,
     gae,
+    gae_over_turns,
     rewards_to_go,
     td_errors,
     total_return,
+    vtrace,
     whitened,
 )
 from strategies import arrays, eighths
@@ -442,6 +445,83 @@ def test_the_slow_gae_of_these_tests_is_right_without_a_planted_error():
 def test_a_planted_error_in_gae_is_caught(error):
     with pytest.raises(AssertionError):
         agrees_with_the_definition(planted(error), WORKED, 0.5)
+
+
+# ---------------------------------------------------------------- several turns
+
+@given(arrays((2, 6)), arrays((2, 6)), arrays((2, 6), st.sampled_from([0.0, 1.0])), unit, unit)
+def test_over_turns_gae_is_that_of_the_compacted_row(rewards, values, mask, gamma, lam):
+    rewards = rewards * mask
+    ours = gae_over_turns(rewards, values, mask, gamma, lam)
+    for i in range(2):
+        chosen = mask[i] == 1
+        if chosen.any():
+            v = values[i][chosen]
+            ends = np.arange(len(v)) == len(v) - 1
+            discount = np.where(ends, 0, gamma)
+            assert_allclose(ours[i][chosen], gae(rewards[i][chosen], v, np.append(v[1:], 0), discount, lam), atol=1e-12)
+        assert not ours[i][~chosen].any()
+
+
+def test_two_other_ways_over_turns_are_other_advantages():
+    r, v, mask = np.array([0, 0, 0, 1.0]), np.array([.5, 0, 0, .5]), np.array([1, 0, 0, 1])
+    ours = gae_over_turns(r, v, mask, .9, .9)
+    assert_allclose(ours, [.9 * .5 - .5 + .81 * .5, 0, 0, .5])
+    zeros = gae(r, v, np.append(v[1:], 0), [.9, .9, .9, 0], .9)          # zero values on the observation
+    with pytest.raises(AssertionError):
+        assert_allclose(zeros[0], ours[0], rtol=1e-3)
+    with pytest.raises(ValueError, match=r"rewards\[1\] is 1.0; expected 0 where mask is 0: give it to the chosen"):
+        gae_over_turns([0, 1, 0], [0, 0, 0], [1, 0, 1], 1, 1)
+
+
+# ---------------------------------------------------------------- V-trace
+
+ANSWERS = sequences.all_answers(2, 2)
+
+
+def mean_target(pi, mu, V, rewards, **bars):
+    """E over answers drawn from mu of v at the start, for values V of the three prefixes."""
+    own, old = (sequences.logp(z, ANSWERS) for z in (pi, mu))
+    values = V[ANSWERS.prefix]
+    v, _ = vtrace(rewards, values, np.column_stack([values[:, 1], np.zeros(4)]), [[1.0, 0]], np.exp(own - old), **bars)
+    return np.exp(old.sum(axis=1)) @ v[:, 0]
+
+
+@given(arrays((3, 2), eighths(-2, 2)), arrays((3, 2), eighths(-2, 2)), arrays((3,)), arrays((4, 2)))
+def test_v_trace_without_cuts_has_the_value_of_the_target_policy(pi, mu, V, rewards):
+    rewards[1, 0], rewards[3, 0] = rewards[0, 0], rewards[2, 0]             # the first token's reward knows no second
+    exact = np.exp(sequences.logp(pi, ANSWERS).sum(axis=1)) @ rewards.sum(axis=1)
+    assert_allclose(mean_target(pi, mu, V, rewards, rho_bar=np.inf, c_bar=np.inf), exact, atol=1e-9)
+
+
+def test_with_cuts_the_fixed_point_is_the_value_of_the_smaller_policy():
+    pi, mu, r = np.array([.8, .2]), np.array([.4, .6]), np.array([1.0, -1])
+    smaller = np.minimum(mu, pi)
+    value = smaller @ r / smaller.sum()
+    def rise(V):
+        return mu @ vtrace(r[:, None], [[V]] * 2, [[0]] * 2, 0, (pi / mu)[:, None])[0][:, 0] - V
+    assert_allclose(rise(value), 0, atol=1e-12)
+    with pytest.raises(AssertionError):
+        assert_allclose(rise(pi @ r), 0, atol=1e-3)
+
+
+@given(segments())
+@example(WORKED)
+def test_on_policy_v_trace_is_gae_with_lam_1(segment):
+    v, advantage = vtrace(**segment, ratio=np.ones_like(segment["values"]))
+    assert_allclose(v, segment["values"] + gae(**segment, lam=1), atol=1e-12)
+    assert_allclose(advantage, gae(**segment, lam=1), atol=1e-12)
+
+
+def test_v_trace_is_its_sum_and_refuses_bars_that_cross():
+    ratio, d = np.array([2.0, .5, 3]), .5
+    r, V = np.array([1.0, 2, 3]), np.array([.5, 1, -1])
+    delta = r + d * np.append(V[1:], 4) - V
+    cut, c = np.minimum(ratio, 1.5), np.minimum(ratio, 1.25)
+    by_hand = V[0] + cut[0] * delta[0] + d * c[0] * cut[1] * delta[1] + d * d * c[0] * c[1] * cut[2] * delta[2]
+    assert_allclose(vtrace(r, V, np.append(V[1:], 4), d, ratio, 1.5, 1.25)[0][0], by_hand)
+    with pytest.raises(ValueError, match="rho_bar is 1; expected a number >= c_bar, 2, which is > 0"):
+        vtrace([1], [0], [0], 0, [1], 1, 2)
 
 
 # ---------------------------------------------------------------- whitening

@@ -14,7 +14,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_loss
 from rlscratch.formulas.distribution import log_softmax, softmax
-from rlscratch.formulas.weights import constant_length, sequence_mean, sequence_sum, token_mean
+from rlscratch.formulas.weights import (
+    constant_length,
+    overlong_penalty,
+    prompt_token_mean,
+    sequence_mean,
+    sequence_sum,
+    token_mean,
+)
 from strategies import arrays, eighths, masks_bt
 
 pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
@@ -129,6 +136,41 @@ def test_planted_errors_in_the_weights_are_caught():
     for planted in (mask / (len(mask) * lengths), mask / (2 * lengths + 1)):
         assert not np.allclose(planted.sum(), 1, rtol=1e-14)
     assert not np.allclose((mask / np.count_nonzero(mask.any(axis=1))).sum(), mask.sum() / len(mask), rtol=1e-14)
+
+
+# ---------------------------------------------------------------- prompts and limits
+
+@given(masks_bt(6, 4).filter(lambda m: len(m) % 2 == 0))
+@example(np.array([[1.0, 0], [1, 0], [1, 1], [1, 1]]))
+def test_each_prompt_weighs_the_same_and_its_tokens_alike(mask):
+    w = prompt_token_mean(mask, 2)
+    groups = [token_mean(part) for part in np.split(mask, len(mask) // 2) if part.any()]
+    assert_allclose(w[w > 0], np.concatenate([g[g > 0] for g in groups]) / len(groups), rtol=1e-14)
+    assert_array_equal(w > 0, mask == 1)
+    assert_allclose(prompt_token_mean(mask, len(mask)), token_mean(mask), rtol=1e-14)
+
+
+def test_over_the_batch_and_over_prompts_are_two_token_means():
+    mask = np.array([[1.0, 0], [1, 0], [1, 1], [1, 1]])
+    assert_allclose(prompt_token_mean(mask, 2)[:, 0], [1 / 4, 1 / 4, 1 / 8, 1 / 8])
+    with pytest.raises(AssertionError):
+        assert_allclose(prompt_token_mean(mask, 2), token_mean(mask))
+    with pytest.raises(ValueError, match="group is 3; expected a divisor of the number of rows, 4"):
+        prompt_token_mean(mask, 3)
+
+
+def test_a_cut_answer_is_left_out_above_and_below_or_above_alone():
+    mask, keep = SHORT_LONG_EMPTY, np.array([[1.0], [0], [1]])
+    assert_allclose(token_mean(mask * keep)[:, 0], [1, 0, 0])
+    assert_allclose((token_mean(mask) * keep)[:, 0], [1 / 4, 0, 0])
+
+
+def test_the_overlong_penalty_is_linear_between_its_two_ends():
+    assert_allclose(overlong_penalty([0, 80, 85, 90, 100, 101, 999], 100, 20), [0, 0, -.25, -.5, -1, -1, -1])
+    assert_array_equal(overlong_penalty([99, 100, 101], 100, 100), [-.99, -1, -1])
+    for limit, buffer, message in ((100, 0, "buffer is 0"), (100, 101, "buffer is 101.0; expected a number")):
+        with pytest.raises(ValueError, match=message):
+            overlong_penalty([1], limit, buffer)
 
 
 # ---------------------------------------------------------------- input

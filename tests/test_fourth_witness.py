@@ -136,6 +136,89 @@ def huber(error, delta):
     return ag.where(size.data <= delta, error ** 2 / 2, delta * (size - delta / 2))
 
 
+def weighted_kl(logp, old, ref, weight, estimator):
+    d = logp - ref
+    k = {"k1": lambda: d, "k2": lambda: d ** 2 / 2, "k3": lambda: k3(logp, ref)}[estimator]()
+    return (weight * ag.exp(logp - old) * k).sum()
+
+
+def dual_clip(logp, old, advantage, weight, eps_low, eps_high):
+    rho = ag.exp(logp - old)
+    smaller = ag.minimum(rho * advantage, clipped(rho, 1 - eps_low, 1 + eps_high) * advantage)
+    held = (advantage < 0) & (smaller.data < 9 * advantage)
+    return -(weight * ag.where(held, 9.0 * advantage, smaller)).sum()
+
+
+def gspo_token(logp, held, old, advantage, weight, eps_low, eps_high):
+    total = weight.sum(axis=-1, keepdims=True)
+    log_s = ((held - old) * weight).sum(axis=-1, keepdims=True) / np.where(total == 0, 1, total)
+    return surrogate(log_s + (logp - held), advantage, weight, eps_low, eps_high)
+
+
+def gmpo(logp, old, advantage, weight, eps_low, eps_high):
+    total = weight.sum(axis=-1, keepdims=True)
+    gap = logp - old
+    out = (gap.data > eps_high) & (advantage > 0) | (gap.data < -eps_low) & (advantage < 0)
+    kept = ag.where(out, np.where(advantage > 0, eps_high, -eps_low) + 0 * old, gap)
+    mean = (kept * weight).sum(axis=-1, keepdims=True) / np.where(total == 0, 1, total)
+    return -(total * advantage * ag.exp(mean)).sum()
+
+
+def sapo(logp, old, advantage, weight, tau_pos, tau_neg):
+    tau = np.where(advantage > 0, tau_pos, tau_neg)
+    gate = 1 / (1 + ag.exp(-tau * (ag.exp(logp - old) - 1)))
+    return -(weight * advantage * 4 / tau * gate).sum()
+
+
+def smoothed_dpo(logp, ref, beta, flip, unbiased):
+    d = beta * (logp - ref)
+    m = d[:, 0] - d[:, 1]
+    if unbiased:
+        return (((1 - flip) * softplus(-m) - flip * softplus(m)) / (1 - 2 * flip)).mean()
+    return ((1 - flip) * softplus(-m) + flip * softplus(m)).mean()
+
+
+def simpo(logp, lengths, beta, gamma):
+    x = beta * logp / lengths
+    return softplus(gamma - (x[:, 0] - x[:, 1])).mean()
+
+
+def orpo(logp, lengths, lam):
+    x = logp / lengths
+    odds = x - ag.log(1 - ag.exp(x))
+    return (lam * softplus(odds[:, 1] - odds[:, 0]) - x[:, 0]).mean()
+
+
+def f_dpo(logp, ref, beta, divergence):
+    u = ag.exp(logp - ref)
+    links = {"reverse_kl": lambda: ag.log(u), "forward_kl": lambda: -1 / u,
+             "jensen_shannon": lambda: ag.log(2 * u / (1 + u))}
+    link = links.get(divergence, lambda: (1 - u ** -divergence) / divergence)()
+    return softplus(beta * (link[:, 1] - link[:, 0])).mean()
+
+
+def kto(logp, ref, desirable, beta, z):
+    side = 2 * desirable.astype(float) - 1
+    return (1 / (1 + ag.exp(side * beta * (logp - ref - z)))).mean()
+
+
+def reward_margin(scores, margin, center):
+    c, r = scores[:, 0], scores[:, 1]
+    return (softplus(margin - (c - r)) + center * (c + r) ** 2).mean()
+
+
+def distillation(z, teacher, weight, mix):
+    p = ag.exp(log_softmax(z))
+    if mix == 0:
+        terms = teacher * ag.log(teacher / p)
+    elif mix == 1:
+        terms = p * ag.log(p / teacher)
+    else:
+        m = mix * teacher + (1 - mix) * p
+        terms = mix * teacher * ag.log(teacher / m) + (1 - mix) * p * ag.log(p / m)
+    return (weight * terms.sum(axis=-1)).sum()
+
+
 # ---------------------------------------------------------------- batches
 
 def tokens(*names, then=()):
@@ -172,6 +255,18 @@ def with_rewards(with_ref):
     return logits_v().flatmap(rest)
 
 
+def chosen_rejected(count, then):
+    """`count` arrays (N, 2), then what `then` draws."""
+    batches = st.integers(1, 3).flatmap(lambda n: st.tuples(*[arrays((n, 2), eighths(-3, 0))] * count))
+    return st.tuples(batches, then).map(lambda drawn: (*drawn[0], *drawn[1]))
+
+
+def counted(then):
+    """Log-probabilities below 0 and lengths, (N, 2) each, then what `then` draws."""
+    return chosen_rejected(2, then).map(lambda d: (d[0] - 1 / 8, 1 - np.floor(d[1]), *d[2:]))
+
+
+ESTIMATOR = st.sampled_from([("k1",), ("k2",), ("k3",)])
 CLIP = st.sampled_from([(0.2, 0.2), (0.2, 0.28), (1.0, 4.0), (0.0, 0.0), (0.5, 0.125)])
 BETA = st.sampled_from([(0.0,), (0.04,), (1.0,)])
 POSITIVE = st.sampled_from([(0.1,), (0.5,), (2.0,)])
@@ -211,6 +306,30 @@ WITNESS = {
     "preference.rating_grad": ("rating_loss", lambda s, ratings: ((s - ratings) ** 2).mean() / 2, vectors(2)),
     "preference.dpo_grad": ("dpo_loss", dpo, st.tuples(vectors(4, -6, 0), POSITIVE).map(lambda d: (*d[0], *d[1]))),
     "preference.ipo_grad": ("ipo_loss", ipo, st.tuples(vectors(4, -6, 0), POSITIVE).map(lambda d: (*d[0], *d[1]))),
+    "off_policy.weighted_kl_grad": (
+        "weighted_kl_loss", weighted_kl, tokens("logp", "old", "ref", "weight", then=[ESTIMATOR])),
+    "surrogates.dual_clip_grad": (
+        "dual_clip_loss", lambda *a: dual_clip(*a[:-1]),
+        tokens("logp", "old", "advantage", "weight", then=[CLIP, st.just((9.0,))])),
+    "surrogates.gspo_token_grad": (
+        "gspo_token_loss", gspo_token, tokens("logp", "held", "old", "advantage", "weight", then=[CLIP])),
+    "surrogates.gmpo_grad": ("gmpo_loss", gmpo, sequences(("logp", "old", "advantage", "weight"), then=[CLIP])),
+    "surrogates.sapo_grad": (
+        "sapo_loss", sapo, tokens("logp", "old", "advantage", "weight",
+                                then=[st.sampled_from([(1.0, 1.05), (.5, 2.0)])])),
+    "pairs.smoothed_dpo_grad": (
+        "smoothed_dpo_loss", smoothed_dpo, chosen_rejected(2, st.sampled_from([(.5, .25, True), (2.0, .125, False)]))),
+    "pairs.simpo_grad": ("simpo_loss", simpo, counted(st.sampled_from([(2.0, .5), (1.0, 0.0)]))),
+    "pairs.orpo_grad": ("orpo_loss", orpo, counted(st.sampled_from([(.1,), (1.0,)]))),
+    "pairs.f_dpo_grad": ("f_dpo_loss", f_dpo, chosen_rejected(2, st.sampled_from(
+        [(.5, "reverse_kl"), (.5, "forward_kl"), (1.0, "jensen_shannon"), (.5, .25)]))),
+    "pairs.kto_grad": ("kto_loss", kto, st.tuples(vectors(2, -3, 0), st.booleans()).map(
+        lambda d: (*d[0], np.arange(len(d[0][0])) % 2 ^ d[1] == 0, .5, .25))),
+    "pairs.reward_margin_grad": (
+        "reward_margin_loss", reward_margin, chosen_rejected(1, st.sampled_from([(.5, .25), (0.0, 0.0)]))),
+    "distillation.distillation_grad": ("distillation_loss", distillation, st.tuples(
+        arrays((2, 3)), st.tuples(probs_of(3), probs_of(3)).map(np.array), arrays((2,), eighths(0, 2)),
+        st.sampled_from([0.0, .25, .5, 1.0]))),
     "td.huber_grad": ("huber_loss", huber, st.tuples(vectors(1), POSITIVE).map(lambda d: (*d[0], *d[1]))),
 }
 

@@ -31,7 +31,8 @@ from rlscratch.report.table import table
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 WITNESS = "test_fourth_witness.py"
-QUIET = ("-p", "no:terminal", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib")
+QUIET = ("-p", "no:terminal", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=importlib",
+         "-W", "ignore::pytest.PytestAssertRewriteWarning")       # of our own plugin, which is imported by now
 BY_NAME = {"central_difference": "central difference", "complex_step": "complex step"}
 KINDS = ("autograd", *BY_NAME.values(), "enumeration", "planted error", "property", "by hand")
 

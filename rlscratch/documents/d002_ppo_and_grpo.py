@@ -163,7 +163,7 @@ GRPO = (
         otherwise=lambda: grpo.group_advantage(REWARDS, eps=1e-4)[0],
         source=F + "grpo.group_advantage", planted={"eps": 1e-4},
         note="The document's own comparison table writes the same formula without ε, and its example uses none; ours "
-             "has eps=0 unless told. Elsewhere: 1e-4 (TRL, GRPO-Zero), 1e-6 (verl, TinyZero), 1e-8 (rlhf-book), "
+             "has eps=0 unless told. Elsewhere: 1e-4 (TRL, GRPO-Zero), 1e-6 (veRL, TinyZero), 1e-8 (rlhf-book), "
              "1e-9 (OpenRLHF). With 1e-4 cream's advantage falls from 0.800641 to 0.800633."),
     entry(
         id="S2.grpo.mean", section="GRPO Step 3", claim="The mean reward of the group is 1.67310.",
@@ -177,7 +177,7 @@ GRPO = (
         formula="√(Σ (r - mean)²/(n - 1)) = √(216.67/2)", printed=10.41, exact=10.40833, tolerance=0.005,
         verdict="convention", kind="computed", compute=lambda: spread(ddof=1), otherwise=lambda: spread(ddof=0),
         source=F + "grpo.group_advantage", planted={"ddof": 0},
-        note="Holds for the sample deviation, ddof = 1, as in TRL, verl and OpenRLHF. The population deviation, "
+        note="Holds for the sample deviation, ddof = 1, as in TRL, veRL and OpenRLHF. The population deviation, "
              "ddof = 0 (GRPO-Zero, and NumPy's default), is 8.4984."),
     *(entry(
         id=f"S2.grpo.adv.{word}", section="GRPO Step 3",

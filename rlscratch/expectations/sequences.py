@@ -49,8 +49,8 @@ answers, d^2 / 2, has no such gap.  k1 in the loss has the mean 0.
 
 Source: document 002, GRPO steps 1-4; document 003, "The Policy Gradient Objective Function"; the papers
         that formulas.grpo names, Dr. GRPO, arXiv:2503.20783, for the two biases of GRPO.
-Leaves out: several prompts at once (each has its own (4)); steps after the first on one batch, where the
-        ratio is not 1; networks, whose prefixes share parameters.
+Leaves out: several prompts at once (each has its own (4)); networks, whose prefixes share parameters.
+        With another sampler, logits_old, the mean is over its groups (formulas.off_policy).
 """
 from collections.abc import Callable, Iterator
 from itertools import combinations_with_replacement, islice, product
@@ -89,7 +89,8 @@ class Groups(NamedTuple):
     """M groups of G answers: what a loss is given.
 
     reward    (M, G)     one for each answer
-    logp      (M, G, L)  of the tokens, under the policy, which is the one that sampled
+    logp      (M, G, L)  of the tokens, under the policy
+    logp_old  (M, G, L)  of the same tokens, under the policy that sampled
     logp_ref  (M, G, L)  of the same tokens, under the reference
     mask      (M, G, L)
     weight    (M, G, L)  how much each token of the group counts
@@ -97,6 +98,7 @@ class Groups(NamedTuple):
 
     reward: Array
     logp: Array
+    logp_old: Array
     logp_ref: Array
     mask: Array
     weight: Array
@@ -191,16 +193,17 @@ def grpo(groups: Groups, **choices: float | bool | str) -> Array:
 
 
 def ppo(groups: Groups, **choices: float | bool | str) -> Array:
-    """PPO's, and without a penalty the paper's GRPO, at pi = pi_old.  choices as in grpo."""
+    """PPO's, and without a penalty the paper's GRPO.  choices as in grpo."""
     advantage = group_advantage(groups.reward, **choices)[..., None]
-    return ppo_clip_grad(groups.logp, groups.logp, advantage, groups.weight)
+    return ppo_clip_grad(groups.logp, groups.logp_old, advantage, groups.weight)
 
 
 # ---------------------------------------------------------------- means over all groups
 
 def expectation_and_variance(logits: Array, answers: Answers, rewards: Array, size: int,
                              loss_grad: Callable[[Groups], Array], weigh: Callable[[Array], Array] = sequence_sum,
-                             logits_ref: Array | None = None, limit: int = LIMIT) -> tuple[Array, Array]:
+                             logits_ref: Array | None = None, limit: int = LIMIT,
+                             logits_old: Array | None = None) -> tuple[Array, Array]:
     """E[u] of (3) and the variance of each coordinate of u, over all groups: (P, V) twice.
 
     logits      (P, V)  a row for each prefix
@@ -210,6 +213,7 @@ def expectation_and_variance(logits: Array, answers: Answers, rewards: Array, si
     weigh       from a mask (G, L) to weights (G, L): formulas.weights
     logits_ref  (P, V)  q; None: the policy
     limit       how many groups may be enumerated, counted without regard to order
+    logits_old  (P, V)  what the groups are drawn from; None: the policy
 
     Raises ValueError, before anything is computed, if there are more than `limit` groups.
 
@@ -224,13 +228,14 @@ def expectation_and_variance(logits: Array, answers: Answers, rewards: Array, si
     logits, rewards = check.real(logits=_table(answers, logits=logits)), _rewards(rewards, answers)
     own = logp(logits, answers)
     ref = own if logits_ref is None else logp(_table(answers, logits_ref=logits_ref), answers)
+    old = own if logits_old is None else check.real(old=logp(_table(answers, logits_old=logits_old), answers))
 
     def update(index: Array) -> Array:
         weight = np.array([weigh(mask) for mask in answers.mask[index]])
-        groups = Groups(rewards[index], own[index], ref[index], answers.mask[index], weight)
+        groups = Groups(rewards[index], own[index], old[index], ref[index], answers.mask[index], weight)
         return _added(answers, index, -loss_grad(groups) * groups.mask, logits)
 
-    blocks = _groups(np.exp(own.sum(axis=1)), size, logits.size + answers.mask.shape[1] * size, limit)
+    blocks = _groups(np.exp(old.sum(axis=1)), size, logits.size + answers.mask.shape[1] * size, limit)
     return estimators.moments((p, update(index)) for p, index in blocks)
 
 

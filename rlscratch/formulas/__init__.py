@@ -12,7 +12,12 @@ In reading order:
     kl                the distance to a reference policy, its estimators and their gradients
     ppo               the clipped ratio
     grpo              advantages relative to a group, and its variants
+    group             other advantages of a group, and what each ascends on average
+    surrogates        dual clip, GSPO-token, GMPO, SAPO; entropy of answers
+    off_policy        the sampler is not the trainer: importance weights, masks, the KL with a ratio
     preference        reward models from comparisons; DPO and IPO
+    pairs             smoothed DPO, SimPO, ORPO, f-DPO, KTO, margins
+    distillation      a student and a teacher
     standard_error    how sure a mean over answers is
 
 x_loss and x_grad take the same arguments; x_grad is the derivative of x_loss in the first one.
@@ -21,19 +26,24 @@ Training feeds x_grad to the network: rlscratch has no other definition of its o
 from rlscratch.formulas import (
     best_of_n,
     cross_entropy,
+    distillation,
     distribution,
+    group,
     grpo,
     kl,
+    off_policy,
+    pairs,
     policy_gradient,
     ppo,
     preference,
     returns,
     standard_error,
+    surrogates,
     td,
     weights,
 )
 
 __all__ = [
-    "best_of_n", "cross_entropy", "distribution", "grpo", "kl", "policy_gradient", "ppo", "preference", "returns",
-    "standard_error", "td", "weights",
+    "best_of_n", "cross_entropy", "distillation", "distribution", "group", "grpo", "kl", "off_policy", "pairs",
+    "policy_gradient", "ppo", "preference", "returns", "standard_error", "surrogates", "td", "weights",
 ]

@@ -63,7 +63,8 @@ Source: document 002, GRPO steps 1-4 (mean 5/3 = 1.666667, which it prints as "1
         arXiv:2503.20783; DAPO, arXiv:2503.14476; RLOO, arXiv:2402.14740; GSPO, arXiv:2507.18071; CISPO
         (MiniMax-M1), arXiv:2506.13585.
 Leaves out: what is done to the data before (DAPO's resampling of flat groups and its penalty on length),
-        rewards for each step of an answer, GSPO-token.
+        rewards for each step of an answer.  GSPO-token, GMPO, SAPO and LUSPO: formulas.surrogates; other advantages:
+        formulas.group.
 """
 from __future__ import annotations
 
@@ -92,10 +93,11 @@ def group_advantage(
     """Equation (1), in the shape and dtype of rewards.
 
     rewards      (..., G)  one reward for each of the G >= 2 answers to a prompt
-    ddof         1 or 0    1 as in the document's 10.41, TRL, verl and OpenRLHF; 0 in GRPO-Zero.  The paper
-                           writes std and does not say which
+    ddof         1 or 0    1 as in the document's 10.41, TRL, veRL and OpenRLHF; 0 in GRPO-Zero and open-instruct.
+                           The paper writes std and does not say which
     eps          >= 0      added to the std, in units of reward.  The document writes "+ eps" without a value
-                           and computes with 0, the paper has none; 1e-4 in TRL, 1e-6 in verl, 1e-9 in OpenRLHF
+                           and computes with 0, the paper has none; 1e-4 in TRL and GRPO-Zero, 1e-6 in veRL,
+                           1e-8 in open-instruct, 1e-9 in OpenRLHF
     zero_std     "zero"    a flat group (largest reward = smallest) teaches nothing and gets 0, which is what
                            an eps > 0 gives these libraries; "error" if it should have been left out (DAPO)
     center_only  bool      r_i - m, without the division (Dr. GRPO); ddof and eps then change nothing
@@ -175,7 +177,7 @@ def grpo_clip_loss(
     weight     (B, T)            how much each token counts, >= 0; it weighs the penalty too
     eps_low, eps_high            clip range of the ratio, [1 - eps_low, 1 + eps_high]; as in ppo_clip_loss
     beta       >= 0              units of advantage per nat.  .04 is the paper's: who passes a reference
-                                 means it.  TRL's default is 0.0; without a penalty ppo_clip_loss is enough
+                                 means it.  TRL's default is 0; without a penalty ppo_clip_loss is enough
     estimator  "k3" or "k2"      the paper's k3; k2 in its place descends KL(pi || ref), see formulas.kl (5)
 
     Raises ValueError as ppo_clip_loss does, and where the penalty is not finite.
@@ -239,7 +241,7 @@ def gspo_loss(
 
     Proof: tests/test_formulas_grpo.py, test_each_row_of_the_table_is_its_paper_s_loss_and_gradient
     """
-    _, s, advantage, total, _ = _sequences(logp, logp_old, advantage, weight)
+    _, s, advantage, total, _ = sequences(logp, logp_old, advantage, weight)
     return surrogate_loss(s, advantage, total, eps_low, eps_high)
 
 
@@ -254,7 +256,7 @@ def gspo_grad(
 
     Proof: tests/test_formulas_grpo.py, test_gspo_s_gradient_is_the_derivative_of_its_loss
     """
-    logp, s, advantage, total, share = _sequences(logp, logp_old, advantage, weight)
+    logp, s, advantage, total, share = sequences(logp, logp_old, advantage, weight)
     return (surrogate_slope(s, advantage, total, eps_low, eps_high) * share).astype(logp.dtype)
 
 
@@ -271,7 +273,7 @@ def gspo_clipped_tokens(
 
     Proof: tests/test_formulas_grpo.py, test_gspo_s_clipped_tokens_are_those_without_a_gradient
     """
-    _, s, advantage, _, share = _sequences(logp, logp_old, advantage, weight)
+    _, s, advantage, _, share = sequences(logp, logp_old, advantage, weight)
     return dead(s, advantage, eps_low, eps_high) & (share > 0)
 
 
@@ -286,7 +288,8 @@ def cispo_loss(
     weight     (B, T)            how much each token counts, >= 0
     eps_low    in [0, 1]         1 for no lower bound, as in the paper
     eps_high   >= 0              the paper tunes it and prints no value, so there is no default.  TRL's
-                                 epsilon_high is the bound itself, 1 + eps_high here
+                                 epsilon_high is the bound itself, 1 + eps_high here, and unset it is .2;
+                                 veRL's bounds are 1 - clip_ratio_low and 1 + clip_ratio_high
 
     Raises ValueError as ppo_clip_loss does, and for a ratio below 0.
 
@@ -322,10 +325,13 @@ def _referred(
     return *arrays, check.non_negative(beta=beta)
 
 
-def _sequences(
+def sequences(
     logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, weight: ArrayLike,
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """logp, then s_i, A_i and W_i of (5), each (..., 1), and the shares w_it / W_i."""
+    """logp, then s_i, A_i and W_i of (5), each (..., 1), and the shares w_it / W_i.  Arguments as in gspo_loss.
+
+    Proof: tests/test_formulas_grpo.py, test_gspo_s_ratio_is_the_geometric_mean_and_equal_for_all_tokens
+    """
     check.array(min_ndim=1, logp=logp)
     logp, logp_old, advantage, weight = check.weighted(weight, logp=logp, logp_old=logp_old, advantage=advantage)
     check.log_probabilities(logp=logp, logp_old=logp_old)

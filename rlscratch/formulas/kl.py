@@ -39,11 +39,15 @@ sides; with q = [.5, .5], both push [.6, .4] further away.  So, for readers of o
     k2    KL to second order    KL(pi || q)                E[k2] - KL(pi || q): no divergence
     k3    KL(pi || q)           KL(q || pi), the reverse   KL(pi || q) - KL(q || pi): none either
 
-    TRL    GRPOTrainer: k3 in the loss.  PPOTrainer: k1 in the reward, or k3 there if asked
-    veRL   "kl" is k1, "mse" k2, "low_var_kl" k3 clamped to [-10, 10]; use_kl_loss puts it in
-           the loss, use_kl_in_reward in the reward
+    TRL    GRPOTrainer, by default: k3 in the loss times the ratio, differentiated through it, so
+           KL(pi || q), on policy too (formulas.off_policy (9)); use_bias_correction_kl=False: k3
+           alone.  RLOOTrainer: k1 in the reward.  There is no PPOTrainer any more
+    veRL   "kl" or "k1", "abs" |d|, "mse" or "k2", "low_var_kl" or "k3", clamped to [-10, 10];
+           with "+" behind the name its value and k2's gradient.  use_kl_loss puts it in the
+           loss, use_kl_in_reward in the reward
 
-There is no clamp here: its derivative is 0 just where the policy has gone farthest.
+There is no clamp here: its derivative is 0 just where the policy has gone farthest.  |d| is no
+estimate of KL, and its derivative, the sign of d, descends none.  "+" is sound: (5), second line.
 
 Answers of several tokens: log pi is a sum over tokens, hence d is.  In the reward, token t's
 score multiplies the d of t and of all later tokens, and (6) holds for whole answers.  In the
@@ -78,7 +82,7 @@ beta can be steered to a KL that is wanted: by a proportional controller, whose 
 Source: document 003, "The Complete Mathematical Derivation" and "The Policy Gradient Objective
         Function"; (10): Rafailov et al. 2023, arXiv:2305.18290, equation 4; (12): Ziegler et al.
         2019, arXiv:1909.08593, section 2.2.
-Leaves out: samples from an older policy, which need the ratio in front of every k (ppo, grpo).
+Leaves out: samples from another policy, which need the ratio in front of every k (off_policy).
 """
 from __future__ import annotations
 

@@ -44,13 +44,17 @@ Inside the range v_c = v and the squares tie; outside, v_c is a constant and its
 often written v_old + clip(v - v_old, -clip, clip): the same number on paper, but in floating point it may
 miss v by one rounding inside the range, break the tie the wrong way and delete a gradient.
 
+Three forms of the clip are in use.  "larger" is (6).  "clipped" is the second square alone: dead wherever v has left
+its range, whichever way it went, so that a value that moved away from R is not called back.  Without a clip it is the
+plain square.  They agree inside the range.
+
 Source: document 002, "PPO Steps" 3-4 and the ice-cream example, steps 1-8; Schulman et al. 2017,
         arXiv:1707.06347, equations 6-7.  (6) is OpenAI Baselines' ppo2; the paper has the plain square, equation 9.
         The document's pi_old of .33, .33, .33 adds to .99.  With 1/3 in its place the ratio of step 6 is 1.2,
         the bound itself, and rounding decides whether the token is live; use .33 as printed for gradients.
         For the sample of steps 2-7, ratio 1.21 and A = 2, (4) is 0: step 8's "update" does not move "hockey".
 Leaves out: the advantage (formulas.returns), the entropy bonus (formulas.distribution), the KL penalty
-        (formulas.kl), and dual-clip PPO, a third bound for A < 0.
+        (formulas.kl), and dual-clip PPO, a third bound for A < 0 (formulas.surrogates).
 """
 from __future__ import annotations
 
@@ -211,7 +215,7 @@ def clip_fraction(
 
     mask  like logp  1 where the policy chose the token; the other arguments as in ppo_clip_loss
 
-    CleanRL and Stable-Baselines3 count every |ratio - 1| > eps, live or not, whatever the sign of A; verl and
+    CleanRL and Stable-Baselines3 count every |ratio - 1| > eps, live or not, whatever the sign of A; veRL and
     TRL's GRPO count dead tokens, as here.  Raises as ppo_clip_loss does, and for a mask without a 1.
 
     >>> clip_fraction(np.log([.8, .8]), np.log([.4, .4]), [1, -1], [1, 1])
@@ -226,7 +230,7 @@ def clip_fraction(
 
 def value_loss(
     values: ArrayLike, returns: ArrayLike, weight: ArrayLike, values_old: ArrayLike | None = None,
-    clip: float | None = None,
+    clip: float | None = None, form: str = "larger",
 ) -> float:
     """Equation (6), to be minimised; without values_old and clip the plain sum of w (v - R)^2 / 2.
 
@@ -235,9 +239,10 @@ def value_loss(
     weight      like values  how much each token counts, >= 0
     values_old  like values  the values predicted when the batch was collected
     clip        >= 0         how far a value may move from values_old and still gain, in units of reward
+    form        "larger"     of the two squares, as OpenAI Baselines, CleanRL and veRL have it, with the half, as here;
+                "clipped"    the second alone, as in Stable-Baselines3, which has no half
 
-    CleanRL and TRL's PPO have the half, as here, and a further coefficient; Stable-Baselines3 has no half and
-    clips without the maximum.  Raises ValueError if only one of values_old and clip is given, and as usual.
+    Raises ValueError if only one of values_old and clip is given, and as usual.
 
     The document's step 4 predicts 3 where the reward is 5:
 
@@ -247,13 +252,12 @@ def value_loss(
     Proof: tests/test_formulas_ppo.py, test_the_clipped_value_loss_region_by_region
     """
     _, error, clipped, weight = _errors(values, returns, weight, values_old, clip)
-    larger = np.where(_larger(clipped, error), clipped, error)
-    return (np.sum(weight * larger**2) / 2).item()
+    return (np.sum(weight * np.where(_held(clipped, error, form), clipped, error)**2) / 2).item()
 
 
 def value_grad(
     values: ArrayLike, returns: ArrayLike, weight: ArrayLike, values_old: ArrayLike | None = None,
-    clip: float | None = None,
+    clip: float | None = None, form: str = "larger",
 ) -> Array:
     """Equation (7): dL/dv, in the shape and dtype of values.  Arguments and errors as in value_loss.
 
@@ -266,7 +270,7 @@ def value_grad(
     Proof: tests/test_formulas_ppo.py, test_the_value_gradient_is_the_derivative_of_the_value_loss
     """
     values, error, clipped, weight = _errors(values, returns, weight, values_old, clip)
-    return np.where(_larger(clipped, error), 0, weight * error).astype(values.dtype)
+    return np.where(_held(clipped, error, form), 0, weight * error).astype(values.dtype)
 
 
 def _prepare(
@@ -292,6 +296,7 @@ def _errors(
     return values, values - returns, np.clip(values.real, old.real - clip, old.real + clip) - returns, weight
 
 
-def _larger(a: Array, b: Array) -> Array:
-    """a^2 > b^2, on the real parts."""
-    return np.abs(a.real) > np.abs(b.real)
+def _held(clipped: Array, error: Array, form: str) -> Array:
+    """Where the clipped square counts, which has no slope: where it is the larger one, or wherever it differs."""
+    larger = check.one_of(("larger", "clipped"), form=form) == "larger"
+    return np.abs(clipped.real) > np.abs(error.real) if larger else clipped.real != error.real

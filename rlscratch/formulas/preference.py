@@ -85,7 +85,8 @@ Source: document 002, step 2; document 003, part 6, step 2; document 004, sectio
         Ouyang et al. 2022 (InstructGPT), arXiv:2203.02155, its equation (1): here (4);
         Rafailov et al. 2023 (DPO), arXiv:2305.18290, its (4), (5), (7): here (10), (11), (12);
         Azar et al. 2023 (IPO), arXiv:2310.12036, its (17): here (14).
-Leaves out: ties, partial rankings, label smoothing, margins, the sum over tokens in log pi(y).
+Leaves out: ties, partial rankings, the sum over tokens in log pi(y); label smoothing, margins and losses without
+        a reference (formulas.pairs).
 """
 from __future__ import annotations
 
@@ -124,7 +125,7 @@ def bradley_terry_loss(chosen: ArrayLike, rejected: ArrayLike) -> float:
     Proof: tests/test_formulas_preference.py, test_one_of_the_two_answers_wins
     """
     chosen, rejected = check.same_rank(chosen=chosen, rejected=rejected)
-    return _logaddexp(0, rejected - chosen).mean().item()
+    return logaddexp(0, rejected - chosen).mean().item()
 
 
 def bradley_terry_grad(chosen: ArrayLike, rejected: ArrayLike) -> Array:
@@ -153,7 +154,7 @@ def ranking_loss(scores: ArrayLike) -> float:
     """
     scores = check.group(2, scores=scores)
     better, worse = np.triu_indices(scores.shape[-1], k=1)
-    return _logaddexp(0, scores[..., worse] - scores[..., better]).mean().item()
+    return logaddexp(0, scores[..., worse] - scores[..., better]).mean().item()
 
 
 def ranking_grad(scores: ArrayLike) -> Array:
@@ -184,7 +185,7 @@ def plackett_luce_loss(scores: ArrayLike) -> float:
     Proof: tests/test_formulas_preference.py, test_plackett_luce_is_a_distribution_whose_pairs_are_bradley_terry
     """
     scores = check.group(2, scores=scores)
-    duels = _logaddexp(0, _tails(scores)[..., 1:] - scores[..., :-1])
+    duels = logaddexp(0, _tails(scores)[..., 1:] - scores[..., :-1])
     return duels.sum(axis=-1).mean().item()
 
 
@@ -272,7 +273,7 @@ def dpo_loss(
     Proof: tests/test_formulas_preference.py, test_dpo_is_least_at_the_kl_regularised_optimum
     """
     _, h, beta = _log_ratio_gap(logp_chosen, logp_rejected, ref_chosen, ref_rejected, beta)
-    return _logaddexp(0, -beta * h).mean().item()
+    return logaddexp(0, -beta * h).mean().item()
 
 
 def dpo_grad(
@@ -334,7 +335,7 @@ def _tails(scores: Array) -> Array:
     """t_i of (6), added from the last answer forward, so that no score is lost to a larger one before it."""
     tails = scores.copy()
     for i in range(scores.shape[-1] - 2, -1, -1):
-        tails[..., i] = _logaddexp(scores[..., i], tails[..., i + 1])
+        tails[..., i] = logaddexp(scores[..., i], tails[..., i + 1])
     return tails
 
 
@@ -345,8 +346,14 @@ def _sigmoid(m: Array) -> Array:
     return np.where(left, small, 1) / (1 + small)
 
 
-def _logaddexp(a: Array | float, b: Array) -> Array:
-    """log(e^a + e^b).  numpy's own refuses complex numbers, and the complex step needs them."""
+def logaddexp(a: Array | float, b: Array) -> Array:
+    """log(e^a + e^b).  numpy's own refuses complex numbers, and the complex step needs them.
+
+    >>> round(logaddexp(0, np.log(3)).item(), 6)              # log 4
+    1.386294
+
+    Proof: tests/test_formulas_preference.py, test_logaddexp_is_numpy_s_and_takes_complex_numbers
+    """
     swap = np.real(a) < np.real(b)
     top, low = np.where(swap, b, a), np.where(swap, a, b)
     return top + np.log1p(np.exp(low - top))

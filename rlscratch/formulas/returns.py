@@ -60,12 +60,29 @@ How an episode ends decides two things, which is why there are two arguments:
     terminated                  0             1        nothing follows: no V', no A_{t+1}
     truncated (time limit)    gamma           1        V'_t stands for the rest, no A_{t+1}
 
+Several turns.  Between the policy's tokens stand an environment's: a tool's output, a user's next question.  The
+policy did not choose them, so they are no steps: gone are they before (4), V' of a chosen token is the value of the
+next chosen one, and (9) runs over the compacted row.  Two other ways are in use, and both change A: zero values on
+those tokens (delta then jumps to 0 and back), and a discount for each of them (gamma lam to the power of their number).
+
+V-trace.  Steps were drawn from mu, not from pi; rho_t = pi/mu, cut: r_t = min(rho_t, r), c_t = min(rho_t, c), r >= c,
+called rho_bar and c_bar below.  The target of a value is
+
+    v_t = V_t + sum_k ( D_k c_t ... c_{t+k-1} ) r_{t+k} delta_{t+k}                  (10)
+    v_t - V_t = r_t delta_t + d_t c_t (1 - boundary_t) (v_{t+1} - V_{t+1})           (11)
+    A_t = reward_t + d_t v'_t - V_t,   v'_t = V'_t + (1 - boundary_t) (v_{t+1} - V_{t+1})      (12)
+
+times r_t for a policy gradient; v' is v_{t+1} inside an episode, V' at its end.  Without cuts (11) is an importance
+sample of the whole return, and v has the mean V^pi whatever V is.  With them the fixed point is the value of the
+policy proportional to min(r mu, pi): r decides where learning ends, c only how fast.
+On policy (10) is V + A at lam = 1.
+
 Sources: document 001, "Core Concepts" and "Mathematical Perspective"; document 004, 1.2,
          1.4.1 to 1.4.3, 1.5.2 (reward-to-go); document 002, "PPO Steps" 3 (equation (4)) and
          the ice-cream example, step 4; document 000, the Q-table.
-         Schulman et al. 2016, arXiv:1506.02438, section 3, whose equation 16 is (8).
-Leaves out: importance-corrected traces (V-trace, Retrace), and the
-         limits T -> infinity of document 004: arrays are finite.
+         Schulman et al. 2016, arXiv:1506.02438, section 3, whose equation 16 is (8);
+         Espeholt et al. 2018 (IMPALA), arXiv:1802.01561, for (10): from memory, its text was not read again.
+Leaves out: Retrace, and the limits T -> infinity of document 004: arrays are finite.
 """
 from __future__ import annotations
 
@@ -204,6 +221,71 @@ def gae(rewards: ArrayLike, values: ArrayLike, next_values: ArrayLike, discount:
         rewards, discount, values=values, next_values=next_values, boundary=boundary)
     delta = td_errors(rewards, values, next_values, discount)
     return _backwards(delta, discount * lam * (1 - boundary)).astype(dtype)
+
+
+def gae_over_turns(rewards: ArrayLike, values: ArrayLike, mask: ArrayLike, discount: float, lam: float) -> Array:
+    """Equation (9) over the chosen tokens of each row alone, (..., T); 0 at the others.
+
+    rewards   (..., T)  r_t of chosen tokens; what an environment's token brings belongs to the choice before it
+    values    (..., T)  V_t of chosen tokens; the others are not read
+    mask      (..., T)  1 where the policy chose the token.  The last one ends the episode
+    discount  scalar    gamma in [0, 1]
+    lam       scalar    in [0, 1]
+
+    Raises ValueError for a reward where the mask is 0, which would be lost.
+
+    Two turns with an observation between them, as if it were not there:
+
+    >>> gae_over_turns([0, 0, 1], [.5, 9, .25], [1, 0, 1], .5, 1).tolist()
+    [0.0, 0.0, 0.75]
+
+    Proof: tests/test_formulas_returns.py, test_over_turns_gae_is_that_of_the_compacted_row
+    """
+    gamma, lam, mask = check.between(0, 1, discount=discount), check.between(0, 1, lam=lam), check.mask(mask=mask)
+    dtype, rewards, _, values, mask = _prepared(rewards, values=values, mask=mask)
+    mask = np.broadcast_to(mask, rewards.shape)
+    lost = (mask == 0) & (rewards != 0)
+    if lost.any():
+        place = tuple(np.argwhere(lost)[0].tolist())
+        check.fail(f"rewards[{', '.join(map(str, place))}]", rewards[place], "0 where mask is 0: give it to the "
+                   "chosen token before")
+    advantage, later, value = np.zeros_like(rewards), np.zeros_like(rewards[..., 0]), np.zeros_like(rewards[..., 0])
+    for t in range(rewards.shape[-1] - 1, -1, -1):
+        chosen = mask[..., t] == 1
+        new = rewards[..., t] + gamma * value - values[..., t] + gamma * lam * later
+        advantage[..., t] = np.where(chosen, new, 0)
+        later, value = np.where(chosen, new, later), np.where(chosen, values[..., t], value)
+    return advantage.astype(dtype)
+
+
+def vtrace(
+    rewards: ArrayLike, values: ArrayLike, next_values: ArrayLike, discount: ArrayLike, ratio: ArrayLike,
+    rho_bar: float = 1.0, c_bar: float = 1.0, boundary: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """Equations (11) and (12): the targets v and the advantages times r_t, both (..., T), in the dtype of rewards.
+
+    rewards, values, next_values, discount, boundary  as in gae
+    ratio           (..., T)  pi / mu of each action, >= 0
+    rho_bar, c_bar  > 0, rho_bar >= c_bar; inf cuts nothing
+
+    One step, ratio 2 cut to 1: half of 2 (1 - 0).
+
+    >>> vtrace([1], [0], [0], 0, [2]), vtrace([1], [0], [0], 0, [2], rho_bar=np.inf)
+    ((array([1.]), array([1.])), (array([2.]), array([2.])))
+
+    Proof: tests/test_formulas_returns.py, test_v_trace_without_cuts_has_the_value_of_the_target_policy
+    """
+    if not rho_bar >= c_bar > 0:
+        check.fail("rho_bar", rho_bar, f"a number >= c_bar, {c_bar}, which is > 0")
+    boundary = 0.0 if boundary is None else check.mask(boundary=boundary)
+    dtype, rewards, discount, values, next_values, ratio, boundary = _prepared(
+        rewards, discount, values=values, next_values=next_values, ratio=ratio, boundary=boundary)
+    check.entries_between(0, np.inf, ratio=ratio)
+    cut = np.minimum(ratio, rho_bar)
+    delta, goes_on = td_errors(rewards, values, next_values, discount), 1 - boundary
+    rise = _backwards(cut * delta, discount * np.minimum(ratio, c_bar) * goes_on)
+    later = np.concatenate([rise[..., 1:], np.zeros_like(rise[..., :1])], axis=-1) * goes_on
+    return (values + rise).astype(dtype), (cut * (delta + discount * later)).astype(dtype)
 
 
 def whitened(advantage: ArrayLike, mask: ArrayLike, ddof: int = 1) -> Array:

@@ -9,6 +9,13 @@ n_i = sum_t m_it, N = sum_i n_i, B sequences, B' of them with n_i > 0, and a con
     sequence sum      w_it = m_it / B                     adds to N / B              (3)
     constant length   w_it = m_it / (B L)                 adds to N / (B L)          (4)
 
+DAPO's text averages over the tokens of one prompt's group of G answers, then over the P prompts that have any; with
+N_p tokens in group p,
+
+    prompt token mean   w_it = m_it / (P N_p)             adds to 1                  (6)
+
+which is (1) only if all groups have equally many tokens.
+
 They differ in what length does.  A sequence as a whole weighs n_i/N in (1), 1/B' in (2),
 n_i/B in (3), n_i/(BL) in (4).  A single token weighs the same in every sequence in (1), (3)
 and (4), and in proportion to 1/n_i in (2): a wrong answer that grows longer is blamed less at
@@ -24,7 +31,16 @@ as long as w was made once, from the whole mask.  Made anew for each piece and a
 gives another gradient: pieces of 1 and of 3 tokens would weigh 1/2 and 1/2 instead of 1/4 and
 3/4.  The others do so where pieces have unequal numbers of sequences.
 
-Source: (1) DAPO, arXiv:2503.14476, section 3.3, there over the answers to one prompt; (2) GRPO,
+An answer that was cut off at the limit is often taken out.  There are two ways, with keep_i 0 for a cut answer:
+
+    above and below     weigh(mask * keep)        others weigh more, as if it had not been drawn
+    above alone         weigh(mask) * keep        the step shrinks by its share
+
+or it is told that it is too long.  DAPO's reward for n tokens, at most L of them, the last C a warning zone:
+
+    0  if n <= L - C,      (L - C - n) / C  up to L,      -1  above                  (7)
+
+Source: (1) and (6) DAPO, arXiv:2503.14476, section 3.3, which has (6), and (7) in 3.4; (2) GRPO,
         arXiv:2402.03300, equation 3; (3) REINFORCE, which adds up the scores of a trajectory;
         (4) Dr. GRPO, arXiv:2503.20783, section 3.
 Leaves out: weights that depend on more than the mask.
@@ -95,6 +111,42 @@ def constant_length(mask: ArrayLike, length: float) -> Array:
     """
     mask, length = _some(mask), check.positive(length=length)
     return mask / (len(mask) * length)
+
+
+def prompt_token_mean(mask: ArrayLike, group: int) -> Array:
+    """Equation (6): every prompt that has a token weighs the same, and its tokens alike; (B, T), float64.
+
+    mask   (B, T)  as in token_mean; rows of one prompt stand together
+    group  G >= 1  answers to each prompt; B is a multiple of it
+
+    >>> prompt_token_mean([[1, 0], [1, 0], [1, 1], [1, 1]], 2).tolist()
+    [[0.25, 0.0], [0.25, 0.0], [0.125, 0.125], [0.125, 0.125]]
+
+    Proof: tests/test_formulas_weights.py, test_each_prompt_weighs_the_same_and_its_tokens_alike
+    """
+    mask, group = _some(mask), check.integer(1, group=group)
+    if len(mask) % group:
+        check.fail("group", group, f"a divisor of the number of rows, {len(mask)}")
+    tokens = np.repeat(mask.reshape(len(mask) // group, -1).sum(axis=1), group)[:, None]
+    return mask / (np.where(tokens > 0, tokens, 1) * np.count_nonzero(tokens) / group)
+
+
+def overlong_penalty(lengths: ArrayLike, limit: float, buffer: float) -> Array:
+    """Equation (7), to be added to rewards; in the shape of lengths.
+
+    lengths  any shape       n, tokens of each answer, >= 0
+    limit    > 0             L
+    buffer   in (0, limit]   C
+
+    >>> overlong_penalty([80, 90, 100, 101], 100, 20).tolist()
+    [0.0, -0.5, -1.0, -1.0]
+
+    Proof: tests/test_formulas_weights.py, test_the_overlong_penalty_is_linear_between_its_two_ends
+    """
+    lengths = check.entries_between(0, np.inf, lengths=check.array(lengths=lengths))
+    limit, buffer = check.positive(limit=limit, buffer=buffer)
+    check.between(0, limit, buffer=buffer)
+    return np.clip((limit - buffer - lengths) / buffer, -1, 0) + 0.0
 
 
 def _some(mask: ArrayLike) -> Array:

@@ -91,11 +91,11 @@ NUMBERS = (
         claim="Libraries take the plain log-ratio out of the reward, without the 1.",
         formula="1 - 0.01·(ln 0.6 - ln 0.5)", printed=None, exact=0.998177, tolerance=PINNED, verdict="derived",
         kind="computed", compute=lambda: 1 - BETA * kl.kl_k1(LOG_06, LOG_05), source=F + "kl.kl_k1",
-        note="The form of TRL, verl and OpenRLHF; the same gradient on average."),
+        note="The form of TRL's RLOO, veRL and OpenRLHF; the same gradient on average."),
     entry(
         id="S3.beta.default", section="Implementation Code", claim="The code's β is 0.01 unless told otherwise.",
         formula="β = 0.01", printed=0.01, exact=0.01, tolerance=0.005, verdict="exact", kind="input",
-        note="Used by the numerical example. Defaults elsewhere: 0.0 (TRL's GRPO), 0.05 (TRL's PPO and RLOO)."),
+        note="Used by the numerical example. Defaults elsewhere: 0.0 (TRL's GRPO), 0.05 (TRL's RLOO)."),
 )
 
 ENTRIES = (*TWO_AND_TWO, *PARIS, *NUMBERS)

@@ -1,0 +1,301 @@
+"""What a loss of a kind is given, how its arguments may be called, and every convention that we know for it.
+
+A contract is a kind of function.  Four are enough for most of what is trained with:
+
+    policy      log-probabilities (B, T), a mask, advantages or rewards -> a number.  Differentiated in logp
+    advantage   rewards (P, G) -> advantages of that shape
+    pairs       log-probabilities or scores of chosen and rejected answers (N,) -> a number, in the chosen one's
+    kl          log-probabilities of two policies -> an estimate for each token, differentiated in the first
+
+A convention is a formula of rlscratch.formulas with all its choices made: tags, value, gradient.  The batch below is
+such that no two conventions agree on it: rows of six lengths, ratios in all regions of the clip, two groups.
+
+A choice that enters linearly is not listed but fitted: beta, the weight of a KL in the loss.
+"""
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlscratch.check import Array
+from rlscratch.formulas import group, grpo, kl, off_policy, pairs, policy_gradient, ppo, preference, surrogates, weights
+
+GROUP, LENGTH = 3, 8                    # answers to a prompt; the constant of Dr. GRPO, longer than any row
+BETA, EPS = 0.1, (0.2, 0.2)             # given to a function that asks for them and has no default
+
+# Our name of an argument: what others call it, without underscores and in small letters.
+ALIASES = {
+    "logp": "logp logps logprob logprobs logprobability newlogp newlogprobs policylogp policylogps policylogprobs "
+            "pertokenlogps currlogprobs currentlogprobs actorlogprobs",
+    "logp_old": "logpold oldlogp oldlogps oldlogprob oldlogprobs oldpertokenlogps behaviorlogprobs samplinglogps old "
+                "rolloutlogprobs",
+    "logp_ref": "logpref reflogp reflogps reflogprob reflogprobs refpertokenlogps referencelogps referencelogprobs ref",
+    "advantage": "advantage advantages adv advs",
+    "rewards": "rewards reward scores returns",
+    "mask": "mask responsemask completionmask actionmask lossmask attentionmask masks",
+    "weight": "weight weights",
+    "ratio": "ratio",
+    "group": "group groupsize numgenerations ngenerations samplesperprompt g",
+    "length": "length maxlength maxlen maxcompletionlength maxresponselength generationmaxlength",
+    "beta": "beta klcoef klcoeff betakl klbeta klweight",
+    "eps": "eps epsilon clip clipeps clipepsilon cliprange clipratio",
+    "eps_low": "epslow epsilonlow clipepslow clipratiolow cliprangelow low",
+    "eps_high": "epshigh epsilonhigh clipepshigh clipratiohigh cliprangehigh high",
+    "chosen": "chosen chosenlogp chosenlogps logpchosen policychosenlogps policychosenlogp chosenlogprobs "
+              "chosenrewards chosenscores rewardschosen policychosenlogprobs chosenreward",
+    "rejected": "rejected rejectedlogp rejectedlogps logprejected policyrejectedlogps policyrejectedlogp "
+                "rejectedlogprobs rejectedrewards rejectedscores rewardsrejected policyrejectedlogprobs rejectreward",
+    "ref_chosen": "refchosen refchosenlogp refchosenlogps referencechosenlogps referencechosenlogp "
+                  "referencechosenlogprobs",
+    "ref_rejected": "refrejected refrejectedlogp refrejectedlogps referencerejectedlogps referencerejectedlogp "
+                    "referencerejectedlogprobs",
+}
+
+
+def named(theirs: str) -> str | None:
+    """Our name for an argument of theirs.
+
+    >>> named("per_token_logps"), named("response_mask"), named("banana")
+    ('logp', 'mask', None)
+    """
+    plain = theirs.replace("_", "").lower()
+    return next((ours for ours, others in ALIASES.items() if plain in others.split()), None)
+
+
+class Convention(NamedTuple):
+    """A formula with its choices made, on one batch.
+
+    tags      choice -> what was chosen
+    value     a number, or an array for a contract whose functions return one
+    gradient  in the first argument; None where nothing is differentiated
+    """
+
+    tags: dict[str, str]
+    value: Any
+    gradient: Array | None
+
+
+# ---------------------------------------------------------------- batches
+
+def policy_batch() -> dict[str, Any]:
+    """Six answers to two prompts, of up to five tokens."""
+    lengths = np.array([5, 3, 4, 2, 5, 1])
+    mask = (np.arange(5) < lengths[:, None]).astype(float)
+    rng = np.random.default_rng(16)
+    old = -rng.integers(16, 32, size=mask.shape) / 8
+    # Ratios between all bounds that are in use: 1.15, 1.25, 1.31, .74, 5.8, .86, 3.7, ...; and sequences' too.
+    logp = old + np.array([
+        [.14, .22, .27, -.3, 1.75], [-.15, -.3, 1.3, 0, 0], [.22, -.15, .14, .7, 0], [-.27, -.3, 0, 0, 0],
+        [1.2, -.12, .3, -1.8, .05], [.22, 0, 0, 0, 0]])
+    ref = logp + rng.integers(-6, 7, size=mask.shape) / 8
+    advantage, rewards = np.array([1.0, -2, .75, -.5, -1, .25]), np.array([1.0, 0, .25, .5, -1, 2])
+    return {"logp": logp * mask, "logp_old": old * mask, "logp_ref": np.minimum(ref, -1 / 32) * mask, "mask": mask,
+            "advantage": advantage, "rewards": rewards, "group": GROUP, "length": LENGTH, "beta": BETA, "eps": EPS[0],
+            "eps_low": EPS[0], "eps_high": EPS[1],
+            "weight": mask * rng.integers(1, 9, size=mask.shape) / 32, "ratio": np.exp((logp - old) * mask)}
+
+
+def advantage_batch() -> dict[str, Any]:
+    """Four groups of three answers (the mean of three .1 is not .1 in floats); no reward twice in a group."""
+    return {"rewards": np.array([[1.0, 0, .25], [.5, 3, -1], [10, 5, -10], [.125, 2, .75]]), "group": 3}
+
+
+def pairs_batch() -> dict[str, Any]:
+    """Five pairs of answers."""
+    rng = np.random.default_rng(61)
+    chosen, rejected, ref_chosen, ref_rejected = -rng.integers(4, 60, size=(4, 5)) / 8
+    return {"chosen": chosen, "rejected": rejected, "ref_chosen": ref_chosen, "ref_rejected": ref_rejected,
+            "beta": BETA}
+
+
+def kl_batch() -> dict[str, Any]:
+    """Eight tokens."""
+    batch = policy_batch()
+    return {"logp": batch["logp"][::2, :2].ravel(), "logp_ref": batch["logp_ref"][::2, :2].ravel()}
+
+
+# ---------------------------------------------------------------- conventions
+
+def aggregates(batch: dict[str, Any]) -> dict[str, Array]:
+    """Name -> a weight for each token."""
+    mask = batch["mask"]
+    return {"token mean": weights.token_mean(mask), "sequence mean": weights.sequence_mean(mask),
+            "sequence sum": weights.sequence_sum(mask),
+            "constant length": weights.constant_length(mask, batch["length"]),
+            "the batch's width": weights.constant_length(mask, mask.shape[1]),
+            "token mean of each prompt": weights.prompt_token_mean(mask, batch["group"])}
+
+
+def surrogate(name: str, batch: dict[str, Any], A: Array, w: Array, *choices: float) -> tuple[float, Array]:
+    """Value and gradient of one of the surrogates."""
+    x, old = batch["logp"], batch["logp_old"]
+    if name == "reinforce":
+        return policy_gradient.reinforce_loss(x, A, w), policy_gradient.reinforce_grad(x, A, w)
+    if name == "ratio":                                   # rho A without a clip
+        rho = ppo.ratio(x, old)
+        return -np.sum(w * rho * A).item(), -w * rho * A
+    if name == "ppo of whole answers":                    # the ratio is a product: each token has its derivative
+        rho = np.exp((x - old).sum(axis=1, keepdims=True))
+        data = rho, A, w[:, :1], *choices
+        return ppo.surrogate_loss(*data), ppo.surrogate_slope(*data) * batch["mask"]
+    if name == "cispo":
+        rho = np.clip(ppo.ratio(x, old), *choices)
+        return policy_gradient.reinforce_loss(x, rho * A, w), policy_gradient.reinforce_grad(x, rho * A, w)
+    home = {"ppo": (ppo.ppo_clip_loss, ppo.ppo_clip_grad), "gspo": (grpo.gspo_loss, grpo.gspo_grad),
+            "dual clip": (surrogates.dual_clip_loss, surrogates.dual_clip_grad),
+            "gmpo": (surrogates.gmpo_loss, surrogates.gmpo_grad),
+            "sapo": (surrogates.sapo_loss, surrogates.sapo_grad)}[name]
+    loss, grad = home
+    return loss(x, old, A, w, *choices), grad(x, old, A, w, *choices)
+
+
+# Surrogate, its choices, and how they are said.
+SURROGATES: list[tuple[str, tuple[float, ...], str]] = [
+    ("reinforce", (), "none"), ("ratio", (), "none"),
+    *(("ppo", bounds, f"{1 - bounds[0]:g} to {1 + bounds[1]:g}") for bounds in (
+        (.2, .2), (.2, .28), (.1, .1), (.3, .3))),
+    *(("dual clip", (*bounds, 3.0), f"{1 - bounds[0]:g} to {1 + bounds[1]:g}, 3") for bounds in ((.2, .2), (.2, .28))),
+    *(("ppo of whole answers", bounds, f"{1 - bounds[0]:g} to {1 + bounds[1]:g}") for bounds in ((.2, .2), (.2, .28))),
+    *(("gspo", bounds, f"{1 - bounds[0]:g} to {1 + bounds[1]:g}") for bounds in ((3e-4, 4e-4), (.2, .2), (.2, .28))),
+    *(("cispo", bounds, f"{bounds[0]:g} to {bounds[1]:g}") for bounds in (
+        (0., 5.), (0., .2), (0., .28), (.8, 1.2), (.8, 1.28), (0., 1.2), (0., 1.28))),
+    *(("gmpo", bounds, f"e^-{bounds[0]:g} to e^{bounds[1]:g}") for bounds in ((.4, .4), (.2, .2))),
+    ("sapo", (1.0, 1.05), "tau 1, 1.05"),
+]
+
+ADVANTAGES: dict[str, Callable[[Array], Array]] = {
+    "the reward itself": lambda r: r,
+    **{f"z-score, ddof {ddof}, eps {eps:g}": lambda r, ddof=ddof, eps=eps: grpo.group_advantage(r, ddof, eps)
+       for ddof in (1, 0) for eps in (0.0, 1e-4, 1e-5, 1e-6, 1e-8, 1e-9)},
+    "r - mean": lambda r: grpo.group_advantage(r, center_only=True),
+    "r - mean of the others": policy_gradient.leave_one_out_advantage,
+    "mean and std of the others, ddof 1": group.leave_one_out_standardised,
+    "mean and std of the others, ddof 0": lambda r: group.leave_one_out_standardised(r, ddof=0),
+    "the batch as one group, ddof 1": lambda r: grpo.group_advantage(r.ravel()).reshape(r.shape),
+    "the batch as one group, ddof 0": lambda r: grpo.group_advantage(r.ravel(), 0).reshape(r.shape),
+    "r - mean, over the batch's std, ddof 1": lambda r: grpo.group_advantage(r, center_only=True) / r.std(ddof=1),
+    "r - mean, over the batch's std, ddof 0": lambda r: grpo.group_advantage(r, center_only=True) / r.std(),
+}
+
+
+def kl_terms(batch: dict[str, Any], w: Array) -> Iterator[tuple[str, float, Array]]:
+    """KLs in the loss, beta 1: name, value, gradient."""
+    x, old, ref = batch["logp"], batch["logp_old"], batch["logp_ref"]
+    for name, (value, slope) in off_policy.ESTIMATORS.items():
+        yield name, np.sum(w * value(x, ref)).item(), w * slope(x, ref)
+        yield (f"{name} times the ratio", off_policy.weighted_kl_loss(x, old, ref, w, name),
+               off_policy.weighted_kl_grad(x, old, ref, w, name))
+    yield "k3 of the reverse, exp(d) - 1 - d", np.sum(w * kl.kl_k3(ref, x)).item(), w * np.expm1(x - ref)
+
+
+def policy_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, Convention | None]]:
+    """Each convention without a KL, and the KL that may be added to it times beta, or None."""
+    if "rewards" in takes and "advantage" not in takes:
+        given = {name: f(batch["rewards"].reshape(-1, batch["group"])).ravel() for name, f in ADVANTAGES.items()}
+    else:
+        given = {"": batch["advantage"]}
+    each = {"the given weight": batch["weight"]} if "weight" in takes else aggregates(batch)
+    for aggregate, w in each.items():
+        terms = list(kl_terms(batch, w)) if "logp_ref" in takes else []
+        for name, choices, said in SURROGATES:
+            if "logp_old" not in takes and "ratio" not in takes and name != "reinforce":
+                continue
+            for advantage, A in given.items():
+                value, gradient = surrogate(name, batch, A[:, None], w, *choices)
+                tags = {"surrogate": name, "range": said, "aggregate": aggregate}
+                plain = Convention(tags | ({"advantage": advantage} if advantage else {}), value, gradient)
+                yield plain, None
+                for term, cost, slope in terms:
+                    yield plain, Convention({"KL in the loss": term}, cost, slope)
+
+
+def advantage_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, None]]:
+    """Every advantage of the table, MaxRL and pass@k."""
+    r = batch["rewards"]
+    others = {"MaxRL, (r - mean) / mean": lambda r: (r - r.mean(-1, keepdims=True)) / r.mean(-1, keepdims=True),
+              "gain in the best of 2": lambda r: group.pass_at_k_advantage(r, 2)}
+    for name, f in (ADVANTAGES | others).items():
+        yield Convention({"advantage": name}, f(r), None), None
+
+
+def pairs_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, None]]:
+    """DPO and its kin over a grid of beta, or a reward model if no reference is asked for."""
+    c, r = batch["chosen"], batch["rejected"]
+    both = np.stack([c, r], axis=1)
+    if "ref_chosen" not in takes:
+        yield Convention({"loss": "Bradley-Terry"}, preference.bradley_terry_loss(c, r),
+                         preference.bradley_terry_grad(c, r)), None
+        for center in (.01, .1):
+            value, slope = (f(both, 0, center) for f in (pairs.reward_margin_loss, pairs.reward_margin_grad))
+            yield Convention({"loss": "Bradley-Terry", "centred": f"{center:g}"}, value, slope[:, 0]), None
+        return
+    refs = np.stack([batch["ref_chosen"], batch["ref_rejected"]], axis=1)
+    data = batch["ref_chosen"], batch["ref_rejected"]
+    for beta in (BETA, .01, .05, .2, .25, .5, 1.0):
+        said = {"beta": f"{beta:g}"}
+        yield Convention({"loss": "DPO"} | said, preference.dpo_loss(c, r, *data, beta),
+                         preference.dpo_grad(c, r, *data, beta)), None
+        yield Convention({"loss": "IPO"} | said, preference.ipo_loss(c, r, *data, beta),
+                         preference.ipo_grad(c, r, *data, beta)), None
+        for flip in (.1, .2):
+            for name, unbiased in (("cDPO", False), ("rDPO", True)):
+                smooth = both, refs, beta, flip, unbiased
+                yield Convention({"loss": name, "flip": f"{flip:g}"} | said, pairs.smoothed_dpo_loss(*smooth),
+                                 pairs.smoothed_dpo_grad(*smooth)[:, 0]), None
+        for link in ("forward_kl", "jensen_shannon"):
+            yield Convention({"loss": f"f-DPO, {link}"} | said, pairs.f_dpo_loss(both, refs, beta, link),
+                             pairs.f_dpo_grad(both, refs, beta, link)[:, 0]), None
+
+
+def kl_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, None]]:
+    """The estimators, forward, reversed, and with the gradient of k2 behind another value."""
+    x, ref = batch["logp"], batch["logp_ref"]
+    for name, (value, slope) in off_policy.ESTIMATORS.items():
+        yield Convention({"estimator": name}, value(x, ref), slope(x, ref)), None
+        if name != "k2":
+            yield Convention({"estimator": f"{name}, with k2's gradient"}, value(x, ref), x - ref), None
+    yield Convention({"estimator": "k1 of the reverse, -d"}, ref - x, -np.ones_like(x)), None
+    yield Convention({"estimator": "k3 of the reverse, exp(d) - 1 - d"}, kl.kl_k3(ref, x), np.expm1(x - ref)), None
+    yield Convention({"estimator": "|d|"}, np.abs(x - ref), np.sign(x - ref)), None
+
+
+class Contract(NamedTuple):
+    """A kind of function: the argument differentiated, its batch and its conventions."""
+
+    first: str
+    batch: Callable[[], dict[str, Any]]
+    conventions: Callable[..., Iterator[tuple[Convention, Convention | None]]]
+    returns: str                        # "a number" or "an array"
+
+
+CONTRACTS = {
+    "policy": Contract("logp", policy_batch, policy_conventions, "a number"),
+    "advantage": Contract("rewards", advantage_batch, advantage_conventions, "an array"),
+    "pairs": Contract("chosen", pairs_batch, pairs_conventions, "a number"),
+    "kl": Contract("logp", kl_batch, kl_conventions, "an array"),
+}
+
+# What a function says it is: its contract, and the tags that it must then have (each begins so).
+LIKE: dict[str, tuple[str, dict[str, str]]] = {
+    "reinforce": ("policy", {"surrogate": "reinforce"}),
+    "ppo_clip": ("policy", {"surrogate": "ppo"}),
+    "dual_clip": ("policy", {"surrogate": "dual clip"}),
+    "grpo": ("policy", {"surrogate": "ppo", "aggregate": "sequence mean"}),
+    "dr_grpo": ("policy", {"surrogate": "ppo", "aggregate": "constant length"}),
+    "dapo": ("policy", {"surrogate": "ppo", "aggregate": "token mean"}),
+    "gspo": ("policy", {"surrogate": "gspo", "aggregate": "sequence mean"}),
+    "luspo": ("policy", {"surrogate": "gspo", "aggregate": "sequence sum"}),
+    "cispo": ("policy", {"surrogate": "cispo"}),
+    "gmpo": ("policy", {"surrogate": "gmpo"}),
+    "sapo": ("policy", {"surrogate": "sapo"}),
+    "group_advantage": ("advantage", {"advantage": "z-score"}),
+    "rloo_advantage": ("advantage", {"advantage": "r - mean of the others"}),
+    "dpo": ("pairs", {"loss": "DPO"}),
+    "cdpo": ("pairs", {"loss": "cDPO"}),
+    "rdpo": ("pairs", {"loss": "rDPO"}),
+    "ipo": ("pairs", {"loss": "IPO"}),
+    "reward_model": ("pairs", {"loss": "Bradley-Terry"}),
+    "k1": ("kl", {"estimator": "k1"}),
+    "k2": ("kl", {"estimator": "k2"}),
+    "k3": ("kl", {"estimator": "k3"}),
+}

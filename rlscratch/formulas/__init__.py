@@ -8,6 +8,7 @@ In reading order:
     weights           how per-token terms become one number
     returns           rewards summed over time; discounting; advantages
     td                Bellman targets, Q-learning, epsilon-greedy
+    exploration       which of several arms to try next; regret
     policy_gradient   the log-derivative trick, REINFORCE, baselines
     kl                the distance to a reference policy, its estimators and their gradients
     ppo               the clipped ratio
@@ -22,6 +23,7 @@ from rlscratch.formulas import (
     best_of_n,
     cross_entropy,
     distribution,
+    exploration,
     grpo,
     kl,
     policy_gradient,
@@ -34,6 +36,6 @@ from rlscratch.formulas import (
 )
 
 __all__ = [
-    "best_of_n", "cross_entropy", "distribution", "grpo", "kl", "policy_gradient", "ppo", "preference", "returns",
-    "standard_error", "td", "weights",
+    "best_of_n", "cross_entropy", "distribution", "exploration", "grpo", "kl", "policy_gradient", "ppo", "preference",
+    "returns", "standard_error", "td", "weights",
 ]

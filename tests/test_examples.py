@@ -220,6 +220,9 @@ CHANGED = {
     "40": [("STEPS, EVERY, SEEDS = 12, 48, 6", "STEPS, EVERY, SEEDS = 12, 6, 6"), ("range(240)", "range(5)"),
            ("[begun] * 256", "[begun] * 16")],
     "41": [("TOKENS, SETTINGS = 12_000", "TOKENS, SETTINGS = 500"), ("range(300)", "range(3)")],
+    "42": [("range(300)", "range(3)")],
+    "43": [("BATCHES, LINES, STEP = 100", "BATCHES, LINES, STEP = 10")],
+    "44": [("MOVES, q = 3000", "MOVES, q = 1650")],
 }
 
 

@@ -9,10 +9,12 @@ In reading order:
     returns           rewards summed over time; discounting; advantages
     td                Bellman targets, Q-learning, epsilon-greedy
     exploration       which of several arms to try next; regret
+    waiting           how long chance takes to a word
     policy_gradient   the log-derivative trick, REINFORCE, baselines
     kl                the distance to a reference policy, its estimators and their gradients
     ppo               the clipped ratio
     grpo              advantages relative to a group, and its variants
+    continuous        actions that are numbers: Gaussian policies
     preference        reward models from comparisons; DPO and IPO
     standard_error    how sure a mean over answers is
 
@@ -21,6 +23,7 @@ Training feeds x_grad to the network: rlscratch has no other definition of its o
 """
 from rlscratch.formulas import (
     best_of_n,
+    continuous,
     cross_entropy,
     distribution,
     exploration,
@@ -32,10 +35,11 @@ from rlscratch.formulas import (
     returns,
     standard_error,
     td,
+    waiting,
     weights,
 )
 
 __all__ = [
-    "best_of_n", "cross_entropy", "distribution", "exploration", "grpo", "kl", "policy_gradient", "ppo", "preference",
-    "returns", "standard_error", "td", "weights",
+    "best_of_n", "continuous", "cross_entropy", "distribution", "exploration", "grpo", "kl", "policy_gradient", "ppo",
+    "preference", "returns", "standard_error", "td", "waiting", "weights",
 ]

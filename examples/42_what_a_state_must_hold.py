@@ -19,7 +19,7 @@ from rlscratch.report import figures
 from rlscratch.report.table import table
 from rlscratch.train.tabular.lake import Lake
 
-BUDGET = 6  # seconds of processor time
+BUDGET = 5  # seconds of processor time
 
 # %% A corridor: rooms 0, 1, 2, then outside.  1 moves on, 0 back; in room 1 it is the other way
 # round.  Every step costs 1.

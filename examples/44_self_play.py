@@ -19,7 +19,7 @@ from rlscratch.report.table import table
 from rlscratch.tasks.board_games import tic_tac_toe, wins
 from rlscratch.train.tabular import self_play
 
-BUDGET = 5  # seconds of processor time
+BUDGET = 4  # seconds of processor time
 
 # %% The truth: q and v by minimax.  The start is worth 0, a draw; what is an opening mistake worth?
 game = tic_tac_toe()

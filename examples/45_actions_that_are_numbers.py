@@ -18,7 +18,7 @@ from rlscratch.formulas import continuous
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 3  # seconds of processor time
+BUDGET = 2  # seconds of processor time
 
 # %% A density is no probability: the narrower, the higher; the entropy passes through 0.
 rows = []

@@ -223,6 +223,9 @@ CHANGED = {
     "42": [("range(300)", "range(3)")],
     "43": [("BATCHES, LINES, STEP = 100", "BATCHES, LINES, STEP = 10")],
     "44": [("MOVES, q = 3000", "MOVES, q = 1650")],
+    "46": [("Settings(lr=2e-3)", "Settings(lr=2e-3, steps=8)"), ("EPISODES = 70, 300", "EPISODES = 70, 20")],
+    "47": [("epochs=epochs, target_kl", "epochs=epochs, episodes=4, target_kl")],
+    "48": [("20_000", "500")],
 }
 
 

@@ -531,3 +531,21 @@ def test_bad_input_to_one_loss_is_named(pair, change, message):
         good = dict(logp=LIKELY, advantage=[[1]], weight=ONE) | OBJECTIVES[f]
         with pytest.raises(ValueError, match=message):
             f(**(good | change))
+
+
+# ---------------------------------------------------------------- ranks
+
+@given(rewards_g())
+@example(np.array([2.0, 2.0, 2.0]))
+def test_ranks_know_the_order_alone(r):
+    A = grpo.rank_advantage(r)
+    assert_allclose(A.sum(), 0, atol=1e-12)
+    assert_allclose(grpo.rank_advantage(np.exp(r / 4)), A, atol=1e-12)
+    assert_allclose(grpo.rank_advantage(-r), -A, atol=1e-12)
+    by_hand = [sum(int(x > y) - int(x < y) for y in r) / (len(r) - 1) for x in r]
+    assert_allclose(A, by_hand, atol=1e-12)
+    assert_allclose(grpo.rank_advantage(np.stack([r, -r])), [A, -A], atol=1e-12)
+
+
+def test_of_two_answers_ranks_and_z_scores_say_the_same_up_to_a_factor():
+    assert_allclose(grpo.group_advantage([7.0, 3.0]), grpo.rank_advantage([7.0, 3.0]) / np.sqrt(2))

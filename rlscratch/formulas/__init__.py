@@ -13,6 +13,7 @@ In reading order:
     policy_gradient   the log-derivative trick, REINFORCE, baselines
     kl                the distance to a reference policy, its estimators and their gradients
     ppo               the clipped ratio
+    trust_region      TRPO's step: the natural gradient
     grpo              advantages relative to a group, and its variants
     continuous        actions that are numbers: Gaussian policies
     preference        reward models from comparisons; DPO and IPO
@@ -35,11 +36,12 @@ from rlscratch.formulas import (
     returns,
     standard_error,
     td,
+    trust_region,
     waiting,
     weights,
 )
 
 __all__ = [
     "best_of_n", "continuous", "cross_entropy", "distribution", "exploration", "grpo", "kl", "policy_gradient", "ppo",
-    "preference", "returns", "standard_error", "td", "waiting", "weights",
+    "preference", "returns", "standard_error", "td", "trust_region", "waiting", "weights",
 ]

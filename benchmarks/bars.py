@@ -8,6 +8,7 @@ import json
 import os
 import statistics
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,10 +25,13 @@ from rlscratch.files import write_atomic
 from rlscratch.formulas import td
 from rlscratch.formulas.distribution import softmax
 from rlscratch.mdp import best_stationary
+from rlscratch.mdp.games import guaranteed
 from rlscratch.report.table import table
+from rlscratch.tasks.board_games import tic_tac_toe
+from rlscratch.train.control import ppo as control_ppo
 from rlscratch.train.dqn import deep_q_learning as dqn
 from rlscratch.train.dqn.worlds import OnEnvironment
-from rlscratch.train.tabular import ppo, reinforce, worlds
+from rlscratch.train.tabular import ppo, reinforce, self_play, worlds
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.method import TabularMethod
 from rlscratch.train.tabular.q_learning import STEPS, State, falling, learn, linear
@@ -38,6 +42,8 @@ NEAR = 0.02                     # of the best policy's probability of success
 NEAR_DQN = 0.05
 CREAM = 0.96                    # document 002's outcome of PPO
 UPRIGHT, EPISODES = 475, 100    # mean return of CartPole-v1, of at most 500, and over how many episodes
+# Of PPO with networks: the least mean return, for the drone the share of targets reached; minutes.
+CONTROL = {"drone": (0.95, 3), "Pendulum-v1": (-250, 5), "CartPole-v1": (UPRIGHT, 5)}
 TEXT_SEEDS = 3                  # of claims that train transformers for minutes
 
 
@@ -118,6 +124,31 @@ def policy(seed: int, method: TabularMethod, task: str) -> dict[str, Any]:
     return {**figures, "cream": first, "met": bool(first >= CREAM)}
 
 
+def self_played(seed: int) -> dict[str, Any]:
+    """The learner of example 44."""
+    game = tic_tac_toe()
+    q = np.zeros(game.legal.shape)
+    *_, ended = islice(self_play.learn(game, q, games=256, epsilon=0.5, rng=np.random.default_rng(seed)), 3000)
+    first, second = guaranteed(game, self_play.greedy(game, q))
+    return {"games": ended, "least_first": first, "least_second": second, "met": first >= 0 <= second}
+
+
+def control(seed: int, name: str) -> dict[str, Any]:
+    """PPO with networks, as RECIPES has it; the likeliest actions in episodes that it has not seen."""
+    text, chosen, updates = control_ppo.RECIPES[name]
+    begin = time.process_time()
+    learner = control_ppo.Learner(text, chosen, np.random.default_rng(seed))
+    steps = sum(int(row["steps"]) for row in learner.learn(updates))
+    seconds = time.process_time() - begin           # a machine may be shared
+    totals, said = learner.evaluate(1000 if name == "drone" else EPISODES, seed=10**6)
+    least, minutes = CONTROL[name]
+    figures = {"steps": steps, "mean_return": totals.mean().item()}
+    if name == "drone":
+        figures["reached"] = float(np.mean([info["reached"] for info in said]))
+    met = figures.get("reached", figures["mean_return"]) >= least and seconds <= 60 * minutes
+    return {**figures, "seconds": seconds, "met": bool(met)}
+
+
 BARS = (
     Bar("q-learning 4x4", "deterministic 4x4 lake: the greedy path is optimal (6 moves), its values are gamma^k to "
         "four decimals, and 0 <= Q <= Q* held at every step", q_learning),
@@ -133,6 +164,13 @@ BARS = (
         partial(deep_q_learning, task="frozen-lake-slippery")),
     Bar("dqn CartPole-v1", f"CartPole-v1: the greedy policy of the network keeps the pole up for {UPRIGHT} of 500 "
         f"steps, on average over {EPISODES} episodes", cart_pole, 3),
+    Bar("self-play tic-tac-toe", "Q-learning from self-play loses no game that any opponent can choose, on either side",
+        self_played, 3),
+    *(Bar(f"ppo {name}", f"{told}, within {CONTROL[name][1]} minutes of processor time", partial(control, name=name), 3)
+      for name, told in (
+          ("drone", f"the drone reaches its target in {CONTROL['drone'][0]:.0%} of 1,000 episodes, wind included"),
+          ("Pendulum-v1", f"a mean return of {CONTROL['Pendulum-v1'][0]} over {EPISODES} episodes"),
+          ("CartPole-v1", f"a mean return of {UPRIGHT} of 500 over {EPISODES} episodes"))),
     *(Bar(f"{method.name} {task}", f"{task}: the policy's exact probability of reaching the goal within the limit of "
           f"100 steps is within {NEAR} of the best policy's without a clock", partial(policy, method=method, task=task))
       for method in (reinforce.METHOD, ppo.METHOD) for task in ("frozen-lake", "frozen-lake-slippery")),

@@ -52,7 +52,7 @@ static int FN(apply)(int64_t A, int64_t N, int64_t K, const REAL *x, const REAL 
     return failed;
 }
 
-/* One layer: x (A, C) in place.  `aside` holds A rows of 5 C. */
+/* One layer: x (A, C) in place.  `aside` holds A rows of C and of the widest of a layer. */
 static int FN(decode_layer)(const rls_shape *s, int64_t A, const REAL *const *w, const REAL **panels, REAL *keys,
                             REAL *values, const int64_t *lengths, const int64_t *rows, REAL *x, REAL *stats,
                             REAL *aside) {
@@ -65,9 +65,9 @@ static int FN(decode_layer)(const rls_shape *s, int64_t A, const REAL *const *w,
     if (FN(apply)(A, C, C, n, w[MIX], panels, wide)) return 1;
     FN(add_branch)(A, C, wide, w[MIX + 1], x);
     FN(layer_norm)(A, C, x, w[NORM_2], w[NORM_2 + 1], s->eps, n, stats);
-    if (FN(apply)(A, 4 * C, C, n, w[WIDEN], panels, wide)) return 1;
-    FN(bias_gelu)(A, 4 * C, wide, w[WIDEN + 1], s->exact_gelu, wide);
-    if (FN(apply)(A, C, 4 * C, wide, w[NARROW], panels, n)) return 1;
+    if (FN(apply)(A, s->inner, C, n, w[WIDEN], panels, wide)) return 1;
+    FN(bias_gelu)(A, s->inner, wide, w[WIDEN + 1], s->exact_gelu, wide);
+    if (FN(apply)(A, C, s->inner, wide, w[NARROW], panels, n)) return 1;
     FN(add_branch)(A, C, n, w[NARROW + 1], x);
     return 0;
 }
@@ -77,7 +77,7 @@ static int FN(decode_layer)(const rls_shape *s, int64_t A, const REAL *const *w,
  * its first byte to its last.  The result is for free(), or NULL where there is no memory.
  */
 static void *FN(pack_model)(const rls_shape *s, const REAL *const *weights, const REAL *output) {
-    const int64_t C = s->C, V = s->V, from[4] = {C, C, C, 4 * C}, to[4] = {3 * C, C, 4 * C, C};
+    const int64_t C = s->C, V = s->V, from[4] = {C, C, C, s->inner}, to[4] = {3 * C, C, s->inner, C};
     static const int matrix[4] = {QKV, MIX, WIDEN, NARROW};
     int64_t size = FN(packed_size)(C, V);
     for (int m = 0; m < 4; m++) size += s->L * FN(packed_size)(from[m], to[m]);
@@ -95,8 +95,8 @@ static void *FN(pack_model)(const rls_shape *s, const REAL *const *weights, cons
 static int64_t FN(decode)(const rls_shape *s, int64_t A, const REAL *const *weights, const REAL *output,
                           const void *packed, REAL *const *keys, REAL *const *values, const int64_t *lengths, const int64_t *rows,
                           const int64_t *tokens, REAL *logits) {
-    const int64_t C = s->C;
-    REAL *x = malloc((size_t)(A * (6 * C + 2)) * sizeof(REAL));
+    const int64_t C = s->C, widest = s->inner > 3 * C ? s->inner : 3 * C;
+    REAL *x = malloc((size_t)(A * (2 * C + widest + 2)) * sizeof(REAL));
     if (x == NULL) return RLS_NO_MEMORY;
     REAL *stats = x + A * C, *aside = stats + 2 * A;
     for (int64_t i = 0; i < A; i++) {

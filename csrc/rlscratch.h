@@ -21,7 +21,7 @@
 
 /* What decode.c asks of a model, and of a draw. */
 typedef struct {
-    int64_t V, C, L, H, room;
+    int64_t V, C, inner, L, H, room; /* inner: channels between the two layers of a block's network */
     int exact_gelu;
     double eps;
 } rls_shape;

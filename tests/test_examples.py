@@ -194,6 +194,8 @@ CHANGED = {
     "23": [("EPISODES, STEP, VALUE_STEP = 256, 50.0", "EPISODES, STEP, VALUE_STEP = 256, 5.0"),
            ('"frozen-lake": 14, "frozen-lake-slippery": 40', '"frozen-lake": 1, "frozen-lake-slippery": 1')],
     "25": [("steps=300", "steps=5"), ("steps=60", "steps=2")],
+    "27": [("epsilon, 1500, 200", "epsilon, 300, 200"), ("10_000, 40", "100, 40")],
+    "28": [("np.zeros((200", "np.zeros((20")],
     "30": [("lr=0.5", "lr=0.1")],
     "33": [("STEPS, MARKS, PEAK, BATCH, CONTEXT = 330", "STEPS, MARKS, PEAK, BATCH, CONTEXT = 12")],
     "34": [("lr=0, weight_decay=0), 250", "lr=0, weight_decay=0), 20")],
@@ -210,6 +212,12 @@ CHANGED = {
     "40": [("STEPS, EVERY, SEEDS = 12, 48, 6", "STEPS, EVERY, SEEDS = 12, 6, 6"), ("range(240)", "range(5)"),
            ("[begun] * 256", "[begun] * 16")],
     "41": [("TOKENS, SETTINGS = 12_000", "TOKENS, SETTINGS = 500"), ("range(300)", "range(3)")],
+    "42": [("range(300)", "range(3)")],
+    "43": [("BATCHES, LINES, STEP = 100", "BATCHES, LINES, STEP = 10")],
+    "44": [("MOVES, q = 3000", "MOVES, q = 1650")],
+    "46": [("Settings(lr=2e-3)", "Settings(lr=2e-3, steps=8)"), ("EPISODES = 70, 300", "EPISODES = 70, 20")],
+    "47": [("epochs=epochs, target_kl", "epochs=epochs, episodes=4, target_kl")],
+    "48": [("20_000", "500")],
 }
 
 
@@ -241,7 +249,7 @@ def test_the_readme_has_a_row_for_each_script_and_a_word_for_each_number_that_is
     assert [(number, name) for number, name, *_ in rows] == [(s.stem[:2], s.name) for s in SCRIPTS]
     assert README.count("\n| [") == len(rows)
     numbers = [int(number) for number, *_ in rows]
-    free = [int(number) for number in re.findall(r"\d+", re.search(r"[\d,and \n]+ are free", README)[0])]
+    free = [int(number) for said in re.findall(r"[\d,and \n]+ are free", README) for number in re.findall(r"\d+", said)]
     assert sorted(numbers + free) == list(range(1, max(numbers) + 1))
 
 

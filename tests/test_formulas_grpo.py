@@ -533,3 +533,53 @@ def test_bad_input_to_one_loss_is_named(pair, change, message):
         good = dict(logp=LIKELY, advantage=[[1]], weight=ONE) | OBJECTIVES[f]
         with pytest.raises(ValueError, match=message):
             f(**(good | change))
+
+
+# ---------------------------------------------------------------- ranks
+
+@given(rewards_g())
+@example(np.array([2.0, 2.0, 2.0]))
+def test_ranks_know_the_order_alone(r):
+    A = grpo.rank_advantage(r)
+    assert_allclose(A.sum(), 0, atol=1e-12)
+    assert_allclose(grpo.rank_advantage(np.exp(r / 4)), A, atol=1e-12)
+    assert_allclose(grpo.rank_advantage(-r), -A, atol=1e-12)
+    by_hand = [sum(int(x > y) - int(x < y) for y in r) / (len(r) - 1) for x in r]
+    assert_allclose(A, by_hand, atol=1e-12)
+    assert_allclose(grpo.rank_advantage(np.stack([r, -r])), [A, -A], atol=1e-12)
+
+
+def test_of_two_answers_ranks_and_z_scores_say_the_same_up_to_a_factor():
+    assert_allclose(grpo.group_advantage([7.0, 3.0]), grpo.rank_advantage([7.0, 3.0]) / np.sqrt(2))
+
+
+# ---------------------------------------------------------------- document 002's claims about noise
+
+def signal_over_noise(advantage, noise):
+    """|E g| / sd of a group of four of the document's answers, equally likely: over all groups and all noise."""
+    one = [(a, r + v, q / 3) for a, r in enumerate((10.0, 5.0, -10.0)) for v, q in noise.items()]
+    answers, rewards, chances = np.array(list(product(one, repeat=4))).transpose(2, 0, 1)
+    g = (advantage(rewards)[..., None] * (np.eye(3)[answers.astype(int)] - 1 / 3)).mean(axis=1)
+    chance = chances.prod(axis=1)
+    mean = chance @ g
+    return np.sqrt(mean @ mean / (chance @ (g**2).sum(axis=1) - mean @ mean))
+
+
+def by_critic(error):
+    return lambda rewards: rewards - (5 / 3 + error)
+
+
+def test_a_group_s_scale_helps_against_wild_rewards_and_not_against_ordinary_noise():
+    ordinary = {-10 * 3**0.5: 1 / 6, 0: 2 / 3, 10 * 3**0.5: 1 / 6}     # four moments of a Gaussian of sd 10
+    wild = {-100: 0.025, 0: 0.95, 100: 0.025}
+    of = {name: [signal_over_noise(f, noise) for f in (by_critic(0), grpo.group_advantage, grpo.rank_advantage)]
+          for name, noise in (("ordinary", ordinary), ("wild", wild))}
+    assert_allclose(of["ordinary"], [1.030, 0.824, 0.835], atol=0.0005)
+    assert_allclose(of["wild"], [0.519, 0.941, 1.091], atol=0.0005)
+
+
+def test_a_critic_off_by_more_than_the_spread_of_rewards_is_worse_than_the_group():
+    none = {0: 1.0}
+    group = signal_over_noise(grpo.group_advantage, none)
+    assert_allclose([signal_over_noise(by_critic(e), none) for e in (0, 5, 10)], [2.0, 1.537, 1.030], atol=0.0005)
+    assert signal_over_noise(by_critic(7), none) > group > signal_over_noise(by_critic(9), none)

@@ -293,6 +293,8 @@ WITNESS = {
     "kl.kl_k2_grad": ("kl_k2", lambda logp, ref: (logp - ref) ** 2 / 2, tokens("logp", "ref")),
     "kl.kl_k3_grad": ("kl_k3", k3, tokens("logp", "ref")),
     "kl.kl_objective_grad": (None, kl_objective, with_rewards(True)),
+    "continuous.density_clip_grad": (
+        "density_clip_loss", ppo_clip, tokens("logp", "old", "advantage", "weight", then=[CLIP])),
     "ppo.ppo_clip_grad": ("ppo_clip_loss", ppo_clip, tokens("logp", "old", "advantage", "weight", then=[CLIP])),
     "ppo.value_grad": ("value_loss", value, VALUES),
     "grpo.grpo_grad": ("grpo_loss", weighted_logp, tokens("logp", "advantage", "weight")),

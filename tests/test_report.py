@@ -153,7 +153,7 @@ def test_the_project_s_own_rungs_are_well_made():
 
 
 def test_the_tour_takes_a_minute_on_two_cores():
-    assert sum(rung.budget for rung in ladder.rungs(ladder.folder()) if rung.budget <= ladder.LONG) <= 110
+    assert sum(rung.budget for rung in ladder.rungs(ladder.folder()) if rung.budget <= ladder.LONG) <= 150
 
 
 def test_the_chapters_hold_the_whole_ladder_and_have_the_names_of_its_readme():
@@ -172,7 +172,7 @@ def test_rungs_are_chosen_by_number_and_by_chapter():
     assert [rung.name[:2] for rung in ladder.in_chapter(rungs, "frozen LAKE")] == ["03", "04", "05", "06"]
     with pytest.raises(ValueError, match=r"only is '5,99'; expected numbers of examples, .* there is no 99"):
         ladder.numbered(rungs, "5,99")
-    for unclear in ("10", "lake", "nowhere"):
+    for unclear in ("20", "lake", "nowhere"):
         with pytest.raises(ValueError, match=f"chapter is '{unclear}'; expected one of 1 Sampling from a model; 2"):
             ladder.in_chapter(rungs, unclear)
 

@@ -414,6 +414,39 @@ def test_a_reward_that_turns_nan_stops_the_run_and_leaves_the_last_save(name, tm
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
 
+def test_a_penalty_for_holes_is_paid_and_not_measured():
+    """The same moves from the same uniforms: 1 in the goal either way, -1 where an episode ended elsewhere."""
+    plain, stern = worlds.make("frozen-lake-slippery"), worlds.make("frozen-lake-slippery", hole_reward=-1)
+    policy = np.full((16, 4), 1 / 4)
+    a, b = (world.collect(policy, 400, np.random.default_rng(0)) for world in (plain, stern))
+    assert_array_equal(a.states, b.states)
+    fell = a.terminated & ~a.rewards.any(axis=1)
+    assert_array_equal(b.rewards.sum(axis=1), a.rewards.sum(axis=1) - fell)
+    assert fell.sum() > 300 and plain.worth(policy) == stern.worth(policy)
+    lost = stern.rewarded.discounted_return(policy, 100) - plain.worth(policy)
+    assert_allclose(lost, plain.worth(policy) - a.terminated.mean(), atol=0.02)     # P(hole) = P(over) - P(goal)
+
+
+def test_with_a_penalty_for_holes_even_the_first_batch_teaches_something():
+    """Without one, a batch in which nobody arrives has the gradient 0."""
+    moved = []
+    for hole in (0, -1):
+        world = worlds.make("frozen-lake", hole)
+        tables = reinforce.initial(world, np.random.default_rng(1))
+        step = reinforce.METHOD.settings(world, episodes=2, baseline="none")
+        moved.append(reinforce.step(world, tables, np.random.default_rng(1), **step)[0]["logits"].any())
+    assert moved == [False, True]
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("--task", "ice-cream"), "--hole-reward is -1; expected 0 for ice-cream: only lakes have holes"),
+    (("--task", "addition"), "--hole-reward is -1; expected an integer in [0, 0]"),
+    (("--env", "CliffWalking-v1"), "--hole-reward is -1; expected no such option beside env")])
+def test_a_penalty_for_holes_where_there_are_none_is_refused(options, message, tmp_path, capsys):
+    assert main(["train", "ppo", *options, "--hole-reward", "-1", "--run-dir", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
 def test_a_task_of_one_s_own_is_a_world():
     def reward(prompt, answer):
         return float((prompt == "odd") == (answer in "13"))

@@ -47,6 +47,7 @@ class Command:
         named = [f"{kind} ({', '.join(names)})" for kind, names in (
             ("a lake", worlds.LAKES), ("a bandit", bandits), ("text", self.text.tasks))]
         bring.add_task(parser, (*worlds.NAMES, *self.text.tasks), ", ".join(named))
+        environments.add_hole_reward(parser)
         environments.add_arguments(parser, CHARTED)
         own = {choice.name: choice for choice in self.tables.choices}
         shared = [choice for choice in self.text.choices if choice.name in own]
@@ -70,6 +71,7 @@ class Command:
             if args.task in worlds.NAMES or args.env is not None:
                 return self.tables.run(args)
             environments.given(args)
+            check.integer(0, 0, hole_reward=args.hole_reward)           # a text has no holes
         memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
         with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
             run = command.train(self.text, args)

@@ -42,4 +42,10 @@ ENTRIES = (
         otherwise=lambda: returns.discounted_return(SIX_MOVES, GAMMA), source=RETURN, planted={"gamma": GAMMA},
         note="Document 004 excludes 1, as its sums are infinite and need it. Episodes that end allow 1: ours accept "
              "it, and the return is then the plain sum: 1 here, where 0.99 gives 0.950990."),
+    entry(
+        id="S1.car.actions", section="Real-World Example: Self-Driving Cars",
+        claim="A self-driving car has five manoeuvres: accelerate, brake, steer, change lanes, stop.",
+        formula="number of actions", printed=5, exact=5, tolerance=0.0, verdict="exact", kind="input",
+        note="The actions of tasks.car, whose rewards are the document's too: for the way, against abrupt braking and "
+             "collisions. It gives no numbers; example 48 shows what each price does."),
 )

@@ -8,13 +8,17 @@ In reading order:
     weights           how per-token terms become one number
     returns           rewards summed over time; discounting; advantages
     td                Bellman targets, Q-learning, epsilon-greedy
+    exploration       which of several arms to try next; regret
+    waiting           how long chance takes to a word
     policy_gradient   the log-derivative trick, REINFORCE, baselines
     kl                the distance to a reference policy, its estimators and their gradients
     ppo               the clipped ratio
+    trust_region      TRPO's step: the natural gradient
     grpo              advantages relative to a group, and its variants
     group             other advantages of a group, and what each ascends on average
     surrogates        dual clip, GSPO-token, GMPO, SAPO; entropy of answers
     off_policy        the sampler is not the trainer: importance weights, masks, the KL with a ratio
+    continuous        actions that are numbers: Gaussian policies
     preference        reward models from comparisons; DPO and IPO
     pairs             smoothed DPO, SimPO, ORPO, f-DPO, KTO, margins
     distillation      a student and a teacher
@@ -25,9 +29,11 @@ Training feeds x_grad to the network: rlscratch has no other definition of its o
 """
 from rlscratch.formulas import (
     best_of_n,
+    continuous,
     cross_entropy,
     distillation,
     distribution,
+    exploration,
     group,
     grpo,
     kl,
@@ -40,10 +46,13 @@ from rlscratch.formulas import (
     standard_error,
     surrogates,
     td,
+    trust_region,
+    waiting,
     weights,
 )
 
 __all__ = [
-    "best_of_n", "cross_entropy", "distillation", "distribution", "group", "grpo", "kl", "off_policy", "pairs",
-    "policy_gradient", "ppo", "preference", "returns", "standard_error", "surrogates", "td", "weights",
+    "best_of_n", "continuous", "cross_entropy", "distillation", "distribution", "exploration", "group", "grpo",
+    "kl", "off_policy", "pairs", "policy_gradient", "ppo", "preference", "returns", "standard_error", "surrogates",
+    "td", "trust_region", "waiting", "weights",
 ]

@@ -134,6 +134,22 @@ def group_advantage(
     return centred / np.where(flat, 1, std + eps)
 
 
+def rank_advantage(rewards: ArrayLike) -> Array:
+    """A_i = the share of the others that i beats, less the share that beats i; in [-1, 1], and 0 in sum.
+
+    rewards  (..., G)  of a group; G >= 2.  Only their order counts: "A is better than B", as document 002 says
+
+    Any growing function of the rewards gives the same, and one reward of a million moves no other answer's A.
+
+    >>> rank_advantage([10, 5, -10]).tolist(), rank_advantage([1e6, 5, 5]).tolist()
+    ([1.0, 0.0, -1.0], [1.0, -0.5, -0.5])
+
+    Proof: tests/test_formulas_grpo.py, test_ranks_know_the_order_alone
+    """
+    rewards = check.group(2, rewards=rewards).real
+    return np.sign(rewards[..., :, None] - rewards[..., None, :]).sum(axis=-1) / (rewards.shape[-1] - 1)
+
+
 def grpo_loss(logp: ArrayLike, advantage: ArrayLike, weight: ArrayLike) -> float:
     """Equation (2), the documents' loss; reinforce_loss under its GRPO name.  To be minimised.
 

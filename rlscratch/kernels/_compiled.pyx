@@ -23,7 +23,7 @@ cdef extern from "rlscratch.h" nogil:
     int RLS_STEP
 
     ctypedef struct rls_shape:
-        int64_t V, C, L, H, room
+        int64_t V, C, inner, L, H, room
         int exact_gelu
         double eps
 

@@ -265,7 +265,8 @@ def _model(weights: Any, output: Any, keys: Any, values: Any, lengths: Any, head
     if C % check.integer(1, heads=heads):
         check.fail("heads", heads, f"a divisor of the width, {C}")
     context = len(float_array(2, wte, **{"weights[1]": weights[1]}))
-    layer = ((C,), (C,), (C, 3 * C), (3 * C,), (C, C), (C,), (C,), (C,), (C, 4 * C), (4 * C,), (4 * C, C), (C,))
+    inner = float_array(2, wte, **{"weights[10]": weights[10]}).shape[1]
+    layer = ((C,), (C,), (C, 3 * C), (3 * C,), (C, C), (C,), (C,), (C,), (C, inner), (inner,), (inner, C), (C,))
     expected = ((V, C), (context, C), *layer * len(keys), (C,), (C,))
     weights = [shaped(shape, "as in rlscratch.transformer.shapes", wte, **{f"weights[{i}]": array})
                for i, (shape, array) in enumerate(zip(expected, weights, strict=True))]

@@ -23,20 +23,20 @@ cdef bint linear(matrix, bias, x, int64_t inner, int64_t outer):
 cdef bint whole(weights, output, keys, values, lengths, heads, int64_t new):
     """A model and a cache as decode wants them, with room for `new` tokens more."""
     cdef Py_ssize_t L, l
-    cdef int64_t C, D, B, room, context
+    cdef int64_t C, D, B, inner, room, context
     if not (type(weights) is list and type(keys) is list and type(values) is list and type(heads) is int
             and len(keys) == len(values) > 0 and len(weights) == 4 + LAYER * len(keys)
-            and plain(weights[0], 2) and like(weights[1], weights[0], 2) and integers(lengths)):
+            and plain(weights[0], 2) and like(weights[10], weights[0], 2) and like(weights[1], weights[0], 2) and integers(lengths)):
         return False
     x, C, B, L = weights[0], length(weights[0], 1), length(lengths, 0), len(keys)
     if not (length(weights[1], 1) == C and heads > 0 and C % heads == 0 and like(output, x, 2)
             and length(output, 0) == C and length(output, 1) == length(x, 0) and like(keys[0], x, 4)):
         return False
-    D, room, context = C // heads, length(keys[0], 3), length(weights[1], 0)
+    D, inner, room, context = C // heads, length(weights[10], 1), length(keys[0], 3), length(weights[1], 0)
     for l in range(L):
         w, k, v = weights[2 + LAYER * l:2 + LAYER * (l + 1)], keys[l], values[l]
         if not (vectors(w, x, C) and linear(w[2], w[3], x, C, 3 * C) and linear(w[4], w[5], x, C, C)
-                and vectors(w[6:], x, C) and linear(w[8], w[9], x, C, 4 * C) and linear(w[10], w[11], x, 4 * C, C)
+                and vectors(w[6:], x, C) and linear(w[8], w[9], x, C, inner) and linear(w[10], w[11], x, inner, C)
                 and like(k, x, 4) and like(v, x, 4) and cnp.PyArray_ISWRITEABLE(k) and cnp.PyArray_ISWRITEABLE(v)
                 and length(k, 0) == B == length(v, 0) and length(k, 1) == heads == length(v, 1)
                 and length(k, 2) == D == length(v, 3) and length(k, 3) == room == length(v, 2) and apart(k, v)):
@@ -47,7 +47,7 @@ cdef bint whole(weights, output, keys, values, lengths, heads, int64_t new):
 cdef rls_shape shape(list weights, list keys, heads, exact_gelu, eps):
     cdef rls_shape s
     s.V, s.C, s.L, s.H = length(weights[0], 0), length(weights[0], 1), len(keys), heads
-    s.room, s.exact_gelu, s.eps = length(keys[0], 3), exact_gelu, eps
+    s.inner, s.room, s.exact_gelu, s.eps = length(weights[10], 1), length(keys[0], 3), exact_gelu, eps
     return s
 
 

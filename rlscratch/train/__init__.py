@@ -2,6 +2,7 @@
 
     tabular       policies and values as tables: q_learning, reinforce, ppo, grpo, clone
     dqn           Q-learning with a network
+    control       PPO with networks, for actions that are numbers too; the drone
     pretraining   text to a base model
     language      transformers that answer prompts: sft, reward_model, ppo, grpo, dpo, expert_iteration
 

@@ -24,6 +24,12 @@ def add_arguments(group: Any, what: str) -> None:
                             f"{LIMIT} if it has none){UNSAID}")
 
 
+def add_hole_reward(group: Any) -> None:
+    """--hole-reward, of the lakes."""
+    group.add_argument("--hole-reward", type=int, choices=(0, -1), default=0,
+                       help="what falling into a hole of a lake pays: 0 in document 000, -1 in document 002")
+
+
 def given(args: argparse.Namespace, **usual: Any) -> dict[str, Any]:
     """The choices that say what is trained on, for a run's config.
 

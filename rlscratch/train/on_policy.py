@@ -16,9 +16,10 @@ MOST = 1e-3
 def deviation(logp: Array, logp_old: Array, mask: Array | float = 1.0) -> float:
     """The largest |ratio - 1| over the chosen tokens; arrays of one shape.  Raises RuntimeError above MOST.
 
-    logp, logp_old  natural log, by the policy that is trained and by the one that was sampled from
+    logp, logp_old  natural log, of probabilities or densities, by the policy that is trained and by the one that was
+                    sampled from
     """
-    largest = np.abs(mask * (ppo.ratio(logp, logp_old) - 1)).max().item()
+    largest = np.abs(mask * (ppo.exp_of(logp - logp_old) - 1)).max().item()
     if not largest <= MOST:
         raise RuntimeError(f"before the update a ratio is {largest:.2g} away from 1; expected at most {MOST}: the "
                            "answers were not sampled from the distribution that is trained")

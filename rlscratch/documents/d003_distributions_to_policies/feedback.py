@@ -40,6 +40,13 @@ def terms(p: tuple[float, ...], r: tuple[float, ...]) -> list[float]:
 
 FEEDBACK = (
     entry(
+        id="S3.monkey.bananas", section="Part 6: The Monkey Typewriter Analogy",
+        claim="A monkey gets no banana for asdkfj and potato, one for hello and two for hello world.",
+        formula="bananas for four texts", printed=(0.0, 0.0, 1.0, 2.0), exact=(0.0, 0.0, 1.0, 2.0), tolerance=0.5,
+        verdict="exact", kind="input",
+        note="Rewards of whole words: on 27 keys the first hello takes 27^5 = 14,348,907 on average, and until then "
+             "nothing is learned (formulas.waiting, example 43). Potato is a word as well, and gets nothing."),
+    entry(
         id="S3.rm.train", section=MODEL,
         claim="Six answers to two questions are rated 0, 0.9, 1.0 and 0, 1.0, 0.95.",
         formula="targets of the reward model", printed=RATINGS, exact=RATINGS, tolerance=0.005, verdict="exact",

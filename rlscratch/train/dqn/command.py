@@ -18,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `rlscratch train dqn`."""
     task = parser.add_argument_group("what to train on")
     task.add_argument("--task", choices=tuple(STEPS), default="frozen-lake", help="Gymnasium's 4x4 map")
-    task.add_argument("--hole-reward", type=int, choices=(0, -1), default=0,
-                      help="what falling into a hole pays: 0 in document 000, -1 in document 002")
+    environments.add_hole_reward(task)
     environments.add_arguments(task, "any environment with Discrete or Box observations and Discrete actions")
     task.add_argument("--evaluation-episodes", type=int, default=100, metavar="N",
                       help="greedy episodes in --env that the final figures are the mean of")

@@ -44,7 +44,7 @@ def expert(world: TabularWorld) -> Array:
     >>> expert(worlds.make("frozen-lake"))[[0, 4, 8, 9, 13, 14]].argmax(axis=1).tolist()       # 1 Down, 2 Right
     [1, 1, 2, 1, 2, 2]
     """
-    q, _ = replace(world.mdp, gamma=GAMMA).solve()
+    q, _ = replace(world.rewarded, gamma=GAMMA).solve()
     return td.epsilon_greedy(q.round(ROUNDING), 0.0)
 
 

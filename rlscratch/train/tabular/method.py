@@ -80,6 +80,7 @@ class TabularMethod:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """The options of the command."""
         parser.add_argument("--task", choices=worlds.NAMES, default="frozen-lake", help="what to train on")
+        environments.add_hole_reward(parser)
         environments.add_arguments(parser, CHARTED)
         group = parser.add_argument_group("the learner")
         for one in self.choices:
@@ -94,8 +95,11 @@ class TabularMethod:
         usual = self.steps[args.task] if args.env is None else STEPS
         steps = check.integer(1, steps=usual if args.steps is None else args.steps)
         check.integer(0, seed=args.seed)
-        config = environments.given(args, task="frozen-lake")
-        world = worlds.make(args.task) if args.env is None else worlds.of_environment(args.env, args.max_steps)
+        config = environments.given(args, task="frozen-lake", hole_reward=0)
+        if not args.hole_reward:
+            config.pop("hole_reward", None)         # runs that began before there was a choice go on
+        world = (worlds.make(args.task, args.hole_reward) if args.env is None
+                 else worlds.of_environment(args.env, args.max_steps))
         found = self.settings(world, **settings.given(self.choices, args))
         folder = runs.Run(args, self.name, {**config, "seed": args.seed, **found}, goal={"steps": steps})
         self._train(folder, world, found, args.seed, steps)

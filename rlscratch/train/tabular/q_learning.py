@@ -173,8 +173,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument("--map", choices=tuple(IDS), default="4x4", help="Gymnasium's map")
     task.add_argument("--slippery", action=argparse.BooleanOptionalAction, default=False,
                       help="whether a move may go astray")
-    task.add_argument("--hole-reward", type=int, choices=(0, -1), default=0,
-                      help="what falling into a hole pays: 0 in document 000, -1 in document 002")
+    environments.add_hole_reward(task)
     environments.add_arguments(task, CHARTED)
     group = parser.add_argument_group("the learner")
     group.add_argument("--gamma", type=float, default=0.99, help="discount, in [0, 1]")

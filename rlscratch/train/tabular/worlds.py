@@ -4,7 +4,8 @@ whose transitions are a table.
 A world is an MDP to sample from, the table that training starts with, and the one number that says how
 good a policy is.  That number is never estimated: J of an MDP whose rewards are counted as they are,
 with no discount, over the limit of steps.  On a lake, where the goal pays 1, it is the probability of
-reaching the goal in time; on a bandit the expected reward; elsewhere the expected return.
+reaching the goal in time; on a bandit the expected reward; elsewhere the expected return.  A penalty for
+holes changes what a lake pays, not what is measured.
 
 The best possible beside it is what a policy without a clock can reach, which is what is trained:
 rlscratch.mdp.best_stationary finds it among the deterministic ones.
@@ -35,11 +36,12 @@ class TabularWorld:
     """One task as tables.
 
     name     as --task has it
-    mdp      what episodes are drawn from; gamma 1, since the limit of steps bounds every total
+    mdp      what is measured; gamma 1, since the limit of steps bounds every total
     horizon  steps after which an episode is cut off
     logits   (S, A)  the policy before training
     measure  what worth() is called among the figures
-    task     whose reward function pays, or None where the MDP does
+    task     whose reward function pays, or None where an MDP does
+    pays     which MDP does, if another one than is measured
     """
 
     name: str
@@ -48,6 +50,12 @@ class TabularWorld:
     logits: Array
     measure: str
     task: Task | None = None
+    pays: MDP | None = None
+
+    @property
+    def rewarded(self) -> MDP:
+        """What episodes are drawn from."""
+        return self.mdp if self.pays is None else self.pays
 
     @property
     def kind(self) -> str:
@@ -58,7 +66,7 @@ class TabularWorld:
 
     def collect(self, policy: Array, episodes: int, rng: np.random.Generator, start: int | None = None) -> Episodes:
         """N episodes under a policy (S, A), all from state `start` if it is given."""
-        mdp = self.mdp if start is None else replace(self.mdp, start=start)
+        mdp = self.rewarded if start is None else replace(self.rewarded, start=start)
         drawn = mdp.simulate(policy, episodes, self.horizon, rng)
         if self.task is None:
             return drawn
@@ -80,8 +88,10 @@ class TabularWorld:
         return best_stationary(self.mdp, self.horizon)
 
 
-def make(name: str | Task) -> TabularWorld:
+def make(name: str | Task, hole_reward: int = 0) -> TabularWorld:
     """The world of that name, or of a task with a list of answers.
+
+    hole_reward  what falling into a hole of a lake pays, 0 or -1
 
     >>> make("ice-cream").best[1], round(make("capital-of-france").worth([[.4, .3, .2, .1], [1, 0, 0, 0]]), 2)
     (10.0, 0.43)
@@ -89,9 +99,12 @@ def make(name: str | Task) -> TabularWorld:
     if not isinstance(name, Task):
         check.one_of(NAMES, task=name)
     if name in LAKES:
-        lake = Lake(*LAKES[name])
+        lake = Lake(*LAKES[name], hole_reward, gamma=1.0)
         logits = np.zeros(lake.mdp.transition.shape[:2])
-        return TabularWorld(name, lake.reaching, lake.horizon, logits, "success_probability")
+        return TabularWorld(name, lake.reaching, lake.horizon, logits, "success_probability", pays=lake.mdp)
+    if hole_reward != 0:
+        check.fail("hole_reward", hole_reward, f"0 for {name if isinstance(name, str) else name.name}: only lakes "
+                                               "have holes")
     task = name if isinstance(name, Task) else bandits.TASKS[name]
     mdp = bandits.one_step(task)
     rows = np.tile(np.log(bandits.before(task)), (len(task.prompts), 1))

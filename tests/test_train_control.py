@@ -1,0 +1,213 @@
+"""PPO with networks: the drone keeps the rules, gradients go through the networks, and control is learned.
+
+By hand.  Full thrust to the right from rest, no wind: the speed after one step is .1 x 4 = .4 m/s, the place moves by
+.04 m; the battery loses .1 (.02 + .03) = .005.  The reward is -.005 (1 + 1) plus the way gained over 10, with .99.
+"""
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from numpy.testing import assert_allclose
+
+from derivatives import central_difference
+from rlscratch import autograd
+from rlscratch.autograd import Tensor
+from rlscratch.formulas import continuous, ppo
+from rlscratch.train.control import drone, networks
+from rlscratch.train.control.ppo import Batch, Learner, Settings
+
+DRONE = "rlscratch.train.control.drone:rlscratch/Drone-v0"
+SMALL = Settings(environments=3, steps=16, epochs=2, minibatches=2, hidden=8)
+
+
+# ---------------------------------------------------------------- the drone
+
+def test_gymnasium_s_checker_finds_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for options in ({}, {"render_mode": "ansi"}, {"render_mode": "rgb_array"}, {"speed": False}):
+            check_env(gymnasium.make(DRONE, **options).unwrapped)
+    assert gymnasium.make(DRONE).spec.max_episode_steps == 200
+
+
+def test_two_frames_without_speed_hold_what_one_with_speed_does():
+    envs = [gymnasium.make(f"rlscratch/{name}-v0") for name in ("Drone", "DroneWithoutSpeed", "DroneTwoFrames")]
+    for env in envs:
+        env.reset(seed=4)
+    for action in np.random.default_rng(0).uniform(-1, 1, (5, 2)):
+        whole, blind, both = (env.step(action)[0] for env in envs)
+    assert_allclose(blind, np.delete(whole, [2, 3]))
+    assert_allclose(both[7:], blind)
+    moved = (both[7:9] - both[:2]) * drone.FIELD / 2                    # the way of one step, in metres
+    assert_allclose(moved / drone.DT, whole[2:4] * drone.FASTEST, atol=1e-4)
+
+
+def still(**state):
+    env = drone.Drone(wind=0.0)
+    env.reset(seed=0)
+    env.target, env.tree = (9.0, 5.0), (5.0, 2.0)
+    env.x, env.y = 1.0, 5.0
+    for name, value in state.items():
+        setattr(env, name, value)
+    return env
+
+
+def test_a_step_by_hand():
+    env = still()
+    seen, reward, over, cut, said = env.step(np.array([1.0, 0.0]))
+    assert_allclose([env.vx, env.vy, env.x, env.y, env.battery], [0.4, 0, 1.04, 5, 0.995], atol=1e-12)
+    assert_allclose(reward, -0.01 + (8 - 0.99 * 7.96) / 10, atol=1e-12)
+    assert_allclose(seen, [-0.792, 0, 0.4 / 12, 0, 0.796, 0, 0.396, -0.3, 0.99], atol=1e-6)
+    assert (over, cut, said) == (False, False, {"reached": False, "crash": False})
+
+
+@pytest.mark.parametrize(("state", "reached", "crash"), [
+    ({"x": 8.5}, True, False), ({"x": 5.0, "y": 3.19}, False, True), ({"x": 0.0, "vx": -1.0}, False, True),
+    ({"battery": 0.001}, False, False), ({"x": 3.0}, False, False)])
+def test_an_episode_ends_as_it_should(state, reached, crash):
+    env = still(**state)
+    _, reward, over, _, said = env.step(np.zeros(2))
+    assert said == {"reached": reached, "crash": crash} and over == (reached or crash or env.battery == 0)
+    assert (reward > 0.9) == reached and (reward < 0) == (over and not reached)
+
+
+def test_what_the_drone_shows():
+    """North is up: the drone is at (1.25, 6.75), column 2 and row 6 of 20; the target east of it, the tree below."""
+    env = still(x=1.25, y=6.75, target=(8.75, 6.75), render_mode="ansi")
+    lines = env.render().split("\n")
+    assert (len(lines), lines[6][2], lines[6][17], lines[15][10]) == (20, "o", "G", "T")
+    assert not set("".join(lines[:4])) - {"."}
+    env.render_mode = "rgb_array"
+    assert env.render().shape == (100, 100, 3) and len(np.unique(env.render().reshape(-1, 3), axis=0)) == 4
+
+
+@pytest.mark.parametrize(("action", "message"), [
+    ([0.0, 1.5], r"action\[1\] is 1.5; expected a number in \[-1, 1\]"), ([np.nan, 0.0], r"action\[0\] is nan"),
+    ([0.0], r"the shape of action is \(1,\); expected \(2,\), a thrust in two directions")])
+def test_a_thrust_out_of_bounds_is_refused_and_nothing_moves(action, message):
+    env = still()
+    with pytest.raises(ValueError, match=message):
+        env.step(action)
+    assert (env.x, env.vx, env.battery) == (1.0, 0.0, 1.0)
+
+
+# ---------------------------------------------------------------- gradients
+
+@pytest.mark.parametrize("space", [gymnasium.spaces.Box(-2, 2, (2,)), gymnasium.spaces.Discrete(3)])
+def test_the_seeds_give_the_gradient_of_the_loss_through_the_network(space):
+    """Against central differences of the loss that the formulas compute, in every parameter of the actor."""
+    rng = np.random.default_rng(0)
+    kind = networks.Numbers(space) if isinstance(space, gymnasium.spaces.Box) else networks.Listed(space)
+    theta = networks.initial(4, 5, kind.outputs, -0.5 if isinstance(kind, networks.Numbers) else None, rng)
+    theta = {name: Tensor(t.data.astype(float) + 0.3 * rng.normal(size=t.shape), requires_grad=True)
+             for name, t in theta.items()}
+    x, advantage, weight, bonus = rng.normal(size=(6, 4)), rng.normal(size=6), np.full(6, 1 / 6), 0.1
+    with autograd.no_grad():
+        head = networks.output(theta, "actor", x).data
+    action = kind.draw(head, theta, rng)
+    old = kind.logp(head, theta, action) + 0.1 * rng.normal(size=6)
+
+    def loss(name, value):
+        changed = {**theta, name: Tensor(value)}
+        with autograd.no_grad():
+            head = networks.output(changed, "actor", x).data
+        logp = kind.logp(head, changed, action)
+        if isinstance(kind, networks.Numbers):
+            entropy = continuous.gaussian_entropy(changed["log_std"].data)
+        else:
+            p = np.exp(head - head.max(axis=1, keepdims=True))
+            p = p / p.sum(axis=1, keepdims=True)
+            entropy = -(p * np.log(p)).sum(axis=1).mean()
+        return continuous.density_clip_loss(logp, old, advantage, weight) - bonus * entropy
+
+    head = networks.output(theta, "actor", x)
+    logp = kind.logp(head.data, theta, action)
+    dlogp = continuous.density_clip_grad(logp, old, advantage, weight)
+    autograd.backward(kind.seeds(head, theta, action, dlogp, bonus))
+    assert any(name == "log_std" for name in theta) == isinstance(kind, networks.Numbers)
+    for name, t in theta.items():
+        if not name.startswith("critic"):
+            numeric = central_difference(lambda value, name=name: loss(name, value), t.data)
+            assert_allclose(t.grad, numeric, rtol=1e-5, atol=1e-8, err_msg=name)
+
+
+def test_actions_are_cut_to_their_bounds_and_drawn_with_the_policy_s_odds():
+    numbers = networks.Numbers(gymnasium.spaces.Box(np.float32([-2, 0]), np.float32([2, 1])))
+    assert numbers.sent(np.array([[3.0, -3.0], [0.5, 0.0]])).tolist() == [[2, 0], [1, 0.5]]
+    listed = networks.Listed(gymnasium.spaces.Discrete(2, start=5))
+    assert listed.sent(listed.best(np.array([[0.0, 1.0]]))).tolist() == [6]
+    drawn = listed.draw(np.log(np.tile([0.2, 0.8], (4000, 1))), {}, np.random.default_rng(0))
+    assert abs(drawn.mean() - 0.8) < 0.02
+    with pytest.raises(ValueError, match="expected a Box of one axis with finite bounds"):
+        networks.Numbers(gymnasium.spaces.Box(-np.inf, np.inf, (2,)))
+
+
+# ---------------------------------------------------------------- the loop
+
+def test_the_same_seed_gives_the_same_run_and_another_another():
+    def run(seed):
+        learner = Learner(DRONE, SMALL, np.random.default_rng(seed))
+        figures = list(learner.learn(2))
+        assert all(row["ratio_deviation"] < 1e-5 and row["steps"] == 48 for row in figures)
+        return learner.theta["actor.W3"].data.tolist()
+
+    assert run(0) == run(0) != run(1)
+
+
+def test_a_cut_off_episode_goes_on_in_the_critic_and_a_finished_one_does_not(monkeypatch):
+    learner = Learner("Pendulum-v1", SMALL, np.random.default_rng(0))
+    found = {}
+    monkeypatch.setattr(ppo, "value_grad", lambda v, target, weight: found.setdefault("target", target) * 0)
+    learner.batch.envs[0]._elapsed_steps = 199                          # its limit of 200 is one step away
+    seen = learner.batch.collect(learner.theta, 4)
+    assert seen["ended"][:, 0].tolist() == [1, 0, 0, 0] and not seen["terminated"].any()
+    assert not np.allclose(seen["x_next"][0, 0], seen["x"][1, 0])       # a new episode began elsewhere
+    assert np.allclose(seen["x_next"][0, 1], seen["x"][1, 1])
+
+
+class Broken(gymnasium.Env):
+    """Says NaN in its third step: as the reward, or as the observation."""
+
+    observation_space, action_space = gymnasium.spaces.Box(-1, 1, (1,)), gymnasium.spaces.Discrete(2)
+    where = "reward"
+
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        bad = np.nan if self.t == 3 else 0.0
+        return (np.array([bad if self.where == "observation" else 0.0]), bad if self.where == "reward" else 1.0, False,
+                False, {})
+
+
+@pytest.mark.parametrize("where", ["reward", "observation"])
+def test_what_an_environment_says_that_is_no_number_ends_the_run_with_its_name(where, tmp_path):
+    Broken.where = where
+    gymnasium.register("Broken-v0", Broken, max_episode_steps=50)
+    learner = Learner("Broken-v0", SMALL, np.random.default_rng(0))
+    before = learner.theta["actor.W1"].data.copy()
+    with pytest.raises(RuntimeError, match=rf"a step of .*: {where} is .*nan"):
+        next(learner.learn(1))
+    assert (learner.theta["actor.W1"].data == before).all()
+    del gymnasium.registry["Broken-v0"]
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("FrozenLake-v1", "expected an environment whose observations are a Box"), ("Nowhere-v0", "env is 'Nowhere-v0'")])
+def test_environments_that_it_does_not_take_are_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        Batch(name, 1, np.random.default_rng(0))
+
+
+@pytest.mark.compiled_only("training for seconds; the networks are the same on both backends")
+def test_a_short_training_keeps_the_pole_up_longer():
+    learner = Learner("CartPole-v1", Settings(environments=8, gamma=0.98, lam=0.8, unit=10.0, minibatches=4),
+                      np.random.default_rng(0))
+    untrained = learner.evaluate(10, seed=0)[0].mean()
+    for _ in learner.learn(12):
+        pass
+    assert learner.evaluate(10, seed=0)[0].mean() > max(100, 2 * untrained)

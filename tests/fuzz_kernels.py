@@ -37,7 +37,11 @@ def good(name, rng):
     temperature = {"temperature": float(rng.choice([0.5, 1.0, 3.0]))}
     out, lse = reference.attention(qkv)
     _, entropy, stats = reference.chosen_logp(x, ids, 1.0)
-    room = 16 * int(rng.integers(1, 3))
+    room, V, W, inner = 16 * int(rng.integers(1, 3)), int(rng.integers(1, 9)), int(H * D), int(rng.integers(1, 9))
+    layer = [W, W, (W, 3 * W), 3 * W, (W, W), W, W, W, (W, inner), inner, (inner, W), W]
+    model = {"weights": [normal(*np.atleast_1d(size)) for size in [(V, W), (room, W), *layer, W, W]],
+             "output": normal(W, V), "keys": [normal(B, H, D, room)], "values": [normal(B, H, room, D)],
+             "lengths": rng.integers(0, room - 1, B), "heads": int(H)}
     return {
         "softmax": lambda: {"logits": x, **temperature}, "log_softmax": lambda: {"logits": x, **temperature},
         "softmax_backward": lambda: {"dprobs": normal(N, C), "probs": reference.softmax(x), **temperature},
@@ -62,13 +66,15 @@ def good(name, rng):
         "embedding_backward": lambda: {"dout": normal(N, B), "ids": ids, "V": int(C)},
         "adamw": lambda: {"parameter": x, "gradient": normal(N, C), "m": normal(N, C), "v": normal(N, C) ** 2, **STEP},
         "squared_norm": lambda: {"x": x},
+        "decode": lambda: {"tokens": rng.integers(0, V, B), **model},
+        "answer": lambda: {"logits": normal(B, V), "u": rng.random((B, 1)), "stops": rng.random(V) < 0.5, **model},
     }[name]()
 
 
 KERNELS = ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "chosen_logp", "chosen_logp_backward",
            "draw", "sample", "matmul", "attention", "attention_backward", "attention_cached", "layer_norm",
            "layer_norm_backward", "bias_gelu", "bias_gelu_backward", "embedding", "embedding_backward", "adamw",
-           "squared_norm")
+           "squared_norm", "decode", "answer")
 WRITTEN = ("parameter", "m", "v", "keys", "values")         # by their kernels
 
 
@@ -126,7 +132,10 @@ def _changed(args, rng):
     for _ in range(rng.choice([0, 1, 1, 1, 2, 3])):
         name = rng.choice([*args])
         value = args[name]
-        if isinstance(value, np.ndarray):
+        if isinstance(value, list) and value and all(isinstance(a, np.ndarray) for a in value):
+            place = rng.integers(len(value))
+            args[name] = [a if i != place else _changed({"a": a}, rng)["a"] for i, a in enumerate(value)]
+        elif isinstance(value, np.ndarray):
             try:
                 args[name] = ARRAYS[rng.integers(len(ARRAYS))](value, rng)
             except (IndexError, ValueError, TypeError):     # of an array that an earlier change has left empty, say
@@ -144,9 +153,8 @@ def _changed(args, rng):
 
 def called(kernel, args):
     """What a call gives, its arguments copied first: an answer or an error, and what was written into."""
-    mine = {name: value.copy() if name in WRITTEN and isinstance(value, np.ndarray) and value.flags.c_contiguous
-            and value.flags.writeable and value.flags.aligned else value for name, value in args.items()}
-    before = {name: mine[name].copy() for name in WRITTEN if isinstance(mine.get(name), np.ndarray)}
+    mine = {name: own(value) if name in WRITTEN else value for name, value in args.items()}
+    before = {name: own(mine[name]) for name in WRITTEN if isinstance(mine.get(name), np.ndarray)}
     try:
         with np.errstate(all="ignore"):
             result = kernel(**mine)
@@ -156,6 +164,14 @@ def called(kernel, args):
         return type(refused).__name__, str(refused)
     results = [np.asarray(r) for r in (result if isinstance(result, tuple) else (result,)) if r is not None]
     return "answer", results + [mine[name] for name in before]
+
+
+def own(value):
+    """A copy of an array that a kernel may write into, or of a list of them."""
+    if isinstance(value, list):
+        return [own(a) for a in value]
+    plain = isinstance(value, np.ndarray) and value.flags.carray
+    return value.copy() if plain else value
 
 
 def finite(arrays):
@@ -172,7 +188,8 @@ def one(name, args):
         return kind
     for mine, twin in zip(got, want, strict=True):
         assert (mine.shape, mine.dtype) == (twin.shape, twin.dtype)
-    if not finite([*got, *want, *(a for a in args.values() if isinstance(a, np.ndarray))]):
+    given = [a for value in args.values() for a in (value if isinstance(value, list) else [value])]
+    if not finite([*got, *want, *(a for a in given if isinstance(a, np.ndarray))]):
         return "answer to what is not finite, or huge"
     for mine, twin in zip(got, want, strict=True):
         most = max(1.0, np.abs(twin).max(initial=0).item()) if twin.dtype.kind == "f" else 0

@@ -220,6 +220,7 @@ BAD = [
     ("answer", {"u": np.ones((3, 5)) / 2}, ValueError, "one uniform a row"),
     ("answer", {"stops": np.zeros(3)}, TypeError, "expected an array of 3 bools"),
     ("answer", {"logits": np.zeros((2, 4))}, ValueError, "one row a sequence of the cache, one column a word"),
+    ("answer", {"logits": np.zeros((2, 3), np.float32)}, TypeError, "float64 like the weights"),
     ("answer", {"logits": np.full((2, 3), np.nan)}, ValueError, r"logits\[0, 0\] is nan"),
     ("answer", {"temperature": 0.0}, ValueError, "temperature is 0.0"),
     ("answer", {"top_k": -1}, ValueError, "top_k is -1"),

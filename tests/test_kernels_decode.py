@@ -13,7 +13,8 @@ from rlscratch.autograd import no_grad
 from rlscratch.kernels import reference
 from rlscratch.transformer import Config, Transformer
 
-SHAPES = [Config(11, 40, 24, 2, 3, tied=False), Config(65, 33, 17, 1, 1), Config(97, 24, 80, 2, 5, exact_gelu=True, inner=37)]
+SHAPES = [Config(11, 40, 24, 2, 3, tied=False), Config(65, 33, 17, 1, 1),
+          Config(97, 24, 80, 2, 5, exact_gelu=True, inner=37)]
 KNOBS = [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "min_p": 0.05}]
 PROMPTS = np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0], [1, 2, 3], [10, 9, 8]])
 LENGTHS = np.array([3, 1, 2, 3, 3])

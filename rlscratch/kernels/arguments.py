@@ -301,6 +301,8 @@ def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Array], outp
     B, V = len(model[4]), model[1].shape[1]
     logits, _, temperature, *filters = sample(logits, u[:, 0], temperature, top_k, top_p, min_p)
     check.shape((B, V), "one row a sequence of the cache, one column a word", logits=logits)
+    if logits.dtype != model[1].dtype:
+        check.fail("the dtype of logits", logits.dtype, f"{model[1].dtype} like the weights", TypeError)
     u = check.shape((B, u.shape[1]), "one row a sequence of the cache", u=_uniforms(u.ravel(), u.size).reshape(u.shape))
     if not (isinstance(stops, np.ndarray) and stops.dtype == bool and stops.shape == (V,)):
         check.fail("stops", stops, f"an array of {V} bools", TypeError)

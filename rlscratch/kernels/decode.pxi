@@ -26,7 +26,8 @@ cdef bint whole(weights, output, keys, values, lengths, heads, int64_t new):
     cdef int64_t C, D, B, inner, room, context
     if not (type(weights) is list and type(keys) is list and type(values) is list and type(heads) is int
             and len(keys) == len(values) > 0 and len(weights) == 4 + LAYER * len(keys)
-            and plain(weights[0], 2) and like(weights[10], weights[0], 2) and like(weights[1], weights[0], 2) and integers(lengths)):
+            and plain(weights[0], 2) and like(weights[10], weights[0], 2) and like(weights[1], weights[0], 2) and integers(lengths)
+            and cnp.PyArray_ISWRITEABLE(lengths)):
         return False
     x, C, B, L = weights[0], length(weights[0], 1), length(lengths, 0), len(keys)
     if not (length(weights[1], 1) == C and heads > 0 and C % heads == 0 and like(output, x, 2)
@@ -98,8 +99,8 @@ def answer(logits, u, stops, weights, output, keys, values, lengths, heads, exac
             and whole(weights, output, keys, values, lengths, heads, length(u, 1)) and like(logits, output, 2)
             and length(logits, 0) == length(u, 0) == length(lengths, 0) and length(logits, 1) == length(output, 1)
             and type(stops) is np.ndarray and stops.dtype == np.bool_ and stops.shape == (length(output, 1),)
-            and stops.flags.c_contiguous and cnp.PyArray_ISWRITEABLE(lengths) and type(exact_gelu) is bool
-            and type(eps) is float and eps > 0 and filters(temperature, top_k, top_p, min_p)):
+            and stops.flags.c_contiguous and type(exact_gelu) is bool and type(eps) is float and eps > 0
+            and filters(temperature, top_k, top_p, min_p)):
         args = arguments.answer(*args)
     cdef list w = args[3], k = args[5], v = args[6]
     cdef cnp.ndarray z = args[0].copy(), uniforms = args[1], ends = args[2], out = args[4], start = args[7]

@@ -56,25 +56,33 @@ def state(folder: Path) -> dict[str, np.ndarray]:
         return {name: saved[name] for name in saved.files if name != "facts"}
 
 
+def written(folder: Path) -> int:
+    """Bytes of a run's metrics so far."""
+    metrics = folder / "metrics.jsonl"
+    return metrics.stat().st_size if metrics.exists() else 0
+
+
 def kills(seed: int) -> bool:
     rng, rows, good = random.Random(seed), [], True
     for command, options in COMMANDS.items():
         with tempfile.TemporaryDirectory() as here:
             whole, parts = Path(here, "whole"), Path(here, "parts")
             call = [sys.executable, "-m", "rlscratch", *command.split(), *options, "--quiet", "--run-dir"]
-            begin = time.perf_counter()
-            subprocess.run([*call, str(whole)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            seconds, killed, resumed = time.perf_counter() - begin, 0, 0
-            while not (parts / "result.json").exists():
-                more = ["--resume"] if (parts / "config.json").exists() else []
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            subprocess.run([*call, str(whole)], check=True, **quiet)
+            seconds = (whole / "result.json").stat().st_mtime - (whole / "config.json").stat().st_mtime
+            killed, resumed, process = 0, 0, None
+            while process is None or process.returncode:
+                more, lines = ["--resume"] if (parts / "config.json").exists() else [], written(parts)
                 resumed += bool(more)
-                process = subprocess.Popen([*call, str(parts), *more], stdout=subprocess.DEVNULL,
-                                           stderr=subprocess.DEVNULL)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(rng.uniform(0.4, 0.95) * seconds if killed < KILLED else None)
-                if process.poll() is None:
+                process = subprocess.Popen([*call, str(parts), *more], **quiet)
+                if killed < KILLED:
+                    while process.poll() is None and written(parts) == lines:      # until it is at work
+                        time.sleep(0.001)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(rng.uniform(0.0, 0.4) * seconds)
+                    killed += process.poll() is None
                     process.kill()
-                    killed += 1
                 process.wait()
             one, other = state(whole), state(parts)
             same = one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)

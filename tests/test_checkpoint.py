@@ -238,6 +238,7 @@ def test_a_damaged_checkpoint_says_what_is_wrong(tmp_path, damage, message):
         checkpoint.load(tmp_path)
 
 
+@pytest.mark.compiled_only("files know no backend")
 @pytest.mark.parametrize("name", ["checkpoint.json", "model-1.safetensors", "state-1.safetensors"])
 def test_a_flipped_bit_is_named_with_its_file_or_changes_nothing(name, tmp_path):
     rng, model = np.random.default_rng(0), made(layers=1)

@@ -1,4 +1,4 @@
-"""A few thousand of the random calls that `make test-sanitize` makes many of; and what differs is noticed."""
+"""A thousand of the random calls that `make test-sanitize` makes many of; and what differs is noticed."""
 import numpy as np
 import pytest
 
@@ -8,11 +8,12 @@ from kernel_cases import compiled
 from rlscratch import kernels
 
 
+@pytest.mark.compiled_only("on NumPy the twin would be compared with itself")
 def test_random_calls_are_answered_as_the_twin_answers_or_refused_alike():
-    ends, wrong = fuzz(2000, seed=0)
+    ends, wrong = fuzz(1000, seed=0)
     assert not wrong
     assert {"answer", "ValueError", "TypeError", "answer to what is not finite, or huge"} == set(ends)
-    assert min(ends.values()) > 50
+    assert min(ends.values()) > 20
 
 
 def test_every_kernel_is_called():
@@ -42,5 +43,5 @@ def test_a_refusal_in_other_words_and_an_argument_changed_before_it_are_noticed(
             raise ValueError(str(refused)) from refused
 
     monkeypatch.setattr(fuzz_kernels.kernels, "adamw", wrong)
-    said = "\n".join(fuzz(200, seed=0, names=("adamw",))[1])
+    said = "\n".join(fuzz(60, seed=0, names=("adamw",))[1])
     assert "changed, though it was refused" in said and "ValueError: the dtype of" in said

@@ -132,6 +132,7 @@ sys.exit(main(argv))
 """
 
 
+@pytest.mark.compiled_only("Ctrl-C is answered before a backend is asked")
 @pytest.mark.parametrize("after", [0.02, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
 def test_ctrl_c_is_one_line_at_any_moment(after, tmp_path):
     folder = tmp_path / "run"
@@ -187,6 +188,7 @@ def test_what_memory_cannot_hold_is_said_before_anything_is_made(argv, option, t
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.compiled_only("files know no backend")
 @pytest.mark.parametrize(("argv", "bytes_", "file"), [
     (("q-learning", "--steps", "300", "--save-every", "1"), 8000, "metrics.jsonl"),
     (("q-learning", "--steps", "20", "--save-every", "10"), 1500, "state.npz"),

@@ -14,6 +14,8 @@ import pytest
 from rlscratch.__main__ import main
 from rlscratch.train import run as runs
 
+pytestmark = pytest.mark.compiled_only("locks and files know no backend")
+
 HOLDS = """
 import os, sys
 from pathlib import Path

@@ -347,6 +347,8 @@ def test_the_plugin_makes_two_tests(tmp_path):
     assert "2 passed" in done.stdout, done.stdout + done.stderr
     done = subprocess.run([*run, "grpo"], cwd=tmp_path, capture_output=True, text=True)
     assert "1 failed, 1 passed" in done.stdout and "which is not grpo" in done.stdout
+    done = subprocess.run(run[:-1], cwd=tmp_path, capture_output=True, text=True)
+    assert "ERROR: --rlscratch-conformance: like is None; expected one of" in done.stderr + done.stdout
 
 
 def test_a_package_s_function_is_found_by_its_dotted_name():

@@ -25,8 +25,11 @@ def pytest_collection_modifyitems(session: Any, config: Any, items: list[Any]) -
         return
     from rlscratch.conformance import examine
     from rlscratch.conformance.candidates import loaded
-    framework = config.getoption("rlscratch_framework")
-    verdict = examine(loaded(place), config.getoption("rlscratch_as"), framework=framework)
+    like, framework = (config.getoption(f"rlscratch_{name}") for name in ("as", "framework"))
+    try:
+        verdict = examine(loaded(place), like, framework=framework)
+    except (ValueError, TypeError, ImportError) as wrong:
+        raise pytest.UsageError(f"--rlscratch-conformance: {wrong}") from wrong
 
     def is_what_it_says() -> None:
         assert verdict.ok or (verdict.agrees and verdict.breaches), f"\n{verdict}"

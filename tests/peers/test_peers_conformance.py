@@ -3,6 +3,8 @@
 An adapter names the version that it was written for.  If a newer one fails here, read what changed, and then change
 `expected`, libraries.json and docs/rosetta.md.
 """
+from pathlib import Path
+
 import pytest
 
 from rlscratch.__main__ import main
@@ -11,6 +13,7 @@ from rlscratch.conformance import adapters, examine, oracle
 pytestmark = pytest.mark.filterwarnings("ignore")                  # theirs; ours are errors everywhere else
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[peers]'")
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rosetta.md").read_text("utf-8")
 STRANGER = """
 import torch
 
@@ -31,9 +34,11 @@ def test_each_option_of_a_library_is_what_its_adapter_says(library):
     if reason:
         pytest.skip(reason)
     version, rows = adapters.adapted(library)
+    written = f"## {adapters.LIBRARIES[library]} {version}," in PAGE
     for row in rows:
         first = str(examine(row.function, row.like, framework=row.framework)).splitlines()[0]
         assert first.startswith(f"agrees with {row.expected}"), f"{library} {version}, {row.option}: {first}"
+        assert not written or f"| {row.option} | {first[12:].replace('|', '&#124;')} |" in PAGE, row.option
 
 
 def test_a_stranger_s_loss_is_judged_in_one_command(tmp_path, capsys):

@@ -51,8 +51,8 @@ def adapted() -> list[Adapted]:
                 model=SimpleNamespace(training=True), accelerator=ONE, aux_loss_enabled=False, ld_alpha=None,
                 precompute_ref_logps=True, f_divergence_type=divergence, loss_types=[loss_type], loss_weights=[1.0],
                 beta=.1, label_smoothing=smoothing, use_weighting=False,
-                _metrics=defaultdict(lambda: defaultdict(list)), f_alpha_divergence_coef=1.0, args=SimpleNamespace(),
-                _total_train_tokens=0, _tp_size=1)
+                _metrics=defaultdict(lambda: defaultdict(list)), f_alpha_divergence_coef=1.0,
+                args=SimpleNamespace(), _total_train_tokens=0, _tp_size=1)
             ids = torch.ones(logps.shape[0], 3, dtype=torch.long)             # a prompt of one token, then two
             given = {"input_ids": ids, "attention_mask": ids, "completion_mask": ids * torch.tensor([0, 1, 1]),
                      "ref_chosen_logps": ref_chosen, "ref_rejected_logps": ref_rejected}

@@ -1,4 +1,4 @@
-"""Sampling with a cache: tokens per second at batch 1, 8 and 64, beside PyTorch where it is installed.
+"""Sampling with a cache: milliseconds a token of the batch, at batch 1, 8 and 64, beside PyTorch where it is installed.
 
     python -m benchmarks.decoding [--quick] [--json]
 
@@ -6,115 +6,77 @@ Three shapes: A = 2 layers, width 64, 4 heads, vocabulary 64, T 32; B = 4 layers
 C = 6 layers, 384, 6 heads, 65, T 256.  A prompt of one token, then T - 1 more, float32, temperature 1.
 
 The other side is the same architecture in plain torch, its cache preallocated and its attention torch's own.
-It runs in a process of its own: two OpenMP runtimes in one starve each other.  Sides take turns and each
-figure is the median of its rounds.  Beside tokens stands what generate adds to the model's own steps:
-filters, draws, bookkeeping.
+sides.py tells how the sides take turns.
 """
 import argparse
 import json
-import statistics
-import subprocess
 import sys
-import time
-from importlib.util import find_spec
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from rlscratch.generate import generate
+from benchmarks import sides
 from rlscratch.report.table import table
-from rlscratch.transformer import Config, Transformer
 
-TITLE = "Sampling with a cache, tokens per second"
+TITLE = "Sampling with a cache, a whole answer to each prompt of a batch"
 SHAPES = {"A": (64, 32, 64, 2, 4), "B": (256, 64, 128, 4, 4), "C": (65, 256, 384, 6, 6)}   # V, T, C, layers, heads
 BATCHES = (1, 8, 64)
-
-TORCH = '''
-import sys, time, torch
-from torch.nn import functional as F
-V, T, C, L, H, B, calls = map(int, sys.argv[1:])
-torch.manual_seed(0)
-def block():
-    return {"n1": torch.nn.LayerNorm(C), "qkv": torch.nn.Linear(C, 3 * C), "proj": torch.nn.Linear(C, C),
-            "n2": torch.nn.LayerNorm(C), "fc": torch.nn.Linear(C, 4 * C), "out": torch.nn.Linear(4 * C, C)}
-wte, wpe, norm, blocks = torch.nn.Embedding(V, C), torch.nn.Embedding(T, C), torch.nn.LayerNorm(C), [
-    block() for _ in range(L)]
-keys, values = torch.zeros(L, B, H, T, C // H), torch.zeros(L, B, H, T, C // H)
-@torch.inference_mode()
-def sample():
-    tokens = torch.zeros(B, dtype=torch.long)
-    for t in range(T - 1):
-        x = wte(tokens) + wpe.weight[t]
-        for l, b in enumerate(blocks):
-            q, k, v = b["qkv"](b["n1"](x)).view(B, 3, H, 1, C // H).unbind(1)
-            keys[l, :, :, t], values[l, :, :, t] = k[:, :, 0], v[:, :, 0]
-            a = F.scaled_dot_product_attention(q, keys[l, :, :, :t + 1], values[l, :, :, :t + 1])
-            x = x + b["proj"](a.reshape(B, C))
-            x = x + b["out"](F.gelu(b["fc"](b["n2"](x)), approximate="tanh"))
-        tokens = torch.multinomial(torch.softmax(F.linear(norm(x), wte.weight), -1), 1)[:, 0]
-sample()
-begin = time.perf_counter()
-for _ in range(calls):
-    sample()
-print((time.perf_counter() - begin) / calls)
-'''
+SECONDS = 0.5           # of one turn
 
 
-def ours(shape: tuple[int, ...], batch: int, calls: int) -> tuple[float, float]:
-    """Seconds of one call of generate, and of the model's own part of it."""
-    V, T, *_ = shape
-    model, rng = Transformer(Config(*shape), np.random.default_rng(0)), np.random.default_rng(1)
+def ours(V: int, T: int, C: int, layers: int, heads: int, batch: int) -> Callable[[], Any]:
+    """T - 1 tokens for each prompt here, as a function."""
+    from rlscratch.generate import generate
+    from rlscratch.transformer import Config, Transformer
+    model, rng = Transformer(Config(V, T, C, layers, heads), np.random.default_rng(0)), np.random.default_rng(1)
     prompts = [[i % V] for i in range(batch)]
+    return lambda: generate(model, prompts, max_new_tokens=T - 1, rng=rng)
 
+
+def torchs(V: int, T: int, C: int, layers: int, heads: int, batch: int) -> Callable[[], Any]:
+    """The same there."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+    torch.manual_seed(0)
+    wte, wpe, norm = nn.Embedding(V, C), nn.Embedding(T, C), nn.LayerNorm(C)
+    blocks = [{"n1": nn.LayerNorm(C), "qkv": nn.Linear(C, 3 * C), "proj": nn.Linear(C, C), "n2": nn.LayerNorm(C),
+               "fc": nn.Linear(C, 4 * C), "out": nn.Linear(4 * C, C)} for _ in range(layers)]
+    keys, values = (torch.zeros(layers, batch, heads, T, C // heads) for _ in range(2))
+
+    @torch.inference_mode()
     def sample() -> None:
-        generate(model, prompts, max_new_tokens=T - 1, rng=rng)
+        tokens = torch.zeros(batch, dtype=torch.long)
+        for t in range(T - 1):
+            x = wte(tokens) + wpe.weight[t]
+            for layer, b in enumerate(blocks):
+                q, k, v = b["qkv"](b["n1"](x)).view(batch, 3, heads, 1, C // heads).unbind(1)
+                keys[layer, :, :, t], values[layer, :, :, t] = k[:, :, 0], v[:, :, 0]
+                a = functional.scaled_dot_product_attention(q, keys[layer, :, :, :t + 1], values[layer, :, :, :t + 1])
+                x = x + b["proj"](a.reshape(batch, C))
+                x = x + b["out"](functional.gelu(b["fc"](b["n2"](x)), approximate="tanh"))
+            tokens = torch.multinomial(torch.softmax(functional.linear(norm(x), wte.weight), -1), 1)[:, 0]
 
-    def steps() -> None:
-        _, cache = model.start(np.array(prompts), room=T)
-        for _ in range(T - 2):
-            model.step(cache, np.zeros(batch, np.int64))
-
-    return seconds(sample, calls), seconds(steps, calls)
-
-
-def seconds(work: object, calls: int) -> float:
-    """Of one call, after one to warm up."""
-    work()
-    begin = time.perf_counter()
-    for _ in range(calls):
-        work()
-    return (time.perf_counter() - begin) / calls
+    return sample
 
 
-def theirs(shape: tuple[int, ...], batch: int, calls: int) -> float:
-    """Seconds of the torch loop, in a process of its own."""
-    command = [sys.executable, "-c", TORCH, *map(str, (*shape, batch, calls))]
-    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+def worker(side: str, shape: str, batch: str) -> None:
+    """The process of one side."""
+    before = sides.taken()
+    sides.serve((torchs if side == "torch" else ours)(*SHAPES[shape], int(batch)), SECONDS, before)
 
 
 def measure(quick: bool = False) -> dict:
     """{"title", "rows": one a shape and batch, "bar": {"what", "value", "least", "met"}}."""
-    peers, rows, shares = find_spec("torch") is not None, [], {}
-    for name, shape in SHAPES.items():
-        for batch in BATCHES:
-            calls = max(1, round((0.2 if quick else 1.0) / (2e-3 * batch**0.5 * shape[1] / 32 * shape[3])))
-            here, there = [], []
-            for _ in range(2 if quick else 5):
-                here.append(ours(shape, batch, calls))
-                if peers:
-                    there.append(theirs(shape, batch, calls))
-            whole, model = (statistics.median(times) for times in zip(*here, strict=True))
-            tokens = batch * (shape[1] - 1)
-            row = {"shape": name, "batch": batch, "rlscratch": round(tokens / whole),
-                   "in the model": f"{min(1, model / whole):.0%}", "torch": "", "times": ""}
-            if peers:
-                share = statistics.median(there) / whole
-                row |= {"torch": round(tokens / statistics.median(there)), "times": round(share, 2)}
-                shares[f"{name} at batch {batch}"] = share
-            rows.append(row)
-    worst = min(shares, key=shares.get, default=None)
-    bar = {"what": f"{worst}, times torch" if peers else "torch is not installed; nothing to compare with",
-           "value": round(shares[worst], 2) if peers else 1, "least": 1, "met": not peers or shares[worst] >= 1}
-    return {"title": TITLE, "rows": rows, "bar": bar}
+    rows = []
+    for name, (_, T, *_) in SHAPES.items():
+        for batch in BATCHES[::2] if quick else BATCHES:
+            row = sides.compared("benchmarks.decoding", [name, str(batch)], 1 if quick and name == "C" else 3)
+            tokens = batch * (T - 1)
+            rows.append({"shape": name, "batch": batch, "tokens a second": round(1e3 * tokens / row["wall ms"])} | row)
+    return {"title": f"{TITLE} ({sides.versions()})", "rows": rows,
+            "bar": sides.worst(rows, lambda row: f"shape {row['shape']} at batch {row['batch']}")}
 
 
 def main() -> int:
@@ -123,10 +85,14 @@ def main() -> int:
                                      epilog="example: python -m benchmarks.decoding --quick")
     parser.add_argument("--quick", action="store_true", help="fewer rounds; figures are rougher")
     parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
+    parser.add_argument("--worker", nargs=3, metavar=("SIDE", "SHAPE", "BATCH"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.worker:
+        worker(*arguments.worker)
+        return 0
     result = measure(arguments.quick)
     rows, bar = result["rows"], result["bar"]
-    print(f"{TITLE}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
+    print(f"{result['title']}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
           f"{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {'met' if bar['met'] else 'MISSED'}")
     if arguments.json:
         print(json.dumps(result))

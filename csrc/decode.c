@@ -1,12 +1,12 @@
 /*
- * One more token a sequence through the whole transformer, and whole answers, without Python in between.
+ * T more tokens a sequence through the whole transformer, and whole answers, without Python in between.
  *
- *     x = wte[token] + wpe[length]                                                    (A, C)
+ *     x = wte[token] + wpe[length + t]                                                (A, T, C)
  *     L times:
  *         n = layer_norm(x)      q, k, v = n W + b      a = attention over the cache
  *         x = (a W + b) + x
  *         n = layer_norm(x)      x = (gelu(n W + b) W + b) + x
- *     logits = layer_norm(x) output                                                   (A, V)
+ *     logits = layer_norm(x[last]) output                                             (A, V)
  *
  *     weights   2 + 12 L + 2 arrays, in the order of transformer.shapes(): wte (V, C), wpe (., C); a layer's
  *               two norms and four matrices with their biases, matrices (in, out); the last norm
@@ -14,7 +14,8 @@
  *     keys      L arrays (B, H, D, room)     values  L arrays (B, H, room, D)         the cache
  *     lengths   (B,)            tokens of each sequence in the cache
  *     rows      (A,)            the sequences of the cache that go on
- *     tokens    (A,)            the next token of each
+ *     tokens    (A, T)          the next tokens of each, padded on the right
+ *     last      (A,)            which of them the logits are wanted after; NULL: the last
  *
  * Twins: kernels/reference/decode.py, decode() and answer().  Equal to rounding.
  *
@@ -52,23 +53,23 @@ static int FN(apply)(int64_t A, int64_t N, int64_t K, const REAL *x, const REAL 
     return failed;
 }
 
-/* One layer: x (A, C) in place.  `aside` holds A rows of C and of the widest of a layer. */
-static int FN(decode_layer)(const rls_shape *s, int64_t A, const REAL *const *w, const REAL **panels, REAL *keys,
+/* One layer: x (A, T, C) in place.  `aside` holds A T rows of C and of the widest of a layer. */
+static int FN(decode_layer)(const rls_shape *s, int64_t A, int64_t T, const REAL *const *w, const REAL **panels, REAL *keys,
                             REAL *values, const int64_t *lengths, const int64_t *rows, REAL *x, REAL *stats,
                             REAL *aside) {
-    const int64_t C = s->C;
-    REAL *n = aside, *wide = aside + A * C;
-    FN(layer_norm)(A, C, x, w[NORM_1], w[NORM_1 + 1], s->eps, n, stats);
-    if (FN(apply)(A, 3 * C, C, n, w[QKV], panels, wide)) return 1;
-    FN(add_bias)(A, 3 * C, w[QKV + 1], wide);
-    if (FN(attention_rows)(A, 1, s->H, C / s->H, s->room, wide, keys, values, lengths, rows, n) != -1) return 1;
-    if (FN(apply)(A, C, C, n, w[MIX], panels, wide)) return 1;
-    FN(add_branch)(A, C, wide, w[MIX + 1], x);
-    FN(layer_norm)(A, C, x, w[NORM_2], w[NORM_2 + 1], s->eps, n, stats);
-    if (FN(apply)(A, s->inner, C, n, w[WIDEN], panels, wide)) return 1;
-    FN(bias_gelu)(A, s->inner, wide, w[WIDEN + 1], s->exact_gelu, wide);
-    if (FN(apply)(A, C, s->inner, wide, w[NARROW], panels, n)) return 1;
-    FN(add_branch)(A, C, n, w[NARROW + 1], x);
+    const int64_t C = s->C, N = A * T;
+    REAL *n = aside, *wide = aside + N * C;
+    FN(layer_norm)(N, C, x, w[NORM_1], w[NORM_1 + 1], s->eps, n, stats);
+    if (FN(apply)(N, 3 * C, C, n, w[QKV], panels, wide)) return 1;
+    FN(add_bias)(N, 3 * C, w[QKV + 1], wide);
+    if (FN(attention_rows)(A, T, s->H, C / s->H, s->room, wide, keys, values, lengths, rows, n) != -1) return 1;
+    if (FN(apply)(N, C, C, n, w[MIX], panels, wide)) return 1;
+    FN(add_branch)(N, C, wide, w[MIX + 1], x);
+    FN(layer_norm)(N, C, x, w[NORM_2], w[NORM_2 + 1], s->eps, n, stats);
+    if (FN(apply)(N, s->inner, C, n, w[WIDEN], panels, wide)) return 1;
+    FN(bias_gelu)(N, s->inner, wide, w[WIDEN + 1], s->exact_gelu, wide);
+    if (FN(apply)(N, C, s->inner, wide, w[NARROW], panels, n)) return 1;
+    FN(add_branch)(N, C, n, w[NARROW + 1], x);
     return 0;
 }
 
@@ -92,25 +93,27 @@ static void *FN(pack_model)(const rls_shape *s, const REAL *const *weights, cons
 }
 
 /* packed: what pack_model returned, or NULL. */
-static int64_t FN(decode)(const rls_shape *s, int64_t A, const REAL *const *weights, const REAL *output,
+static int64_t FN(decode)(const rls_shape *s, int64_t A, int64_t T, const REAL *const *weights, const REAL *output,
                           const void *packed, REAL *const *keys, REAL *const *values, const int64_t *lengths, const int64_t *rows,
-                          const int64_t *tokens, REAL *logits) {
-    const int64_t C = s->C, widest = s->inner > 3 * C ? s->inner : 3 * C;
-    REAL *x = malloc((size_t)(A * (2 * C + widest + 2)) * sizeof(REAL));
+                          const int64_t *tokens, const int64_t *last, REAL *logits) {
+    const int64_t C = s->C, N = A * T, widest = s->inner > 3 * C ? s->inner : 3 * C;
+    REAL *x = malloc((size_t)(N * (2 * C + widest + 2)) * sizeof(REAL));
     if (x == NULL) return RLS_NO_MEMORY;
-    REAL *stats = x + A * C, *aside = stats + 2 * A;
-    for (int64_t i = 0; i < A; i++) {
-        const REAL *token = weights[0] + tokens[i] * C, *place = weights[1] + lengths[rows[i]] * C;
+    REAL *stats = x + N * C, *aside = stats + 2 * N;
+    for (int64_t i = 0; i < N; i++) {
+        const REAL *token = weights[0] + tokens[i] * C, *place = weights[1] + (lengths[rows[i / T]] + i % T) * C;
         for (int64_t j = 0; j < C; j++) x[i * C + j] = token[j] + place[j];
     }
     int failed = 0;
     const REAL *panels = packed ? FN(aligned)(packed) : NULL;
     for (int64_t l = 0; l < s->L && !failed; l++)
-        failed = FN(decode_layer)(s, A, weights + 2 + A_LAYER * l, &panels, keys[l], values[l], lengths, rows, x, stats,
+        failed = FN(decode_layer)(s, A, T, weights + 2 + A_LAYER * l, &panels, keys[l], values[l], lengths, rows, x, stats,
                                   aside);
     if (!failed) {
         const REAL *const *norm = weights + 2 + A_LAYER * s->L;
-        FN(layer_norm)(A, C, x, norm[0], norm[1], s->eps, aside, stats);
+        for (int64_t i = 0; i < A; i++)
+            FN(layer_norm_row)(C, x + (i * T + (last ? last[i] : T - 1)) * C, norm[0], norm[1], s->eps, aside + i * C,
+                               stats);
         failed = FN(apply)(A, s->V, C, aside, output, &panels, logits);
     }
     free(x);
@@ -147,7 +150,7 @@ static int64_t FN(answer)(const rls_shape *s, const rls_knobs *knobs, int64_t N,
         }
         if (result == -1) *A = left;
         if (result != -1 || left == 0 || n + 1 == N) break;
-        result = FN(decode)(s, left, weights, output, packed, keys, values, lengths, rows, drawn, logits);
+        result = FN(decode)(s, left, 1, weights, output, packed, keys, values, lengths, rows, drawn, NULL, logits);
         for (int64_t i = 0; i < left; i++) lengths[rows[i]]++;
     }
     free(uniforms);

@@ -56,9 +56,10 @@ typedef struct {
     int64_t (*attention_cached_##S)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room,             \
                                     const R *qkv, R *keys, R *values, const int64_t *start, R *out);      \
     void *(*pack_model_##S)(const rls_shape *s, const R *const *weights, const R *output);                 \
-    int64_t (*decode_##S)(const rls_shape *s, int64_t A, const R *const *weights, const R *output,        \
-                          const void *packed, R *const *keys, R *const *values, const int64_t *lengths,   \
-                          const int64_t *rows, const int64_t *tokens, R *logits);                         \
+    int64_t (*decode_##S)(const rls_shape *s, int64_t A, int64_t T, const R *const *weights,              \
+                          const R *output, const void *packed, R *const *keys, R *const *values,          \
+                          const int64_t *lengths, const int64_t *rows, const int64_t *tokens,             \
+                          const int64_t *last, R *logits);                                                \
     int64_t (*answer_##S)(const rls_shape *s, const rls_knobs *knobs, int64_t N, int64_t first,           \
                           int64_t end, const R *const *weights, const R *output, const void *packed,      \
                           R *const *keys, R *const *values, int64_t *lengths, const double *u, const char *stops,         \

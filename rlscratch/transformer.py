@@ -35,14 +35,14 @@ Leaves out: dropout of the attention probabilities, which never exist as a whole
 positions, grouped heads, gated layers.
 """
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rlscratch import check, kernels
-from rlscratch.autograd import Tensor, no_grad
+from rlscratch.autograd import Tensor
 from rlscratch.autograd import functions as f
 from rlscratch.autograd.affine import affine
 from rlscratch.check import Array
@@ -215,7 +215,12 @@ class Transformer:
         tokens = self._checked(tokens)
         if rng is not None:
             check.generator(rng=rng)
-        return self._through(tokens, np.arange(tokens.shape[1]), lambda layer, qkv: f.attention(qkv), rng)
+        p = self._parameters
+        x = f.embedding(p["wte.weight"], tokens) + f.embedding(p["wpe.weight"], np.arange(tokens.shape[1]))
+        x = self._dropped(x, rng)
+        for block in self._blocks:
+            x = self._block(x, block, rng)
+        return f.layer_norm(x, p["ln_f.weight"], p["ln_f.bias"], self.config.eps)
 
     def logp(self, tokens: Any, temperature: float = 1.0, hidden: Tensor | None = None,
              entropy: bool = False) -> Any:
@@ -260,14 +265,7 @@ class Transformer:
         cache = Cache([np.empty((B, H, D, space), self.dtype) for _ in self._blocks],
                       [np.empty((B, H, space, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64),
                       np.ascontiguousarray(self._output.data.T))
-
-        def attend(layer: int, qkv: Tensor) -> Tensor:
-            return Tensor(kernels.attention_cached(qkv.data, cache.keys[layer], cache.values[layer], cache.lengths))
-
-        with no_grad():
-            h = self._through(prompts, np.arange(T), attend, None).data
-            cache.lengths += lengths
-            return self._logits(Tensor(h[np.arange(B), lengths - 1])).data, cache
+        return self._read(cache, prompts, lengths), cache
 
     def step(self, cache: Cache, tokens: Any) -> Array:
         """One more token a sequence; the logits after it, (B, V).  The cache grows in place.
@@ -280,8 +278,11 @@ class Transformer:
         if cache.lengths.max() >= most:
             check.fail(f"the length of sequence {cache.lengths.argmax()}", cache.lengths.max() + 1,
                        f"at most {most}, the context of the model or the room of the cache")
-        logits = kernels.decode(np.ascontiguousarray(tokens), *self._decoded(cache))
-        cache.lengths += 1
+        return self._read(cache, tokens[:, None], np.ones_like(tokens))
+
+    def _read(self, cache: Cache, tokens: Array, lengths: Array) -> Array:
+        logits = kernels.decode(np.ascontiguousarray(tokens), lengths - 1, *self._decoded(cache))
+        cache.lengths += lengths
         return logits
 
     def answer(self, cache: Cache, logits: Array, u: Array, stops: Array, **knobs: Any) -> tuple[Array, Array, Array]:
@@ -301,20 +302,12 @@ class Transformer:
 
     # ---------------------------------------------------------------- the architecture
 
-    def _through(self, tokens: Array, positions: Array, attend: Callable, rng: np.random.Generator | None) -> Tensor:
-        p = self._parameters
-        x = f.embedding(p["wte.weight"], tokens) + f.embedding(p["wpe.weight"], positions)
-        x = self._dropped(x, rng)
-        for layer, block in enumerate(self._blocks):
-            x = self._block(x, block, lambda qkv, layer=layer: attend(layer, qkv), rng)
-        return f.layer_norm(x, p["ln_f.weight"], p["ln_f.bias"], self.config.eps)
-
-    def _block(self, x: Tensor, p: dict[str, Tensor], attend: Callable, rng: np.random.Generator | None) -> Tensor:
+    def _block(self, x: Tensor, p: dict[str, Tensor], rng: np.random.Generator | None) -> Tensor:
         """Attention, then the two-layer network, each added to what came in: (B, T, C)."""
         (B, T, C), H = x.shape, self.config.heads
         n = f.layer_norm(x, p["ln_1.weight"], p["ln_1.bias"], self.config.eps)
         qkv = affine(n, p["attn.c_attn.weight"], p["attn.c_attn.bias"])
-        a = attend(qkv.reshape(B, T, 3, H, C // H)).reshape(B, T, C)
+        a = f.attention(qkv.reshape(B, T, 3, H, C // H)).reshape(B, T, C)
         x = self._added(x, a, p["attn.c_proj.weight"], p["attn.c_proj.bias"], rng)
         n = f.layer_norm(x, p["ln_2.weight"], p["ln_2.bias"], self.config.eps)
         inner = f.bias_gelu(f.linear(n, p["mlp.c_fc.weight"]), p["mlp.c_fc.bias"], self.config.exact_gelu)

@@ -37,11 +37,15 @@ def good(name, rng):
     temperature = {"temperature": float(rng.choice([0.5, 1.0, 3.0]))}
     out, lse = reference.attention(qkv)
     _, entropy, stats = reference.chosen_logp(x, ids, 1.0)
-    room, V, W, inner = 16 * int(rng.integers(1, 3)), int(rng.integers(1, 9)), int(H * D), int(rng.integers(1, 9))
-    layer = [W, W, (W, 3 * W), 3 * W, (W, W), W, W, W, (W, inner), inner, (inner, W), W]
-    model = {"weights": [normal(*np.atleast_1d(size)) for size in [(V, W), (room, W), *layer, W, W]],
-             "output": normal(W, V), "keys": [normal(B, H, D, room)], "values": [normal(B, H, room, D)],
-             "lengths": rng.integers(0, room - 1, B), "heads": int(H)}
+    room, V = 16 * int(rng.integers(1, 3)), int(rng.integers(1, 9))
+
+    def model():
+        W, inner = int(H * D), int(rng.integers(1, 9))
+        layer = [W, W, (W, 3 * W), 3 * W, (W, W), W, W, W, (W, inner), inner, (inner, W), W]
+        return {"weights": [normal(*np.atleast_1d(size)) for size in [(V, W), (room, W), *layer, W, W]],
+                "output": normal(W, V), "keys": [normal(B, H, D, room)], "values": [normal(B, H, room, D)],
+                "lengths": rng.integers(0, room - T + 1, B), "heads": int(H)}
+
     return {
         "softmax": lambda: {"logits": x, **temperature}, "log_softmax": lambda: {"logits": x, **temperature},
         "softmax_backward": lambda: {"dprobs": normal(N, C), "probs": reference.softmax(x), **temperature},
@@ -66,8 +70,8 @@ def good(name, rng):
         "embedding_backward": lambda: {"dout": normal(N, B), "ids": ids, "V": int(C)},
         "adamw": lambda: {"parameter": x, "gradient": normal(N, C), "m": normal(N, C), "v": normal(N, C) ** 2, **STEP},
         "squared_norm": lambda: {"x": x},
-        "decode": lambda: {"tokens": rng.integers(0, V, B), **model},
-        "answer": lambda: {"logits": normal(B, V), "u": rng.random((B, 1)), "stops": rng.random(V) < 0.5, **model},
+        "decode": lambda: {"tokens": rng.integers(0, V, (B, T)), "last": rng.integers(0, T, B), **model()},
+        "answer": lambda: {"logits": normal(B, V), "u": rng.random((B, 1)), "stops": rng.random(V) < 0.5, **model()},
     }[name]()
 
 

@@ -261,7 +261,9 @@ def test_within_all_ids_the_model_is_what_it_was(model, knobs):
                   for m in (model, Within(model, range(V))))
     assert_array_equal(one.tokens, other.tokens)
     assert_array_equal(one.finished, other.finished)
-    (assert_array_equal if kernels.BACKEND == "compiled" else assert_allclose)(one.logp, other.logp)
+    if kernels.BACKEND == "compiled":
+        assert_array_equal(one.logp, other.logp)
+    assert_allclose(one.logp, other.logp, rtol=1e-4)
 
 
 def test_a_beam_stays_within_them_too():

@@ -53,18 +53,19 @@ def a_token_at_a_time(model, tokens, knobs):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("config", SHAPES)
-def test_a_token_equals_its_twin(isa, config, dtype):
+@pytest.mark.parametrize("T", [1, 4])
+def test_more_tokens_equal_their_twin_s(isa, T, config, dtype):
     model = model_of(config, dtype)
     _, cache, _, _ = begun(model)
     ours, theirs = ([a.copy() for a in part] for part in (cache.keys + cache.values, cache.keys + cache.values))
-    tokens, L = np.array([0, 10, 3, 3, 1]), config.layers
+    tokens, last, L = np.random.default_rng(2).integers(config.vocab_size, size=(5, T)), LENGTHS % T, config.layers
     weights, output, _, _, lengths, *shape = model._decoded(cache)
-    got = kernels.decode(tokens, weights, output, ours[:L], ours[L:], lengths, *shape)
-    want = reference.decode(tokens, weights, output, theirs[:L], theirs[L:], lengths, *shape)
+    got = kernels.decode(tokens, last, weights, output, ours[:L], ours[L:], lengths, *shape)
+    want = reference.decode(tokens, last, weights, output, theirs[:L], theirs[L:], lengths, *shape)
     close(got / np.abs(want).max(), want / np.abs(want).max(), 40 * config.width)
     for row, n in enumerate(lengths):
         for k, other in zip(ours[:L], theirs[:L], strict=True):
-            close(k[row, :, :, :n + 1], other[row, :, :, :n + 1], 40 * config.width)
+            close(k[row, :, :, :n + T], other[row, :, :, :n + T], 40 * config.width)
     assert_array_equal(lengths, LENGTHS)
 
 

@@ -43,5 +43,5 @@ def test_a_refusal_in_other_words_and_an_argument_changed_before_it_are_noticed(
             raise ValueError(str(refused)) from refused
 
     monkeypatch.setattr(fuzz_kernels.kernels, "adamw", wrong)
-    said = "\n".join(fuzz(60, seed=0, names=("adamw",))[1])
+    said = "\n".join(fuzz(200, seed=0, names=("adamw",))[1])
     assert "changed, though it was refused" in said and "ValueError: the dtype of" in said

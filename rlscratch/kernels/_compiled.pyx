@@ -98,11 +98,12 @@ cdef extern from "rlscratch.h" nogil:
         double (*squared_norm_f64)(int64_t, const double *) noexcept nogil
         void *(*pack_model_f32)(const rls_shape *, const float *const *, const float *) noexcept nogil
         void *(*pack_model_f64)(const rls_shape *, const double *const *, const double *) noexcept nogil
-        int64_t (*decode_f32)(const rls_shape *, int64_t, const float *const *, const float *, const void *,
-                              float *const *, float *const *, const int64_t *, const int64_t *, const int64_t *, float *) noexcept nogil
-        int64_t (*decode_f64)(const rls_shape *, int64_t, const double *const *, const double *, const void *,
+        int64_t (*decode_f32)(const rls_shape *, int64_t, int64_t, const float *const *, const float *, const void *,
+                              float *const *, float *const *, const int64_t *, const int64_t *, const int64_t *,
+                              const int64_t *, float *) noexcept nogil
+        int64_t (*decode_f64)(const rls_shape *, int64_t, int64_t, const double *const *, const double *, const void *,
                               double *const *, double *const *, const int64_t *, const int64_t *, const int64_t *,
-                              double *) noexcept nogil
+                              const int64_t *, double *) noexcept nogil
         int64_t (*answer_f32)(const rls_shape *, const rls_knobs *, int64_t, int64_t, int64_t, const float *const *,
                               const float *, const void *, float *const *, float *const *, int64_t *, const double *, const char *,
                               int64_t *, int64_t *, float *, int64_t *, float *, int64_t *) noexcept nogil

@@ -283,12 +283,17 @@ def _model(weights: Any, output: Any, keys: Any, values: Any, lengths: Any, head
     return weights, output, keys, values, lengths, int(heads)
 
 
-def decode(tokens: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array], values: Sequence[Array],
-           lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5) -> tuple:
-    weights, output, keys, values, lengths, heads = _model(weights, output, keys, values, lengths, heads)
-    tokens = np.ascontiguousarray(check.ids(output.shape[1], ndim=1, tokens=tokens))
-    check.shape(lengths.shape, "one token a sequence of the cache", tokens=tokens)
-    return tokens, weights, output, keys, values, lengths, heads, _flag(exact_gelu=exact_gelu), check.positive(eps=eps)
+def decode(tokens: Array, last: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],
+           values: Sequence[Array], lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5) -> tuple:
+    if not isinstance(tokens, np.ndarray) or tokens.ndim != 2 or tokens.size == 0:
+        check.fail("the shape of tokens", np.shape(tokens), "(B, T), none of length 0")
+    B, T = tokens.shape
+    model = _model(weights, output, keys, values, lengths, heads, T)
+    check.shape((len(model[4]), T), "one row a sequence of the cache", tokens=tokens)
+    tokens = np.require(check.ids(model[1].shape[1], ndim=2, tokens=tokens), np.int64, ("C", "A"))
+    last = np.require(check.shape((B,), "one place a sequence", last=check.ids(T, ndim=1, last=last)), np.int64,
+                      ("C", "A"))
+    return tokens, last, *model, _flag(exact_gelu=exact_gelu), check.positive(eps=eps)
 
 
 def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],

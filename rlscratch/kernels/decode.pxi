@@ -64,27 +64,28 @@ cdef const void **addresses(list arrays) except NULL:
 
 
 @_twin
-def decode(tokens, weights, output, keys, values, lengths, heads, exact_gelu=False, eps=1e-5):
-    args = (tokens, weights, output, keys, values, lengths, heads, exact_gelu, eps)
-    if not (whole(weights, output, keys, values, lengths, heads, 1) and integers(tokens)
-            and length(tokens, 0) == length(lengths, 0) and within(tokens, length(output, 1))
-            and type(exact_gelu) is bool and type(eps) is float and eps > 0):
+def decode(tokens, last, weights, output, keys, values, lengths, heads, exact_gelu=False, eps=1e-5):
+    args = (tokens, last, weights, output, keys, values, lengths, heads, exact_gelu, eps)
+    if not (integers(tokens, 2) and integers(last)
+            and whole(weights, output, keys, values, lengths, heads, length(tokens, 1)) and length(tokens, 0) == length(lengths, 0) == length(last, 0)
+            and within(tokens, length(output, 1)) and within(last, length(tokens, 1)) and type(exact_gelu) is bool
+            and type(eps) is float and eps > 0):
         args = arguments.decode(*args)
-    cdef list w = args[1], k = args[3], v = args[4]
-    cdef cnp.ndarray ids = args[0], out = args[2], start = args[5]
-    cdef rls_shape s = shape(w, k, args[6], args[7], args[8])
-    cdef int64_t A = ids.shape[0], bad
+    cdef list w = args[2], k = args[4], v = args[5]
+    cdef cnp.ndarray ids = args[0], ends = args[1], out = args[3], start = args[6]
+    cdef rls_shape s = shape(w, k, args[7], args[8], args[9])
+    cdef int64_t A = ids.shape[0], T = ids.shape[1], bad
     cdef cnp.ndarray rows = np.arange(A), logits = np.empty((A, s.V), out.dtype)
     cdef const void **table = addresses([*w, *k, *v])
     cdef void **cache = <void **>table + len(w)
     if single(out):
         with nogil:
-            bad = K.decode_f32(&s, A, <const float *const *>table, f32(out), NULL, <float *const *>cache,
-                               <float *const *>(cache + s.L), i64(start), i64(rows), i64(ids), f32(logits))
+            bad = K.decode_f32(&s, A, T, <const float *const *>table, f32(out), NULL, <float *const *>cache,
+                               <float *const *>(cache + s.L), i64(start), i64(rows), i64(ids), i64(ends), f32(logits))
     else:
         with nogil:
-            bad = K.decode_f64(&s, A, <const double *const *>table, f64(out), NULL, <double *const *>cache,
-                               <double *const *>(cache + s.L), i64(start), i64(rows), i64(ids), f64(logits))
+            bad = K.decode_f64(&s, A, T, <const double *const *>table, f64(out), NULL, <double *const *>cache,
+                               <double *const *>(cache + s.L), i64(start), i64(rows), i64(ids), i64(ends), f64(logits))
     free(table)
     _memory(bad)
     return logits

@@ -64,16 +64,16 @@ cdef inline bint writes(out, x, int64_t rows, int64_t columns):
     return out is None or (like(out, x, 2) and cnp.PyArray_ISWRITEABLE(out) and length(out, 0) == rows
                            and length(out, 1) == columns and apart(out, x))
 
-cdef inline bint integers(a):
+cdef inline bint integers(a, int ndim=1):
     """Some int64s."""
-    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_NDIM(a) == 1 and cnp.PyArray_ISCARRAY_RO(a)
-            and cnp.PyArray_TYPE(a) == cnp.NPY_INT64 and length(a, 0) > 0)
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_NDIM(a) == ndim and cnp.PyArray_ISCARRAY_RO(a)
+            and cnp.PyArray_TYPE(a) == cnp.NPY_INT64 and cnp.PyArray_SIZE(a) > 0)
 
 cdef inline bint within(a, int64_t end):
     """All in [0, end)."""
     cdef const int64_t *entries = i64(a)
     cdef int64_t i
-    for i in range(length(a, 0)):
+    for i in range(cnp.PyArray_SIZE(a)):
         if entries[i] < 0 or entries[i] >= end:
             return False
     return True

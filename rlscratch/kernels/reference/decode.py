@@ -1,4 +1,4 @@
-"""One more token a sequence through a whole transformer, and whole answers, by the other kernels.
+"""More tokens of each sequence through a whole transformer, and whole answers, by the other kernels.
 
 The arrays of a model come as a list, in the order of rlscratch.transformer.shapes: wte (V, C), wpe (context, C);
 for each of L layers a norm (gain, bias), c_attn and c_proj (matrix, bias), a norm, c_fc and c_proj; the last norm.
@@ -19,28 +19,30 @@ LAYER = 12      # arrays of a layer
 Array = np.ndarray
 
 
-def decode(tokens: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array], values: Sequence[Array],
-           lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5) -> Array:
-    """The logits after one more token of each sequence, (B, V); its keys and values go into the cache.
+def decode(tokens: Array, last: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],
+           values: Sequence[Array], lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5) -> Array:
+    """The logits after more tokens of each sequence, (B, V); their keys and values go into the cache.
 
-    tokens   (B,)                 ids
+    tokens   (B, T)               ids, padded on the right
+    last     (B,)                 which of the T the logits are wanted after
     weights  2 + 12 L + 2 arrays  of the model
     output   (C, V)               the output matrix, a column for each word
     keys     L arrays (B, H, D, room), values  L arrays (B, H, room, D): the cache, changed in place
-    lengths  (B,)                 tokens of each sequence that it holds; the caller adds 1 afterwards
+    lengths  (B,)                 tokens of each sequence that it holds; the caller adds last + 1 afterwards
 
     Compiled, a row equals that of the whole sequence's forward pass bit for bit.
     """
-    x = weights[0][tokens] + weights[1][lengths]
-    B, C = x.shape
+    x = weights[0][tokens] + weights[1][lengths[:, None] + np.arange(tokens.shape[1])]
+    B, T, C = x.shape
+    x = x.reshape(B * T, C)
     for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
         g1, b1, qkv, qkv_bias, mix, mix_bias, g2, b2, widen, widen_bias, narrow, narrow_bias = \
             weights[2 + LAYER * layer:2 + LAYER * (layer + 1)]
         n = layer_norm(x, g1, b1, eps)[0] @ qkv + qkv_bias
-        a = attention_cached(n.reshape(B, 1, 3, heads, C // heads), k, v, lengths)
-        x = a.reshape(B, C) @ mix + mix_bias + x
+        a = attention_cached(n.reshape(B, T, 3, heads, C // heads), k, v, lengths)
+        x = a.reshape(B * T, C) @ mix + mix_bias + x
         x = bias_gelu(layer_norm(x, g2, b2, eps)[0] @ widen, widen_bias, exact_gelu) @ narrow + narrow_bias + x
-    return layer_norm(x, weights[-2], weights[-1], eps)[0] @ output
+    return layer_norm(x[np.arange(B) * T + last], weights[-2], weights[-1], eps)[0] @ output
 
 
 def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],
@@ -67,7 +69,7 @@ def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Array], outp
         if n + 1 == N or not len(rows):
             break
         k, v = [a[rows] for a in keys], [a[rows] for a in values]
-        logits = decode(drawn, weights, output, k, v, lengths[rows], heads, exact_gelu, eps)
+        logits = decode(drawn[:, None], 0 * drawn, weights, output, k, v, lengths[rows], heads, exact_gelu, eps)
         if np.isnan(logits).any():
             raise ValueError(f"logits{np.argwhere(np.isnan(logits))[0].tolist()} is nan; expected no NaN")
         for array, grown in zip([*keys, *values], k + v, strict=True):

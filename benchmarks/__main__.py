@@ -14,7 +14,7 @@ from tqdm import tqdm
 from rlscratch import kernels
 from rlscratch.report.table import table
 
-NAMES = ("attention_memory", "bpe", "decoding", "kernels", "neighbour", "pretrain", "q_learning", "tape",
+NAMES = ("attention_memory", "bpe", "decoding", "kernels", "limits", "neighbour", "pretrain", "q_learning", "tape",
          "training_step")
 
 

@@ -487,6 +487,7 @@ def mean_target(pi, mu, V, rewards, **bars):
     return np.exp(old.sum(axis=1)) @ v[:, 0]
 
 
+@pytest.mark.both_backends                             # it asks for log-probabilities
 @given(arrays((3, 2), eighths(-2, 2)), arrays((3, 2), eighths(-2, 2)), arrays((3,)), arrays((4, 2)))
 def test_v_trace_without_cuts_has_the_value_of_the_target_policy(pi, mu, V, rewards):
     rewards[1, 0], rewards[3, 0] = rewards[0, 0], rewards[2, 0]             # the first token's reward knows no second

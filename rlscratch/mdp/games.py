@@ -21,7 +21,7 @@ Leaves out: chance, hidden cards, more than two players.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,7 +32,8 @@ from rlscratch.check import Array, ArrayLike
 Moves = Callable[[Hashable], Iterable[tuple[int, Hashable | None, float]]]
 
 
-class Game(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Game:
     """S states, numbered from the start, which is 0, and A actions.
 
     states  as the rules write them

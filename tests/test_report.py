@@ -153,7 +153,7 @@ def test_the_project_s_own_rungs_are_well_made():
 
 
 def test_the_tour_takes_a_minute_on_two_cores():
-    assert sum(rung.budget for rung in ladder.rungs(ladder.folder()) if rung.budget <= ladder.LONG) <= 150
+    assert sum(rung.budget for rung in ladder.rungs(ladder.folder()) if rung.budget <= ladder.LONG) <= 110
 
 
 def test_the_chapters_hold_the_whole_ladder_and_have_the_names_of_its_readme():

@@ -23,7 +23,7 @@ from rlscratch import check
 from rlscratch.report.tour.processes import Processes, terminated_as_interrupted
 
 ROOT = Path(__file__).resolve().parents[3]      # where the package stands; a checkout has examples/ beside it
-LONG = 12                                       # seconds: a rung with a larger budget belongs to `tour --all`
+LONG = 9                                        # seconds: a rung with a larger budget belongs to `tour --all`
 PATIENCE, LEAST = 20, 60                        # budgets, and seconds, after which a rung is stopped; slow machines
                                                 # are no error
 ABSENT = ("The examples are not installed with the package: they stand in examples/ of the source distribution and "

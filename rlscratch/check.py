@@ -26,6 +26,9 @@ Array = np.ndarray
 # __future__, so that help() prints its name and not the union.
 ArrayLike = Array | np.generic | Sequence[Any] | complex
 
+# Bytes that any process may have that got so far: to ask the system takes as long as a small model's layer.
+LITTLE = 2**26
+
 # Rows of probabilities must add to 1 within this; float32 rows carry float32 rounding.
 SUM_TOLERANCE = {np.dtype(np.float32): 3e-4, np.dtype(np.complex64): 3e-4}
 
@@ -118,6 +121,8 @@ def one_of(options: Sequence[Any], **values: Any) -> Any:
 
 def memory(needed: float, **values: Any) -> None:
     """What the arguments ask for, `needed` bytes at the least, fits into the memory that this process may have."""
+    if needed < LITTLE:
+        return
     there = available_memory()
     if needed > there:
         (name, value), *_ = named(values).items()

@@ -128,3 +128,14 @@ def test_bad_logits_on_the_way_are_an_error_that_says_so():
     model.parameters()["h.1.mlp.c_proj.bias"].data[3] = np.nan
     with pytest.raises(ValueError, match=r"logits\[0, 0\] is nan"):
         model.answer(cache, logits, u, stops)
+
+
+@pytest.mark.parametrize("eps", [np.inf, 0.0, -1e-5])
+def test_an_eps_that_cannot_be_is_refused(eps):
+    model = model_of(SHAPES[0], np.float64)
+    logits, cache, u, stops = begun(model)
+    *args, exact_gelu, _ = model._decoded(cache)
+    with pytest.raises(ValueError, match=r"eps is .*; expected a finite number > 0"):
+        kernels.decode(np.zeros((5, 1), np.int64), np.zeros(5, np.int64), *args, exact_gelu, eps)
+    with pytest.raises(ValueError, match=r"eps is .*; expected a finite number > 0"):
+        kernels.answer(logits, u, stops, *args, exact_gelu, eps)

@@ -26,21 +26,23 @@ def test_every_file_and_target_that_is_named_is_there():
     assert targets and not [name for name in targets if f"\n{name}:" not in makefile]
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux alone tells it there")
-@pytest.mark.parametrize(("size", "opened", "flat"), [(1, False, True), (500_000, False, False), (1, True, False)])
-def test_memory_or_files_that_grow_are_noticed(size, opened, flat, reliability, monkeypatch, tmp_path, capsys):
-    kept = []
-
-    def work():
-        for number in range(5):
-            kept.append(np.ones(size))                      # 4 MB each
-            if opened:
-                kept.append(open(tmp_path / str(number), "w", encoding="utf-8"))    # noqa: SIM115
-            yield f"{number} steps"
-
-    monkeypatch.setattr(reliability, "answered", work)
-    monkeypatch.setattr(reliability, "trained", work)
+@pytest.mark.parametrize(("sizes", "opened", "flat"), [
+    ([40, 45, 45.5, 46], [6, 6, 6, 6], True), ([40, 45, 46, 48], [6, 6, 6, 6], False),
+    ([40, 45, 45, 45], [6, 6, 6, 7], False), ([40, 45, 45, 45], [5, 6, 6, 6], True)])
+def test_memory_or_files_that_grow_after_the_first_mark_are_noticed(sizes, opened, flat, reliability, monkeypatch,
+                                                                    capsys):
+    marks = iter([*zip(sizes, opened, strict=True)] * 2)
+    monkeypatch.setattr(reliability, "used", lambda: next(marks))
+    for work in ("trained", "answered"):
+        monkeypatch.setattr(reliability, work, lambda: iter(["1 step", "2 steps", "3 steps", "4 steps"]))
     assert reliability.memory(0) is flat
     assert "4 steps" in capsys.readouterr().out
-    for file in kept:
-        getattr(file, "close", list)()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux alone tells it there")
+def test_memory_and_open_files_are_those_of_this_process(reliability, tmp_path):
+    before = reliability.used()
+    kept = np.ones(40_000_000)                              # 305 MiB: more than was ever freed here
+    with open(tmp_path / "a", "w", encoding="utf-8"):
+        after = reliability.used()
+    assert after[0] - before[0] > 100 and after[1] == before[1] + 1 and kept[0] == 1

@@ -69,7 +69,7 @@ def decode(tokens, last, weights, output, keys, values, lengths, heads, exact_ge
     if not (integers(tokens, 2) and integers(last)
             and whole(weights, output, keys, values, lengths, heads, length(tokens, 1)) and length(tokens, 0) == length(lengths, 0) == length(last, 0)
             and within(tokens, length(output, 1)) and within(last, length(tokens, 1)) and type(exact_gelu) is bool
-            and type(eps) is float and eps > 0):
+            and type(eps) is float and 0 < eps < 1e300):
         args = arguments.decode(*args)
     cdef list w = args[2], k = args[4], v = args[5]
     cdef cnp.ndarray ids = args[0], ends = args[1], out = args[3], start = args[6]
@@ -100,7 +100,7 @@ def answer(logits, u, stops, weights, output, keys, values, lengths, heads, exac
             and whole(weights, output, keys, values, lengths, heads, length(u, 1)) and like(logits, output, 2)
             and length(logits, 0) == length(u, 0) == length(lengths, 0) and length(logits, 1) == length(output, 1)
             and type(stops) is np.ndarray and stops.dtype == np.bool_ and stops.shape == (length(output, 1),)
-            and stops.flags.c_contiguous and type(exact_gelu) is bool and type(eps) is float and eps > 0
+            and stops.flags.c_contiguous and type(exact_gelu) is bool and type(eps) is float and 0 < eps < 1e300
             and filters(temperature, top_k, top_p, min_p)):
         args = arguments.answer(*args)
     cdef list w = args[3], k = args[5], v = args[6]

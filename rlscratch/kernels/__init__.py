@@ -5,6 +5,7 @@ The backend is picked once, here:
     BACKEND  "compiled" or "numpy"
     ISA      the instruction set in use: "avx512", "avx2", "baseline"; None on NumPy
     ISAS     those that this processor runs
+    OPENMP   whether kernels can use several threads, as the compiled ones can; its name is older than csrc/team.c
 
 Kernels share one team of threads, as many as the process may really use (cores.py); threads() says how
 many, set_threads() changes it, OMP_NUM_THREADS before the start.  A helper without work sleeps, and a
@@ -40,7 +41,7 @@ if BACKEND == "compiled":
 if BACKEND == "numpy":
     import rlscratch.kernels._numpy as _backend  # type: ignore[no-redef]
 
-ISA, ISAS = _backend.ISA, _backend.ISAS
+ISA, ISAS, OPENMP = _backend.ISA, _backend.ISAS, BACKEND == "compiled"
 threads, set_threads = _backend.threads, _backend.set_threads
 
 softmax, softmax_backward = _backend.softmax, _backend.softmax_backward
@@ -57,7 +58,7 @@ adamw, squared_norm = _backend.adamw, _backend.squared_norm
 decode, answer = _backend.decode, _backend.answer
 
 __all__ = [
-    "BACKEND", "ISA", "ISAS", "adamw", "answer", "attention", "attention_backward", "attention_cached", "bias_gelu",
+    "BACKEND", "ISA", "ISAS", "OPENMP", "adamw", "answer", "attention", "attention_backward", "attention_cached", "bias_gelu",
     "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "decode", "draw", "embedding", "embedding_backward",
     "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "reference", "sample",
     "set_threads", "softmax", "softmax_backward", "squared_norm", "threads",

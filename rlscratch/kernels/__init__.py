@@ -58,8 +58,9 @@ adamw, squared_norm = _backend.adamw, _backend.squared_norm
 decode, answer = _backend.decode, _backend.answer
 
 __all__ = [
-    "BACKEND", "ISA", "ISAS", "OPENMP", "adamw", "answer", "attention", "attention_backward", "attention_cached", "bias_gelu",
-    "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "decode", "draw", "embedding", "embedding_backward",
-    "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "reference", "sample",
+    "BACKEND", "ISA", "ISAS", "OPENMP", "adamw", "answer", "attention", "attention_backward", "attention_cached",
+    "bias_gelu", "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "decode", "draw", "embedding",
+    "embedding_backward", "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul",
+    "reference", "sample",
     "set_threads", "softmax", "softmax_backward", "squared_norm", "threads",
 ]

@@ -1,4 +1,4 @@
-"""Two threads beside another program that wants the cores: python -m benchmarks.neighbour [--quick].
+"""Two threads beside another program that wants the cores: `python -m benchmarks --only neighbour`.
 
 A training step with one thread and with two, first with nothing beside it, then with one process that never sleeps.
 Threads that wait for each other by spinning collapse there: the one that the system keeps from a core is waited for

@@ -1,7 +1,7 @@
 """Two sides of a comparison, each in processes of its own, taking turns.
 
-Two OpenMP runtimes in one process starve each other, and the threads of one side may spin for a while after it is done.
-So each side waits in its own process until it is asked, works a little untimed, then for a time that is measured; the
+The threads of two libraries in one process starve each other, and may spin for a while after their work is done.  So
+each side waits in its own process until it is asked, works a little untimed, then for a time that is measured; the
 others sleep meanwhile.  Each is asked several times, in turns.
 
 Processor time on one thread can be trusted on a busy machine, too.  Time on the clock with two threads is what people

@@ -69,7 +69,7 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
         uniforms = np.stack([stream.random(N) for stream in streams(rng, B)])
 
     logits, cache = _start(model, prompts, N)
-    if isinstance(model, Transformer) and repetition_penalty == 1:       # nothing is asked of the text so far
+    if type(model) is Transformer and repetition_penalty == 1:           # nothing is asked of the text so far
         answers, logp, counts = model.answer(cache, logits, uniforms, stops, **filters.for_kernel(**knobs))
         return assemble(prompts, answers, logp, counts, stops[answers[np.arange(B), counts - 1]], pad)
     # A row's prompt, filled up with its own first token so that no other id counts as seen; then its answer.

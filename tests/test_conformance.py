@@ -338,6 +338,14 @@ def test_names_of_arguments_can_be_given(tmp_path):
     assert str(found).startswith("agrees with ratio, aggregate token mean")
 
 
+def test_log_probabilities_are_known_in_every_spelling():
+    for theirs in ("new_logps", "logprobs", "new_log_probs", "newLogProbs", "log_prob", "per_token_logps"):
+        assert contracts.named(theirs) == "logp", theirs
+    for theirs in ("old_logps", "sampler_log_probs", "old_log_probabilities", "old_per_token_logps"):
+        assert contracts.named(theirs) == "logp_old", theirs
+    assert contracts.named("policy_chosen_logps") == "chosen" and contracts.named("logpower") is None
+
+
 def test_the_plugin_makes_two_tests(tmp_path):
     (tmp_path / "losses.py").write_text(LOSS, "utf-8")
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\npythonpath = ['.']\n", "utf-8")

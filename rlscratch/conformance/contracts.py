@@ -12,6 +12,7 @@ such that no two conventions agree on it: rows of six lengths, ratios in all reg
 
 A choice that enters linearly is not listed but fitted: beta, the weight of a KL in the loss.
 """
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -23,13 +24,13 @@ from rlscratch.formulas import group, grpo, kl, off_policy, pairs, policy_gradie
 GROUP, LENGTH = 3, 8                    # answers to a prompt; the constant of Dr. GRPO, longer than any row
 BETA, EPS = 0.1, (0.2, 0.2)             # given to a function that asks for them and has no default
 
-# Our name of an argument: what others call it, without underscores and in small letters.
+# Our name of an argument: what others call it, in small letters, without "_"; "logps" and "log_probs" are "logp".
 ALIASES = {
-    "logp": "logp logps logprob logprobs logprobability newlogp newlogprobs policylogp policylogps policylogprobs "
-            "pertokenlogps currlogprobs currentlogprobs actorlogprobs",
-    "logp_old": "logpold oldlogp oldlogps oldlogprob oldlogprobs oldpertokenlogps behaviorlogprobs samplinglogps old "
-                "rolloutlogprobs",
-    "logp_ref": "logpref reflogp reflogps reflogprob reflogprobs refpertokenlogps referencelogps referencelogprobs ref",
+    "logp": "logp newlogp logpnew policylogp logppolicy pilogp logppi pertokenlogp tokenlogp currlogp currentlogp "
+            "logpcurrent actorlogp",
+    "logp_old": "logpold oldlogp oldpertokenlogp oldpolicylogp behaviorlogp behaviourlogp samplinglogp samplerlogp old "
+                "rolloutlogp",
+    "logp_ref": "logpref reflogp refpertokenlogp refpolicylogp referencelogp logpreference ref",
     "advantage": "advantage advantages adv advs",
     "rewards": "rewards reward scores returns",
     "mask": "mask responsemask completionmask actionmask lossmask attentionmask masks",
@@ -41,24 +42,22 @@ ALIASES = {
     "eps": "eps epsilon clip clipeps clipepsilon cliprange clipratio",
     "eps_low": "epslow epsilonlow clipepslow clipratiolow cliprangelow low",
     "eps_high": "epshigh epsilonhigh clipepshigh clipratiohigh cliprangehigh high",
-    "chosen": "chosen chosenlogp chosenlogps logpchosen policychosenlogps policychosenlogp chosenlogprobs "
-              "chosenrewards chosenscores rewardschosen policychosenlogprobs chosenreward",
-    "rejected": "rejected rejectedlogp rejectedlogps logprejected policyrejectedlogps policyrejectedlogp "
-                "rejectedlogprobs rejectedrewards rejectedscores rewardsrejected policyrejectedlogprobs rejectreward",
-    "ref_chosen": "refchosen refchosenlogp refchosenlogps referencechosenlogps referencechosenlogp "
-                  "referencechosenlogprobs",
-    "ref_rejected": "refrejected refrejectedlogp refrejectedlogps referencerejectedlogps referencerejectedlogp "
-                    "referencerejectedlogprobs",
+    "chosen": "chosen chosenlogp logpchosen policychosenlogp chosenreward chosenrewards chosenscore chosenscores "
+              "rewardschosen rewardchosen",
+    "rejected": "rejected rejectedlogp logprejected policyrejectedlogp rejectedreward rejectedrewards rejectedscore "
+                "rejectedscores rewardsrejected rewardrejected rejectreward",
+    "ref_chosen": "refchosen refchosenlogp referencechosenlogp",
+    "ref_rejected": "refrejected refrejectedlogp referencerejectedlogp",
 }
 
 
 def named(theirs: str) -> str | None:
     """Our name for an argument of theirs.
 
-    >>> named("per_token_logps"), named("response_mask"), named("banana")
-    ('logp', 'mask', None)
+    >>> named("new_log_probs"), named("per_token_logps"), named("response_mask"), named("banana")
+    ('logp', 'logp', 'mask', None)
     """
-    plain = theirs.replace("_", "").lower()
+    plain = re.sub("logprob(abilit(y|ies)|s)?|logps", "logp", theirs.replace("_", "").lower())
     return next((ours for ours, others in ALIASES.items() if plain in others.split()), None)
 
 

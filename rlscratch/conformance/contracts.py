@@ -1,11 +1,13 @@
 """What a loss of a kind is given, how its arguments may be called, and every convention that we know for it.
 
-A contract is a kind of function.  Four are enough for most of what is trained with:
+A contract is a kind of function.  Six are enough for most of what is trained with:
 
     policy      log-probabilities (B, T), a mask, advantages or rewards -> a number.  Differentiated in logp
     advantage   rewards (P, G) -> advantages of that shape
     pairs       log-probabilities or scores of chosen and rejected answers (N,) -> a number, in the chosen one's
     kl          log-probabilities of two policies -> an estimate for each token, differentiated in the first
+    value       values, returns and a mask (B, T), values of before -> a number, differentiated in the values
+    gae         rewards, values and a mask (B, T), gamma, lam -> advantages of that shape, 0 under the mask
 
 A convention is a formula of rlscratch.formulas with all its choices made: tags, value, gradient.  The batch below is
 such that no two conventions agree on it: rows of six lengths, ratios in all regions of the clip, two groups.
@@ -19,7 +21,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlscratch.check import Array
-from rlscratch.formulas import group, grpo, kl, off_policy, pairs, policy_gradient, ppo, preference, surrogates, weights
+from rlscratch.formulas import (
+    group,
+    grpo,
+    kl,
+    off_policy,
+    pairs,
+    policy_gradient,
+    ppo,
+    preference,
+    returns,
+    surrogates,
+    weights,
+)
 
 GROUP, LENGTH = 3, 8                    # answers to a prompt; the constant of Dr. GRPO, longer than any row
 BETA, EPS = 0.1, (0.2, 0.2)             # given to a function that asks for them and has no default
@@ -32,14 +46,19 @@ ALIASES = {
                 "rolloutlogp",
     "logp_ref": "logpref reflogp refpertokenlogp refpolicylogp referencelogp logpreference ref",
     "advantage": "advantage advantages adv advs",
-    "rewards": "rewards reward scores returns",
+    "rewards": "rewards reward scores returns tokenlevelrewards tokenrewards",
+    "values": "values value vpred vpreds newvalue newvalues valuepreds predictedvalues",
+    "values_old": "valuesold oldvalue oldvalues valueold",
+    "returns": "target targets valuetargets",
+    "gamma": "gamma discount",
+    "lam": "lam lambda lmbda gaelambda gaelam",
     "mask": "mask responsemask completionmask actionmask lossmask attentionmask masks",
     "weight": "weight weights",
     "ratio": "ratio",
     "group": "group groupsize numgenerations ngenerations samplesperprompt g",
     "length": "length maxlength maxlen maxcompletionlength maxresponselength generationmaxlength",
     "beta": "beta klcoef klcoeff betakl klbeta klweight",
-    "eps": "eps epsilon clip clipeps clipepsilon cliprange clipratio",
+    "eps": "eps epsilon clip clipeps clipepsilon cliprange clipratio cliprangevalue cliprangevf valueclip clipvalue",
     "eps_low": "epslow epsilonlow clipepslow clipratiolow cliprangelow low",
     "eps_high": "epshigh epsilonhigh clipepshigh clipratiohigh cliprangehigh high",
     "chosen": "chosen chosenlogp logpchosen policychosenlogp chosenreward chosenrewards chosenscore chosenscores "
@@ -111,6 +130,24 @@ def kl_batch() -> dict[str, Any]:
     """Eight tokens."""
     batch = policy_batch()
     return {"logp": batch["logp"][::2, :2].ravel(), "logp_ref": batch["logp_ref"][::2, :2].ravel()}
+
+
+def value_batch() -> dict[str, Any]:
+    """The rows of the policy's batch; values within each reach of the old ones, on both sides of the returns."""
+    policy, rng = policy_batch(), np.random.default_rng(23)
+    mask = policy["mask"]
+    old = rng.integers(-8, 9, size=mask.shape) / 8
+    return {"values": (old + rng.integers(-12, 13, size=mask.shape) / 16) * mask, "values_old": old * mask,
+            "returns": rng.integers(-16, 17, size=mask.shape) / 16 * mask,
+            **{name: policy[name] for name in ("mask", "weight", "group", "length", "eps")}}
+
+
+def gae_batch() -> dict[str, Any]:
+    """Three answers of five tokens at most; between two turns of the first stands a token that nobody chose."""
+    mask = np.array([[1.0, 1, 0, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+    rng = np.random.default_rng(9)
+    return {"rewards": rng.integers(-8, 9, size=mask.shape) / 8 * mask, "mask": mask, "gamma": .9, "lam": .8,
+            "values": rng.integers(-8, 9, size=mask.shape) / 8 * mask}
 
 
 # ---------------------------------------------------------------- conventions
@@ -258,6 +295,36 @@ def kl_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Con
     yield Convention({"estimator": "|d|"}, np.abs(x - ref), np.sign(x - ref)), None
 
 
+def value_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, None]]:
+    """The square or its half; free, or within a reach of the old values in two forms."""
+    forms: list[tuple[str, float | None]] = [("none", None)]
+    if "values_old" in takes:
+        forms += [(form, reach) for form in ("larger", "clipped") for reach in (.2, .1, .3, .5)]
+    for aggregate, w in ({"the given weight": batch["weight"]} if "weight" in takes else aggregates(batch)).items():
+        for form, reach in forms:
+            data = batch["values"], batch["returns"], w
+            how = () if reach is None else (batch["values_old"], reach, form)
+            value, slope = ppo.value_loss(*data, *how), ppo.value_grad(*data, *how)
+            for name, k in (("half the square", 1), ("the square", 2)):
+                tags = {"loss": name, "form": form, "reach": "none" if reach is None else f"{reach:g}"}
+                yield Convention(tags | {"aggregate": aggregate}, k * value, k * slope), None
+
+
+def gae_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, None]]:
+    """What tokens between turns are, and whether the batch is whitened."""
+    r, v, mask = batch["rewards"], batch["values"], batch["mask"]
+    following = np.concatenate([(v * mask)[:, 1:], np.zeros_like(v[:, :1])], axis=1)
+    given = {name: batch[name] for name in ("gamma", "lam") if name in takes}
+    choices = [(1.0, 1.0), (1.0, .95), (.99, .95), (.99, 1.0), (.99, .9), (1.0, .9), (.99, .97)]
+    for gamma, lam in dict.fromkeys((given.get("gamma", gamma), given.get("lam", lam)) for gamma, lam in choices):
+        for turns, A in (("gone", returns.gae_over_turns(r, v, mask, gamma, lam)),
+                         ("zero values", returns.gae(r, v * mask, following, gamma, lam) * mask)):
+            for white, whole in (("none", A), ("ddof 1", returns.whitened(A, mask)),
+                                 ("ddof 0", returns.whitened(A, mask, 0))):
+                yield Convention({"estimator": "GAE", "gamma": f"{gamma:g}", "lam": f"{lam:g}",
+                                  "tokens between turns": turns, "whitened": white}, whole, None), None
+
+
 class Contract(NamedTuple):
     """A kind of function: the argument differentiated, its batch and its conventions."""
 
@@ -272,6 +339,8 @@ CONTRACTS = {
     "advantage": Contract("rewards", advantage_batch, advantage_conventions, "an array"),
     "pairs": Contract("chosen", pairs_batch, pairs_conventions, "a number"),
     "kl": Contract("logp", kl_batch, kl_conventions, "an array"),
+    "value": Contract("values", value_batch, value_conventions, "a number"),
+    "gae": Contract("rewards", gae_batch, gae_conventions, "an array"),
 }
 
 # What a function says it is: its contract, and the tags that it must then have (each begins so).
@@ -289,6 +358,7 @@ LIKE: dict[str, tuple[str, dict[str, str]]] = {
     "sapo": ("policy", {"surrogate": "sapo"}),
     "group_advantage": ("advantage", {"advantage": "z-score"}),
     "rloo_advantage": ("advantage", {"advantage": "r - mean of the others"}),
+    "pass_at_k": ("advantage", {"advantage": "gain in the best of"}),
     "dpo": ("pairs", {"loss": "DPO"}),
     "cdpo": ("pairs", {"loss": "cDPO"}),
     "rdpo": ("pairs", {"loss": "rDPO"}),
@@ -297,4 +367,7 @@ LIKE: dict[str, tuple[str, dict[str, str]]] = {
     "k1": ("kl", {"estimator": "k1"}),
     "k2": ("kl", {"estimator": "k2"}),
     "k3": ("kl", {"estimator": "k3"}),
+    "value_loss": ("value", {"form": "none"}),
+    "clipped_value_loss": ("value", {"form": "larger"}),
+    "gae": ("gae", {"tokens between turns": "gone"}),
 }

@@ -406,8 +406,8 @@ def test_log_probabilities_are_known_in_every_spelling():
 
 
 def test_values_beside_predictions_are_those_of_before():
-    function = eval("lambda vpreds, returns, values, mask: (np.maximum((vpreds - returns) ** 2, (np.clip(vpreds, values "
-                    "- .5, values + .5) - returns) ** 2) * mask).sum() / mask.sum() / 2", {"np": np})
+    function = eval("lambda vpreds, returns, values, mask: (np.maximum((vpreds - returns) ** 2, (np.clip(vpreds, "
+                    "values - .5, values + .5) - returns) ** 2) * mask).sum() / mask.sum() / 2", {"np": np})
     found = verdict(function, "clipped_value_loss")
     assert found.ok and "half the square, form larger, reach 0.5, aggregate token mean" in str(found)
 

@@ -137,7 +137,8 @@ def value_batch() -> dict[str, Any]:
     policy, rng = policy_batch(), np.random.default_rng(23)
     mask = policy["mask"]
     old = rng.integers(-8, 9, size=mask.shape) / 8
-    return {"values": (old + rng.integers(-12, 13, size=mask.shape) / 16) * mask, "values_old": old * mask,
+    moved = rng.integers(-12, 13, size=mask.shape) / 16 + 1 / 64        # on no edge of a reach, and no tie of squares
+    return {"values": (old + moved) * mask, "values_old": old * mask,
             "returns": rng.integers(-16, 17, size=mask.shape) / 16 * mask,
             **{name: policy[name] for name in ("mask", "weight", "group", "length", "eps")}}
 

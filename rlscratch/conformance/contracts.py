@@ -9,7 +9,7 @@ A contract is a kind of function.  Six are enough for most of what is trained wi
     value       values, returns and a mask (B, T), values of before -> a number, differentiated in the values
     gae         rewards, values and a mask (B, T), gamma, lam -> advantages of that shape, 0 under the mask
 
-A convention is a formula of rlscratch.formulas with all its choices made: tags, value, gradient.  The batch below is
+A convention is a formula of rlscratch.formulas with all its choices made: tags, value, gradient.  The batches are
 such that no two conventions agree on it: rows of six lengths, ratios in all regions of the clip, two groups.
 
 A choice that enters linearly is not listed but fitted: beta, the weight of a KL in the loss.
@@ -21,6 +21,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlscratch.check import Array
+from rlscratch.conformance.batches import (
+    BETA,
+    advantage_batch,
+    gae_batch,
+    kl_batch,
+    pairs_batch,
+    policy_batch,
+    value_batch,
+)
 from rlscratch.formulas import (
     group,
     grpo,
@@ -34,9 +43,6 @@ from rlscratch.formulas import (
     surrogates,
     weights,
 )
-
-GROUP, LENGTH = 3, 8                    # answers to a prompt; the constant of Dr. GRPO, longer than any row
-BETA, EPS = 0.1, (0.2, 0.2)             # given to a function that asks for them and has no default
 
 # Our name of an argument: what others call it, in small letters, without "_"; "logps" and "log_probs" are "logp".
 ALIASES = {
@@ -91,64 +97,6 @@ class Convention(NamedTuple):
     tags: dict[str, str]
     value: Any
     gradient: Array | None
-
-
-# ---------------------------------------------------------------- batches
-
-def policy_batch() -> dict[str, Any]:
-    """Six answers to two prompts, of up to five tokens."""
-    lengths = np.array([5, 3, 4, 2, 5, 1])
-    mask = (np.arange(5) < lengths[:, None]).astype(float)
-    rng = np.random.default_rng(16)
-    old = -rng.integers(16, 32, size=mask.shape) / 8
-    # Ratios between all bounds that are in use: 1.15, 1.25, 1.31, .74, 5.8, .86, 3.7, ...; and sequences' too.
-    logp = old + np.array([
-        [.14, .22, .27, -.3, 1.75], [-.15, -.3, 1.3, 0, 0], [.22, -.15, .14, .7, 0], [-.27, -.3, 0, 0, 0],
-        [1.2, -.12, .3, -1.8, .05], [.22, 0, 0, 0, 0]])
-    ref = logp + rng.integers(-6, 7, size=mask.shape) / 8
-    advantage, rewards = np.array([1.0, -2, .75, -.5, -1, .25]), np.array([1.0, 0, .25, .5, -1, 2])
-    return {"logp": logp * mask, "logp_old": old * mask, "logp_ref": np.minimum(ref, -1 / 32) * mask, "mask": mask,
-            "advantage": advantage, "rewards": rewards, "group": GROUP, "length": LENGTH, "beta": BETA, "eps": EPS[0],
-            "eps_low": EPS[0], "eps_high": EPS[1],
-            "weight": mask * rng.integers(1, 9, size=mask.shape) / 32, "ratio": np.exp((logp - old) * mask)}
-
-
-def advantage_batch() -> dict[str, Any]:
-    """Four groups of three answers (the mean of three .1 is not .1 in floats); no reward twice in a group."""
-    return {"rewards": np.array([[1.0, 0, .25], [.5, 3, -1], [10, 5, -10], [.125, 2, .75]]), "group": 3}
-
-
-def pairs_batch() -> dict[str, Any]:
-    """Five pairs of answers."""
-    rng = np.random.default_rng(61)
-    chosen, rejected, ref_chosen, ref_rejected = -rng.integers(4, 60, size=(4, 5)) / 8
-    return {"chosen": chosen, "rejected": rejected, "ref_chosen": ref_chosen, "ref_rejected": ref_rejected,
-            "beta": BETA}
-
-
-def kl_batch() -> dict[str, Any]:
-    """Eight tokens."""
-    batch = policy_batch()
-    return {"logp": batch["logp"][::2, :2].ravel(), "logp_ref": batch["logp_ref"][::2, :2].ravel()}
-
-
-def value_batch() -> dict[str, Any]:
-    """The rows of the policy's batch; values within each reach of the old ones, on both sides of the returns."""
-    policy, rng = policy_batch(), np.random.default_rng(23)
-    mask = policy["mask"]
-    old = rng.integers(-8, 9, size=mask.shape) / 8
-    moved = rng.integers(-12, 13, size=mask.shape) / 16 + 1 / 64        # on no edge of a reach, and no tie of squares
-    return {"values": (old + moved) * mask, "values_old": old * mask,
-            "returns": rng.integers(-16, 17, size=mask.shape) / 16 * mask,
-            **{name: policy[name] for name in ("mask", "weight", "group", "length", "eps")}}
-
-
-def gae_batch() -> dict[str, Any]:
-    """Three answers of five tokens at most; between two turns of the first stands a token that nobody chose."""
-    mask = np.array([[1.0, 1, 0, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
-    rng = np.random.default_rng(9)
-    return {"rewards": rng.integers(-8, 9, size=mask.shape) / 8 * mask, "mask": mask, "gamma": .9, "lam": .8,
-            "values": rng.integers(-8, 9, size=mask.shape) / 8 * mask}
 
 
 # ---------------------------------------------------------------- conventions

@@ -14,7 +14,7 @@ from rlscratch import kernels
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 2  # seconds of processor time
+BUDGET = 1.5  # seconds of processor time
 
 # %% One step.  draw() turns each uniform u into the first word whose cumulated probability exceeds
 # u.

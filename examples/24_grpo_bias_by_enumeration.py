@@ -27,7 +27,7 @@ from rlscratch.formulas import kl, weights
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 3  # seconds of processor time
+BUDGET = 2.5  # seconds of processor time
 
 
 def compared(mean: np.ndarray, exact: np.ndarray) -> tuple[str, str]:

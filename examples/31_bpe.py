@@ -18,7 +18,7 @@ from rlscratch.bpe.vocabulary import ALPHABET, hidden
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 3  # seconds of processor time
+BUDGET = 2.5  # seconds of processor time
 
 # %% Learning by hand: count pairs of neighbours, merge the most frequent one everywhere, five
 # times.

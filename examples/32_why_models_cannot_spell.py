@@ -13,7 +13,7 @@ from rlscratch.bpe.vocabulary import ALPHABET, hidden
 from rlscratch.report import figures
 from rlscratch.report.table import table
 
-BUDGET = 2  # seconds of processor time
+BUDGET = 1.5  # seconds of processor time
 
 WORD, STEP = "Ubiquitous", 3
 WAYS = (WORD, "ubiquitous", " Ubiquitous", " ubiquitous", "UBIQUITOUS")

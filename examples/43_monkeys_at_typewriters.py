@@ -22,7 +22,7 @@ from rlscratch.tasks.typewriter import typewriter
 from rlscratch.train.tabular import reinforce
 from rlscratch.train.tabular.worlds import TabularWorld
 
-BUDGET = 3  # seconds of processor time
+BUDGET = 2.5  # seconds of processor time
 KEYS = "abcdefghijklmnopqrstuvwxyz "
 
 

@@ -31,5 +31,9 @@ cd "$work"
 "$python" -m venv with && RLSCRATCH_REQUIRE_C=1 with/bin/pip install --quiet --disable-pip-version-check "$sdist"
 with/bin/python -c "$compute" compiled 0
 with/bin/rlscratch info
+judged=$(with/bin/rlscratch conform rlscratch.formulas.grpo:group_advantage --as group_advantage)
+[ "$judged" = "agrees with z-score, ddof 1, eps 0" ] || { echo "conform says: $judged"; exit 1; }
+with/bin/python -c 'from rlscratch.conformance import cases, contracts
+print("cases:", {kind: len(cases.read(kind)[0]["cases"]) for kind in contracts.CONTRACTS})'
 "$python" -m venv without && CC=/nonexistent/cc without/bin/pip install --quiet --disable-pip-version-check "$sdist"
 without/bin/python -c "$compute" numpy 1

@@ -18,7 +18,7 @@ from rlscratch.__main__ import main
 from rlscratch.conformance import cases, contracts, laws
 from rlscratch.conformance.candidates import loaded
 from rlscratch.conformance.oracle import oracle, world
-from rlscratch.formulas import grpo, kl, pairs, policy_gradient, ppo, preference, surrogates, weights
+from rlscratch.formulas import group, grpo, kl, pairs, policy_gradient, ppo, preference, returns, surrogates, weights
 
 LOSS = '''
 import numpy as np
@@ -85,6 +85,11 @@ FORMULAS = {
     "reward_model": (preference.bradley_terry_loss, preference.bradley_terry_grad, {}),
     "k1": (kl.kl_k1, kl.kl_k1_grad, {"logp_policy": "logp"}), "k2": (kl.kl_k2, kl.kl_k2_grad, {"logp_policy": "logp"}),
     "k3": (kl.kl_k3, kl.kl_k3_grad, {"logp_policy": "logp"}),
+    "value_loss": (lambda values, returns, weight: ppo.value_loss(values, returns, weight),
+                   lambda values, returns, weight: ppo.value_grad(values, returns, weight), {}),
+    "clipped_value_loss": (ppo.value_loss, ppo.value_grad, {}),
+    "gae": (returns.gae_over_turns, None, {}),
+    "pass_at_k": (lambda rewards: group.pass_at_k_advantage(rewards, 2), None, {}),
     "group_advantage": (grpo.group_advantage, None, {}),
     "rloo_advantage": (policy_gradient.leave_one_out_advantage, None, {}),
 }
@@ -127,6 +132,32 @@ def estimator(text):
     return eval(f"lambda logp, ref: {text}", {"np": np})
 
 
+def critic(text):
+    return eval(f"lambda values, old_values, returns, mask, clip=.2: {text}", {"np": np})
+
+
+def gae(*changes):
+    """GAE as it is often written, from the end; observations are passed over."""
+    text = """
+def gae(rewards, values, mask, gamma, lam):
+    A, later, following = np.zeros_like(rewards), 0, 0
+    for t in reversed(range(rewards.shape[1])):
+        delta = rewards[:, t] + gamma * following - values[:, t]
+        A[:, t] = delta + gamma * lam * later
+        later = np.where(mask[:, t] == 1, A[:, t], later)
+        following = np.where(mask[:, t] == 1, values[:, t], following)
+    return A * mask
+"""
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    space = {"np": np}
+    exec(text, space)
+    return space["gae"]
+
+
+REACH = "old_values + np.clip(values - old_values, -clip, clip)"
+TWO = f"np.maximum((values - returns) ** 2, ({REACH} - returns) ** 2)"
 MEAN, STD = "rewards.mean(1, keepdims=True)", "rewards.std(1, keepdims=True)"
 H = "(chosen - ref_chosen - rejected + ref_rejected)"
 AGGREGATE, TAKEN = "(each * mask).sum() / mask.sum()", "A = advantages[:, None]"
@@ -230,6 +261,33 @@ FAULTS = {
     "k3 without the 1": (estimator("np.exp(ref - logp) - (ref - logp)"), "k3", "law of zero: equal policies"),
     "k1 with the wrong sign": (estimator("ref - logp"), "k1", "k1 of the reverse"),
     "k2 without the half": (estimator("(logp - ref) ** 2"), "k2", "agrees with k2, times 2"),
+    "the smaller of two squares": (critic(f"(np.minimum{TWO[10:]} * mask).sum() / mask.sum() / 2"),
+                                   "clipped_value_loss", "agrees with no known convention"),
+    "the clipped square alone": (critic(f"((({REACH} - returns) ** 2) * mask).sum() / mask.sum() / 2"),
+                                 "clipped_value_loss", "which is not clipped_value_loss"),
+    "a value loss over padding": (critic(f"({TWO} * mask).mean() / 2"), "clipped_value_loss", "law of padding"),
+    "a value loss without its mask": (critic("((values - returns) ** 2).sum() / mask.sum()"), "value_loss",
+                                      "law of the mask: "),
+    "values away from returns": (critic("-((values - returns) ** 2 * mask).sum() / mask.sum()"), "value_loss",
+                                 "law of the sign: descending"),
+    "returns whitened for the loss": (
+        critic("((values - (returns - returns[0, 0])) ** 2 * mask).sum() / mask.sum() / 2"), "value_loss",
+        "law of home: a value that equals its return"),
+    "a value loss by rows, 0 / 0": (critic("(((values - returns) ** 2 * mask).sum(1) / mask.sum(1)).mean()"),
+                                    "value_loss", "law of empty rows"),
+    "observations as zero values": (
+        gae(("np.where(mask[:, t] == 1, A[:, t], later)", "A[:, t]"), ("values[:, t], following)", "values[:, t], 0)"),
+            ("- values[:, t]", "- values[:, t] * mask[:, t]")), "gae", "which is not gae"),
+    "values of observations read": (gae(("np.where(mask[:, t] == 1, values[:, t], following)", "values[:, t]")), "gae",
+                                    "law of the mask: the value of a token that nobody chose"),
+    "advantages from the start": (gae(("reversed(range(rewards.shape[1]))", "range(rewards.shape[1])")), "gae",
+                                  "law of the arrow of time"),
+    "lam forgotten": (gae(("gamma * lam * later", "gamma * later")), "gae", "agrees with no known convention"),
+    "advantages under the mask": (gae(("return A * mask", "return A")), "gae",
+                                  "note: tokens that nobody chose have advantages, such as"),
+    "whitened, unsaid": (lambda rewards, values, mask, gamma, lam: returns.whitened(
+        returns.gae_over_turns(rewards, values, mask, gamma, lam), mask), "gae", "note: a reward of one answer"),
+    "pass@1 for pass@k": (policy_gradient.leave_one_out_advantage, "pass_at_k", "which is not pass_at_k"),
     "k2 for a KL": (estimator("(logp - ref) ** 2 / 2"), "k2", "note: it is biased as an estimate"),
 }
 
@@ -255,7 +313,8 @@ def test_there_are_faults_enough_and_each_law_catches_one():
             caught |= {(kind, law) for law, _ in laws.breaches(Candidate(function, contract), kind, contract.batch())}
     laws_there_are = {(kind, law.__name__) for kind, each in laws.LAWS.items() for law in each}
     differentiated = {("pairs", "derivative"), ("pairs", "single_precision"), ("kl", "derivative"),
-                      ("kl", "single_precision")}                    # one law in three contracts: caught in the first
+                      ("kl", "single_precision"), ("value", "derivative"), ("value", "single_precision"),
+                      ("value", "order")}                    # one law in several contracts: caught in the first
     assert laws_there_are - differentiated <= caught
 
 
@@ -300,7 +359,7 @@ def test_the_cases_are_what_the_formulas_give_today(kind):
 
 def test_the_command_writes_the_cases_and_examines_a_file(tmp_path, capsys):
     assert main(["conform", "--write-cases", str(tmp_path / "cases")]) == 0
-    assert len(list((tmp_path / "cases").iterdir())) == 8
+    assert len(list((tmp_path / "cases").iterdir())) == 2 * len(contracts.CONTRACTS)
     (tmp_path / "mine.py").write_text(LOSS, "utf-8")
     begin = time.perf_counter()
     assert main(["conform", f"{tmp_path}/mine.py:loss", "--as", "dapo", "--oracle"]) == 0
@@ -336,6 +395,21 @@ def test_names_of_arguments_can_be_given(tmp_path):
     function = eval("lambda x, y, m, A: -((np.exp(x - y) * A[:, None]) * m).sum() / m.sum()", {"np": np})
     found = verdict(function, "ppo_clip", names={"x": "logp", "y": "logp_old", "m": "mask", "A": "advantage"})
     assert str(found).startswith("agrees with ratio, aggregate token mean")
+
+
+def test_log_probabilities_are_known_in_every_spelling():
+    for theirs in ("new_logps", "logprobs", "new_log_probs", "newLogProbs", "log_prob", "per_token_logps"):
+        assert contracts.named(theirs) == "logp", theirs
+    for theirs in ("old_logps", "sampler_log_probs", "old_log_probabilities", "old_per_token_logps"):
+        assert contracts.named(theirs) == "logp_old", theirs
+    assert contracts.named("policy_chosen_logps") == "chosen" and contracts.named("logpower") is None
+
+
+def test_values_beside_predictions_are_those_of_before():
+    function = eval("lambda vpreds, returns, values, mask: (np.maximum((vpreds - returns) ** 2, (np.clip(vpreds, "
+                    "values - .5, values + .5) - returns) ** 2) * mask).sum() / mask.sum() / 2", {"np": np})
+    found = verdict(function, "clipped_value_loss")
+    assert found.ok and "half the square, form larger, reach 0.5, aggregate token mean" in str(found)
 
 
 def test_the_plugin_makes_two_tests(tmp_path):

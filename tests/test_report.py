@@ -24,7 +24,7 @@ from rlscratch.documents import entries, ledger
 from rlscratch.documents.entry import VERDICTS
 from rlscratch.documents.errata import errata
 from rlscratch.report.tour import command as tour
-from rlscratch.report.tour import ladder, library, page
+from rlscratch.report.tour import ladder, library, page, questions
 
 LONGEST = 60                # seconds of any rung's budget
 
@@ -68,7 +68,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def built(rows, results):
-    return page.build(rows, results)
+    return page.build(rows, results, questions=ladder.run_all(questions.shipped(), quiet=True))
 
 
 class Tags(html.parser.HTMLParser):
@@ -153,7 +153,8 @@ def test_the_project_s_own_rungs_are_well_made():
 
 
 def test_the_tour_takes_a_minute_on_two_cores():
-    assert sum(rung.budget for rung in ladder.rungs(ladder.folder()) if rung.budget <= ladder.LONG) <= 110
+    rungs = [*ladder.rungs(ladder.folder()), *questions.shipped()]
+    assert sum(rung.budget for rung in rungs if rung.budget <= ladder.LONG) <= 110
 
 
 def test_the_chapters_hold_the_whole_ladder_and_have_the_names_of_its_readme():
@@ -251,6 +252,33 @@ def test_an_example_knows_the_formulas_it_calls_and_the_documents_it_cites(built
     shelf = built.split('id="shelf"')[1]
     assert '<a href="#01_line">' in shelf.split('id="f-ppo-ratio"')[1].split("data-item")[1]
     assert '<a href="#01_line">' in built.split('id="document-002"')[1].split('id="document-003"')[0]
+
+
+def test_every_finding_is_on_the_page_with_its_answer_and_what_its_script_printed(built):
+    shown = built.split('<section id="questions"')[1].split('<section id="documents"')[0]
+    text = "".join(Tags(shown).text)
+    asked = questions.shipped()
+    assert len(asked) >= 10
+    for question in asked:
+        assert all(part in text for part in (question.title, question.lesson, question.shown, question.source))
+        assert shown.count(f'href="#{question.name}"') == shown.count(f' id="{question.name}"') == 1
+    assert shown.count("Back to the questions") == len(asked) and "Recorded" not in shown
+    assert '<a href="#loss_of_zero">' in built.split('id="f-ppo-ppo_clip_grad"')[1].split("data-item")[1]
+
+
+def test_a_finding_that_fails_is_told_and_one_that_lacks_a_part_is_named(rows, tmp_path):
+    question = replace(questions.shipped()[0], source="raise SystemExit('it <broke>')")
+    one = page.build(rows[:1], [], questions=[ladder.run(question)])
+    assert "Something failed" in one and "This script failed" in one and "it &lt;broke&gt;" in one
+    (tmp_path / "bad.md").write_text("# A question?\n\nAn answer.\n", "utf-8")
+    with pytest.raises(ValueError, match=r"bad\.md is no finding; expected a question"):
+        questions.read(tmp_path / "bad.md")
+
+
+def test_where_docs_is_not_there_the_page_has_no_findings(rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(ladder, "ROOT", tmp_path)
+    assert questions.shipped() == []
+    assert "#questions" not in page.build(rows[:1], [])
 
 
 def test_what_an_example_says_is_text_and_never_markup(built, results):
@@ -406,11 +434,12 @@ def test_long_examples_wait_for_all_and_are_shown_as_recorded(tmp_path, monkeypa
     assert written.count("Recorded, not run for this") == 1
     assert "shown as recorded: 01." in written and "tour --only 01</code> runs it" in written
     out = capsys.readouterr().out.splitlines()
-    assert out[-2].startswith("1 examples in")
+    assert out[-2].startswith(f"1 examples and {len(questions.shipped())} findings in")
     assert re.fullmatch("over budget, in seconds of processor time: 02_short 0\\.. of 0.001", out[-1])
     written = shown("--all")
     assert ">ran</pre>" in written and ">ran, too</pre>" in written and "Recorded" not in written
     written = shown("--only", "1")
+    assert written.count("Recorded, not run for this page.") == len(questions.shipped())
     assert ">ran</pre>" in written and ">ran, too</pre>" not in written and "shown as recorded: 02." in written
 
 

@@ -85,7 +85,7 @@ class Candidate:
         first, x = self.contract.first, arrays[self.contract.first]
         answer = self.function(**self._keywords(arrays))
         if self.contract.first == "rewards":
-            return np.asarray(answer, float), None
+            return np.asarray(answer[0] if isinstance(answer, tuple) else answer, float), None
         value, gradient = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
         if self.grad is not None:
             gradient = self.grad(**self._keywords(arrays))
@@ -168,11 +168,17 @@ def loaded(place: str) -> Callable[..., Any]:
 def _arguments(function: Callable[..., Any], contract: Contract, names: dict[str, str],
                fixed: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """(our name, theirs) for what the function is to be given."""
-    batch = contract.batch()
-    for theirs, parameter in inspect.signature(function).parameters.items():
+    batch, parameters = contract.batch(), inspect.signature(function).parameters
+    # Beside vpreds or new_values, values are those of before.
+    before = [] if "values_old" not in batch else [
+        name for name in parameters if name in ("values", "value") and any(
+            named(other) == "values" for other in parameters if other != name)]
+    for theirs, parameter in parameters.items():
         if theirs in fixed or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        ours = names.get(theirs) or named(theirs)
+        known = "values_old" if theirs in before else theirs if theirs in batch else named(theirs)
+        ours = names.get(theirs) or known
+        ours = "returns" if ours == "rewards" and contract.first == "values" else ours
         asked = parameter.default is parameter.empty
         if ours == "rewards" and contract.first == "chosen":
             ours = None

@@ -24,7 +24,8 @@ from rlscratch.conformance.contracts import CONTRACTS, aggregates, kl_terms
 
 FOLDER = Path(__file__).with_name("cases")
 TAKES = {"policy": {"logp", "logp_old", "advantage", "mask"}, "advantage": {"rewards"}, "kl": {"logp", "logp_ref"},
-         "pairs": {"chosen", "rejected", "ref_chosen", "ref_rejected"}}
+         "pairs": {"chosen", "rejected", "ref_chosen", "ref_rejected"}, "value": {"values", "values_old", "mask"},
+         "gae": {"rewards", "values", "mask", "gamma", "lam"}}
 
 
 def table(kind: str) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -1,64 +1,88 @@
 """What a loss of a kind is given, how its arguments may be called, and every convention that we know for it.
 
-A contract is a kind of function.  Four are enough for most of what is trained with:
+A contract is a kind of function.  Six are enough for most of what is trained with:
 
     policy      log-probabilities (B, T), a mask, advantages or rewards -> a number.  Differentiated in logp
     advantage   rewards (P, G) -> advantages of that shape
     pairs       log-probabilities or scores of chosen and rejected answers (N,) -> a number, in the chosen one's
     kl          log-probabilities of two policies -> an estimate for each token, differentiated in the first
+    value       values, returns and a mask (B, T), values of before -> a number, differentiated in the values
+    gae         rewards, values and a mask (B, T), gamma, lam -> advantages of that shape, 0 under the mask
 
-A convention is a formula of rlscratch.formulas with all its choices made: tags, value, gradient.  The batch below is
+A convention is a formula of rlscratch.formulas with all its choices made: tags, value, gradient.  The batches are
 such that no two conventions agree on it: rows of six lengths, ratios in all regions of the clip, two groups.
 
 A choice that enters linearly is not listed but fitted: beta, the weight of a KL in the loss.
 """
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlscratch.check import Array
-from rlscratch.formulas import group, grpo, kl, off_policy, pairs, policy_gradient, ppo, preference, surrogates, weights
+from rlscratch.conformance.batches import (
+    BETA,
+    advantage_batch,
+    gae_batch,
+    kl_batch,
+    pairs_batch,
+    policy_batch,
+    value_batch,
+)
+from rlscratch.formulas import (
+    group,
+    grpo,
+    kl,
+    off_policy,
+    pairs,
+    policy_gradient,
+    ppo,
+    preference,
+    returns,
+    surrogates,
+    weights,
+)
 
-GROUP, LENGTH = 3, 8                    # answers to a prompt; the constant of Dr. GRPO, longer than any row
-BETA, EPS = 0.1, (0.2, 0.2)             # given to a function that asks for them and has no default
-
-# Our name of an argument: what others call it, without underscores and in small letters.
+# Our name of an argument: what others call it, in small letters, without "_"; "logps" and "log_probs" are "logp".
 ALIASES = {
-    "logp": "logp logps logprob logprobs logprobability newlogp newlogprobs policylogp policylogps policylogprobs "
-            "pertokenlogps currlogprobs currentlogprobs actorlogprobs",
-    "logp_old": "logpold oldlogp oldlogps oldlogprob oldlogprobs oldpertokenlogps behaviorlogprobs samplinglogps old "
-                "rolloutlogprobs",
-    "logp_ref": "logpref reflogp reflogps reflogprob reflogprobs refpertokenlogps referencelogps referencelogprobs ref",
+    "logp": "logp newlogp logpnew policylogp logppolicy pilogp logppi pertokenlogp tokenlogp currlogp currentlogp "
+            "logpcurrent actorlogp",
+    "logp_old": "logpold oldlogp oldpertokenlogp oldpolicylogp behaviorlogp behaviourlogp samplinglogp samplerlogp old "
+                "rolloutlogp",
+    "logp_ref": "logpref reflogp refpertokenlogp refpolicylogp referencelogp logpreference ref",
     "advantage": "advantage advantages adv advs",
-    "rewards": "rewards reward scores returns",
+    "rewards": "rewards reward scores returns tokenlevelrewards tokenrewards",
+    "values": "values value vpred vpreds newvalue newvalues valuepreds predictedvalues",
+    "values_old": "valuesold oldvalue oldvalues valueold",
+    "returns": "target targets valuetargets",
+    "gamma": "gamma discount",
+    "lam": "lam lambda lmbda gaelambda gaelam",
     "mask": "mask responsemask completionmask actionmask lossmask attentionmask masks",
     "weight": "weight weights",
     "ratio": "ratio",
     "group": "group groupsize numgenerations ngenerations samplesperprompt g",
     "length": "length maxlength maxlen maxcompletionlength maxresponselength generationmaxlength",
     "beta": "beta klcoef klcoeff betakl klbeta klweight",
-    "eps": "eps epsilon clip clipeps clipepsilon cliprange clipratio",
+    "eps": "eps epsilon clip clipeps clipepsilon cliprange clipratio cliprangevalue cliprangevf valueclip clipvalue",
     "eps_low": "epslow epsilonlow clipepslow clipratiolow cliprangelow low",
     "eps_high": "epshigh epsilonhigh clipepshigh clipratiohigh cliprangehigh high",
-    "chosen": "chosen chosenlogp chosenlogps logpchosen policychosenlogps policychosenlogp chosenlogprobs "
-              "chosenrewards chosenscores rewardschosen policychosenlogprobs chosenreward",
-    "rejected": "rejected rejectedlogp rejectedlogps logprejected policyrejectedlogps policyrejectedlogp "
-                "rejectedlogprobs rejectedrewards rejectedscores rewardsrejected policyrejectedlogprobs rejectreward",
-    "ref_chosen": "refchosen refchosenlogp refchosenlogps referencechosenlogps referencechosenlogp "
-                  "referencechosenlogprobs",
-    "ref_rejected": "refrejected refrejectedlogp refrejectedlogps referencerejectedlogps referencerejectedlogp "
-                    "referencerejectedlogprobs",
+    "chosen": "chosen chosenlogp logpchosen policychosenlogp chosenreward chosenrewards chosenscore chosenscores "
+              "rewardschosen rewardchosen",
+    "rejected": "rejected rejectedlogp logprejected policyrejectedlogp rejectedreward rejectedrewards rejectedscore "
+                "rejectedscores rewardsrejected rewardrejected rejectreward",
+    "ref_chosen": "refchosen refchosenlogp referencechosenlogp",
+    "ref_rejected": "refrejected refrejectedlogp referencerejectedlogp",
 }
 
 
 def named(theirs: str) -> str | None:
     """Our name for an argument of theirs.
 
-    >>> named("per_token_logps"), named("response_mask"), named("banana")
-    ('logp', 'mask', None)
+    >>> named("new_log_probs"), named("per_token_logps"), named("response_mask"), named("banana")
+    ('logp', 'logp', 'mask', None)
     """
-    plain = theirs.replace("_", "").lower()
+    plain = re.sub("logprob(abilit(y|ies)|s)?|logps", "logp", theirs.replace("_", "").lower())
     return next((ours for ours, others in ALIASES.items() if plain in others.split()), None)
 
 
@@ -73,45 +97,6 @@ class Convention(NamedTuple):
     tags: dict[str, str]
     value: Any
     gradient: Array | None
-
-
-# ---------------------------------------------------------------- batches
-
-def policy_batch() -> dict[str, Any]:
-    """Six answers to two prompts, of up to five tokens."""
-    lengths = np.array([5, 3, 4, 2, 5, 1])
-    mask = (np.arange(5) < lengths[:, None]).astype(float)
-    rng = np.random.default_rng(16)
-    old = -rng.integers(16, 32, size=mask.shape) / 8
-    # Ratios between all bounds that are in use: 1.15, 1.25, 1.31, .74, 5.8, .86, 3.7, ...; and sequences' too.
-    logp = old + np.array([
-        [.14, .22, .27, -.3, 1.75], [-.15, -.3, 1.3, 0, 0], [.22, -.15, .14, .7, 0], [-.27, -.3, 0, 0, 0],
-        [1.2, -.12, .3, -1.8, .05], [.22, 0, 0, 0, 0]])
-    ref = logp + rng.integers(-6, 7, size=mask.shape) / 8
-    advantage, rewards = np.array([1.0, -2, .75, -.5, -1, .25]), np.array([1.0, 0, .25, .5, -1, 2])
-    return {"logp": logp * mask, "logp_old": old * mask, "logp_ref": np.minimum(ref, -1 / 32) * mask, "mask": mask,
-            "advantage": advantage, "rewards": rewards, "group": GROUP, "length": LENGTH, "beta": BETA, "eps": EPS[0],
-            "eps_low": EPS[0], "eps_high": EPS[1],
-            "weight": mask * rng.integers(1, 9, size=mask.shape) / 32, "ratio": np.exp((logp - old) * mask)}
-
-
-def advantage_batch() -> dict[str, Any]:
-    """Four groups of three answers (the mean of three .1 is not .1 in floats); no reward twice in a group."""
-    return {"rewards": np.array([[1.0, 0, .25], [.5, 3, -1], [10, 5, -10], [.125, 2, .75]]), "group": 3}
-
-
-def pairs_batch() -> dict[str, Any]:
-    """Five pairs of answers."""
-    rng = np.random.default_rng(61)
-    chosen, rejected, ref_chosen, ref_rejected = -rng.integers(4, 60, size=(4, 5)) / 8
-    return {"chosen": chosen, "rejected": rejected, "ref_chosen": ref_chosen, "ref_rejected": ref_rejected,
-            "beta": BETA}
-
-
-def kl_batch() -> dict[str, Any]:
-    """Eight tokens."""
-    batch = policy_batch()
-    return {"logp": batch["logp"][::2, :2].ravel(), "logp_ref": batch["logp_ref"][::2, :2].ravel()}
 
 
 # ---------------------------------------------------------------- conventions
@@ -259,6 +244,36 @@ def kl_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Con
     yield Convention({"estimator": "|d|"}, np.abs(x - ref), np.sign(x - ref)), None
 
 
+def value_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, None]]:
+    """The square or its half; free, or within a reach of the old values in two forms."""
+    forms: list[tuple[str, float | None]] = [("none", None)]
+    if "values_old" in takes:
+        forms += [(form, reach) for form in ("larger", "clipped") for reach in (.2, .1, .3, .5)]
+    for aggregate, w in ({"the given weight": batch["weight"]} if "weight" in takes else aggregates(batch)).items():
+        for form, reach in forms:
+            data = batch["values"], batch["returns"], w
+            how = () if reach is None else (batch["values_old"], reach, form)
+            value, slope = ppo.value_loss(*data, *how), ppo.value_grad(*data, *how)
+            for name, k in (("half the square", 1), ("the square", 2)):
+                tags = {"loss": name, "form": form, "reach": "none" if reach is None else f"{reach:g}"}
+                yield Convention(tags | {"aggregate": aggregate}, k * value, k * slope), None
+
+
+def gae_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, None]]:
+    """What tokens between turns are, and whether the batch is whitened."""
+    r, v, mask = batch["rewards"], batch["values"], batch["mask"]
+    following = np.concatenate([(v * mask)[:, 1:], np.zeros_like(v[:, :1])], axis=1)
+    given = {name: batch[name] for name in ("gamma", "lam") if name in takes}
+    choices = [(1.0, 1.0), (1.0, .95), (.99, .95), (.99, 1.0), (.99, .9), (1.0, .9), (.99, .97)]
+    for gamma, lam in dict.fromkeys((given.get("gamma", gamma), given.get("lam", lam)) for gamma, lam in choices):
+        for turns, A in (("gone", returns.gae_over_turns(r, v, mask, gamma, lam)),
+                         ("zero values", returns.gae(r, v * mask, following, gamma, lam) * mask)):
+            for white, whole in (("none", A), ("ddof 1", returns.whitened(A, mask)),
+                                 ("ddof 0", returns.whitened(A, mask, 0))):
+                yield Convention({"estimator": "GAE", "gamma": f"{gamma:g}", "lam": f"{lam:g}",
+                                  "tokens between turns": turns, "whitened": white}, whole, None), None
+
+
 class Contract(NamedTuple):
     """A kind of function: the argument differentiated, its batch and its conventions."""
 
@@ -273,6 +288,8 @@ CONTRACTS = {
     "advantage": Contract("rewards", advantage_batch, advantage_conventions, "an array"),
     "pairs": Contract("chosen", pairs_batch, pairs_conventions, "a number"),
     "kl": Contract("logp", kl_batch, kl_conventions, "an array"),
+    "value": Contract("values", value_batch, value_conventions, "a number"),
+    "gae": Contract("rewards", gae_batch, gae_conventions, "an array"),
 }
 
 # What a function says it is: its contract, and the tags that it must then have (each begins so).
@@ -290,6 +307,7 @@ LIKE: dict[str, tuple[str, dict[str, str]]] = {
     "sapo": ("policy", {"surrogate": "sapo"}),
     "group_advantage": ("advantage", {"advantage": "z-score"}),
     "rloo_advantage": ("advantage", {"advantage": "r - mean of the others"}),
+    "pass_at_k": ("advantage", {"advantage": "gain in the best of"}),
     "dpo": ("pairs", {"loss": "DPO"}),
     "cdpo": ("pairs", {"loss": "cDPO"}),
     "rdpo": ("pairs", {"loss": "rDPO"}),
@@ -298,4 +316,7 @@ LIKE: dict[str, tuple[str, dict[str, str]]] = {
     "k1": ("kl", {"estimator": "k1"}),
     "k2": ("kl", {"estimator": "k2"}),
     "k3": ("kl", {"estimator": "k3"}),
+    "value_loss": ("value", {"form": "none"}),
+    "clipped_value_loss": ("value", {"form": "larger"}),
+    "gae": ("gae", {"tokens between turns": "gone"}),
 }

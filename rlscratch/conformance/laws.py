@@ -16,7 +16,7 @@ from rlscratch.check import Array
 from rlscratch.conformance.candidates import STEP, Candidate
 
 Law = Callable[[Candidate, dict[str, Any]], Iterator[str]]
-LOGS = ("logp", "logp_old", "logp_ref")
+FILLERS = {"logp": -1.25, "logp_old": -2.5, "logp_ref": -.75, "values": -1.25, "values_old": -2.5, "returns": .75}
 
 
 def close(a: Any, b: Any, candidate: Candidate) -> bool:
@@ -48,13 +48,13 @@ def mask_hides(candidate: Candidate, batch: dict[str, Any]) -> Iterator[str]:
         row, token = np.argwhere(out & (np.abs(gradient) > candidate.tolerance))[0]
         yield f"the mask: token {token} of row {row} is masked and has the gradient {gradient[row, token]:.6g}"
     junk = by_token(batch, lambda x: x)
-    for name, filler in zip(LOGS, (-1.25, -2.5, -.75), strict=True):
-        junk[name] = np.where(out, filler, batch[name])
+    for name in FILLERS.keys() & batch.keys():
+        junk[name] = np.where(out, FILLERS[name], batch[name])
     other, slope = candidate(junk)
     if not (close(other, value, candidate) and close(slope[~out], gradient[~out], candidate)):
         yield f"the mask: other numbers under it change the loss from {value:.6g} to {other:.6g}"
         return
-    for name in (name for name in LOGS if name in candidate.takes):
+    for name in (name for name in FILLERS if name in candidate.takes):
         try:
             other, slope = candidate(batch | {name: np.where(out, -np.inf, batch[name])})
         except ValueError:                              # it says so, and nobody trains on
@@ -281,11 +281,50 @@ def zero_at_home(candidate: Candidate, batch: dict[str, Any]) -> Iterator[str]:
         yield f"zero: equal policies have the distance {np.ravel(value)[0]:.6g}"
 
 
+# ---------------------------------------------------------------- values
+
+def pulls_home(candidate: Candidate, batch: dict[str, Any]) -> Iterator[str]:
+    """A value is pulled to its return, and has no gradient there."""
+    fresh = batch | {"values_old": batch["values"]}
+    _, gradient = candidate(fresh)
+    if (gradient * (batch["values"] - batch["returns"]) < -candidate.tolerance).any():
+        yield "the sign: descending the loss moves a value away from its return"
+    _, gradient = candidate(batch | {"values": batch["returns"], "values_old": batch["returns"]})
+    if np.abs(gradient).max() > 10 * candidate.tolerance:
+        row, token = np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape)
+        yield f"home: a value that equals its return has the gradient {gradient[row, token]:.6g}, {(row, token)}"
+
+
+def future_alone(candidate: Candidate, batch: dict[str, Any]) -> Iterator[str]:
+    """A reward changes no advantage of a later token, nor of another row, unless the batch is whitened."""
+    value, _ = candidate(batch)
+    rewards = batch["rewards"].copy()
+    rewards[1, 1] += 4
+    moved = np.abs(candidate(batch | {"rewards": rewards})[0] - value) > 1e-9
+    if moved[[0, 2]].any():
+        yield "note: a reward of one answer changes the advantages of another: statistics of the batch"
+    elif moved[1, 2:].any():
+        yield "the arrow of time: a reward changes the advantage of a later token"
+
+
+def masked_values(candidate: Candidate, batch: dict[str, Any]) -> Iterator[str]:
+    """Values of tokens that nobody chose are not read, and their own advantages are 0."""
+    on = batch["mask"] == 1
+    value, _ = candidate(batch)
+    other, _ = candidate(batch | {"values": np.where(on, batch["values"], 4)})
+    if not close(other[on], value[on], candidate):
+        yield "the mask: the value of a token that nobody chose changes the advantages of others"
+    if value[~on].any():
+        yield f"note: tokens that nobody chose have advantages, such as {value[~on][value[~on] != 0][0]:.6g}"
+
+
 LAWS: dict[str, tuple[Law, ...]] = {
     "policy": (mask_hides, padding, order, splitting, on_policy, scaling, derivative, empty_rows, single_precision),
     "advantage": (shift, flat_groups, groups_apart, answers_turn, better_is_more),
     "pairs": (wins_descend, far_pairs, common_shift, twice_the_pairs, derivative, single_precision),
     "kl": (zero_at_home, estimates_kl, derivative, single_precision),
+    "value": (mask_hides, padding, order, splitting, pulls_home, derivative, empty_rows, single_precision),
+    "gae": (future_alone, masked_values),
 }
 
 

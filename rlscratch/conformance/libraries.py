@@ -31,7 +31,7 @@ NAMES = {
 
 ABOUT = [
     "Written by `rlscratch libraries --rosetta docs/rosetta.md`; each row is a run. The library's function is called",
-    "as it stands, with float64 tensors on the batch of `rlscratch/conformance/contracts.py`. Its gradient is compared",
+    "as it stands, with float64 tensors on the batch of `rlscratch/conformance/batches.py`. Its gradient is compared",
     "with every convention that we know. \"To 2e-09\" is the relative distance: a small number was added to a",
     "denominator, or a constant was float32. Two libraries that write one name may mean two things, and each is right",
     "under its own reading.",

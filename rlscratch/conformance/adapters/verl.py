@@ -29,7 +29,7 @@ def algorithms() -> Any:
 
 
 def adapted() -> list[Adapted]:
-    """Policy losses by name and aggregation, advantages, and the estimators of a KL."""
+    """Policy losses by name and aggregation, advantages, the value loss, and the estimators of a KL."""
     import numpy as np
     import torch
     core = algorithms()
@@ -50,6 +50,9 @@ def adapted() -> list[Adapted]:
             index = np.repeat(np.arange(groups), size)
             return function(each, torch.ones_like(each), index, **choices)[0].reshape(groups, size)
         return of
+
+    def value(vpreds: Any, returns: Any, values: Any, response_mask: Any) -> Any:
+        return core.compute_value_loss(vpreds, returns, values, response_mask, .5)
 
     ranges, aggregate = "range 0.8 to 1.2", "aggregate"
     losses = [
@@ -74,6 +77,10 @@ def adapted() -> list[Adapted]:
                 "r - mean"),
         Adapted("adv_estimator rloo", advantage(core.compute_rloo_outcome_advantage), "rloo_advantage",
                 "r - mean of the others"),
+        Adapted("adv_estimator gae", core.compute_gae_advantage_return, "gae",
+                "GAE, gamma 0.9, lam 0.8, tokens between turns gone, whitened ddof 1"),
+        Adapted("cliprange_value 0.5", value, "clipped_value_loss",
+                f"half the square, form larger, reach 0.5, {aggregate} token mean"),
         *(Adapted(f"kl_penalty {name}", lambda logp, ref_logp, name=name: core.kl_penalty(logp, ref_logp, name), like,
                   expected) for name, like, expected in kls),
     ]

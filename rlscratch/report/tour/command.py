@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from rlscratch.documents import ledger
 from rlscratch.documents.ledger import LedgerRow
-from rlscratch.report.tour import ladder, page
+from rlscratch.report.tour import ladder, page, questions
 from rlscratch.report.tour.ladder import Result, Rung
 from rlscratch.train.settings import UNSAID
 
@@ -38,16 +38,17 @@ def run(args: argparse.Namespace) -> int:
     index = args.out / "index.html"
     examples = ladder.folder()
     rungs = ladder.rungs(examples) if examples else []
-    wanted = _wanted(args, rungs)
+    wanted, asked = _wanted(args, rungs), questions.shipped()
+    running = [*wanted, *asked] if args.only is args.chapter is None else wanted
     try:                                        # known now, and not when the ladder has run for a minute
         args.out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=args.out).close()
     except OSError as error:
         return _cannot_write(index, error)
-    rows, ran = ledger.table(), {result.rung.name: result for result in ladder.run_all(wanted, quiet=args.quiet)}
-    results = [ran.get(rung.name) or ladder.recorded(rung) for rung in rungs]
+    rows, ran = ledger.table(), {result.rung.name: result for result in ladder.run_all(running, quiet=args.quiet)}
+    results, answers = ([ran.get(rung.name) or ladder.recorded(rung) for rung in each] for each in (rungs, asked))
     try:
-        page.write(index, page.build(rows, results, _hint(rungs, wanted), _reference(index.parent)))
+        page.write(index, page.build(rows, results, _hint(rungs, wanted), _reference(index.parent), answers))
     except OSError as error:
         return _cannot_write(index, error)
     return _report(args, index, rows, list(ran.values()), time.perf_counter() - start)
@@ -87,7 +88,10 @@ def _report(args: argparse.Namespace, index: Path, rows: Sequence[LedgerRow], re
     examples = [result.rung.name for result in results if result.error]
     over = [result for result in results if result.seconds > result.rung.budget]
     tqdm.write(ledger.headline(rows))
-    tqdm.write(f"{len(results)} examples in {seconds:.0f} s; the page is {index}")
+    took: dict[bool, dict[str, float]] = {False: {}, True: {}}
+    for result in results:
+        took[isinstance(result.rung, questions.Question)][result.rung.name] = round(result.seconds, 3)
+    tqdm.write(f"{len(took[False])} examples and {len(took[True])} findings in {seconds:.0f} s; the page is {index}")
     if over:
         tqdm.write("over budget, in seconds of processor time: " + ", ".join(
             f"{result.rung.name} {result.seconds:.1f} of {result.rung.budget:g}" for result in over))
@@ -96,6 +100,6 @@ def _report(args: argparse.Namespace, index: Path, rows: Sequence[LedgerRow], re
     if args.json:
         print(json.dumps({
             "page": str(index), "entries": len(rows), "counts": ledger.counts(rows), "failed_entries": numbers,
-            "rungs": {result.rung.name: round(result.seconds, 3) for result in results}, "failed_rungs": examples,
+            "rungs": took[False], "findings": took[True], "failed_rungs": examples,
             "over_budget": [result.rung.name for result in over], "seconds": round(seconds, 3)}))
     return 1 if numbers or examples else 0

@@ -58,6 +58,22 @@ class Rung:
         """Its place on the ladder."""
         return int(self.name[:2])
 
+    @property
+    def label(self) -> str:
+        """What a link to it says: its number, and its title up to a colon."""
+        return f"{self.name[:2]} {self.title.split(':')[0]}"
+
+    @property
+    def command(self) -> list[str]:
+        """What Python is given to run it."""
+        return [str(self.path)]
+
+    @property
+    def expected(self) -> str:
+        """What it is recorded to print; "" if nothing is."""
+        path = self.path.parent / "expected" / f"{self.name}.txt"
+        return path.read_text("utf-8").rstrip() if path.exists() else ""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -143,8 +159,7 @@ def in_chapter(ladder: Iterable[Rung], chapter: str) -> list[Rung]:
 
 def recorded(rung: Rung) -> Result:
     """What a rung that is not run is expected to print."""
-    path = rung.path.parent / "expected" / f"{rung.name}.txt"
-    return Result(rung, path.read_text("utf-8").rstrip() if path.exists() else "", 0.0, recorded=True)
+    return Result(rung, rung.expected, 0.0, recorded=True)
 
 
 def run_all(ladder: Iterable[Rung], quiet: bool = False) -> list[Result]:
@@ -182,7 +197,7 @@ def run(rung: Rung, environment: dict[str, str] | None = None, children: Process
     patience = max(LEAST, PATIENCE * rung.budget)
     with (tempfile.TemporaryDirectory(prefix="rlscratch-") as out, tempfile.TemporaryFile() as output,
           tempfile.TemporaryFile() as errors):
-        status, seconds = children.run([sys.executable, str(rung.path)], patience, stdout=output, stderr=errors,
+        status, seconds = children.run([sys.executable, *rung.command], patience, stdout=output, stderr=errors,
                                        env=environment | {"RLSCRATCH_OUT": out})
         said = f"exit status {status}" if status >= 0 else f"stopped by signal {-status}"
         if status == -signal.SIGKILL:

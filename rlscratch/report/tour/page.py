@@ -85,20 +85,22 @@ class Chapter:
     findings: list[Finding]
 
 
-def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", reference: str = "") -> str:
+def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", reference: str = "",
+          questions: Sequence[Result] = ()) -> str:
     """The page as HTML.
 
     rows       of the ledger (documents.ledger.table), in reading order
     results    of the ladder (ladder.run_all), in its order
     hint       where the ladder is to be found, if it was not run
     reference  address of the API reference from the page; "" if it is not there
+    questions  results of the findings (questions.shipped), if they are there
     """
     entries = [row.entry for row in rows]
-    shelf = library.derivations(entries, [result.rung for result in results])
+    shelf = library.derivations(entries, [result.rung for result in [*results, *questions]])
     found = [finding for finding in errata() if finding.document in {entry.document for entry in entries}]
     names = {result.rung.name: result.rung for result in results}
     return template().render(
-        rows=rows, results=results, hint=hint, reference=reference, shelf=shelf,
+        rows=rows, results=results, hint=hint, reference=reference, questions=questions, shelf=shelf,
         signs=SIGNS, meanings=MEANINGS, kinds=APART,
         documents=DOCUMENTS, counts=_counts(rows, VERDICTS), apart=_counts(rows, APART),
         chapters=[_chapter(number, rows, results, shelf, found) for number in DOCUMENTS
@@ -108,7 +110,7 @@ def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", 
                                                             for d in shelf for f in d.formulas},
         short_way=[(names[name], why) for name, why in SHORT_WAY if name in names], first=_first_example(),
         symbols=rlscratch.__doc__, about=about(), failed=[row for row in rows if row.complaints],
-        broken=[result for result in results if result.error])
+        broken=[result for result in [*results, *questions] if result.error])
 
 
 def write(path: Path, html: str) -> None:

@@ -48,6 +48,7 @@ from rlscratch.autograd.affine import affine
 from rlscratch.check import Array
 
 TENSOR = 1000           # bytes of a parameter besides its numbers, about
+AT_A_TIME = 4096        # tokens of prompts that one call reads
 STEP = 16               # the cache has room for a multiple of so many tokens (kernels.attention_cached)
 
 
@@ -281,9 +282,14 @@ class Transformer:
         return self._read(cache, tokens[:, None], np.ones_like(tokens))
 
     def _read(self, cache: Cache, tokens: Array, lengths: Array) -> Array:
-        logits = kernels.decode(np.ascontiguousarray(tokens), lengths - 1, *self._decoded(cache))
+        """Some rows at a time: between two calls Python sees an interrupt."""
+        rows, found = max(1, AT_A_TIME // tokens.shape[1]), []
+        for i in range(0, len(tokens), rows):
+            part = cache if len(tokens) <= rows else cache.rows(slice(i, i + rows))
+            found.append(kernels.decode(np.ascontiguousarray(tokens[i:i + rows]), lengths[i:i + rows] - 1,
+                                        *self._decoded(part)))
         cache.lengths += lengths
-        return logits
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def answer(self, cache: Cache, logits: Array, u: Array, stops: Array, **knobs: Any) -> tuple[Array, Array, Array]:
         """Whole answers at once, those that step() and kernels.sample() would give: ids, logp (B, N), counts (B,).

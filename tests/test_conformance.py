@@ -428,3 +428,12 @@ def test_the_plugin_makes_two_tests(tmp_path):
 def test_a_package_s_function_is_found_by_its_dotted_name():
     assert loaded("rlscratch.formulas.grpo:grpo_loss") is grpo.grpo_loss
     assert inspect.isfunction(loaded("rlscratch.formulas.weights:token_mean")) and weights.token_mean
+
+
+def test_a_file_that_cannot_be_imported_and_a_framework_that_is_not_there_are_one_line(tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine.py").write_text("import nothing_of_that_name\n")
+    assert main(["conform", f"{tmp_path / 'mine.py'}:loss", "--as", "grpo"]) == 2
+    assert "expected a file that can be imported; ModuleNotFoundError: No module" in capsys.readouterr().err
+    monkeypatch.setattr("rlscratch.conformance.command.find_spec", lambda name: None)
+    assert main(["conform", f"{tmp_path / 'mine.py'}:loss", "--as", "grpo", "--framework", "torch"]) == 2
+    assert "--framework is 'torch'; expected numpy, or an installed framework" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from kernel_cases import DTYPES, close, compiled
-from rlscratch import kernels
+from rlscratch import kernels, transformer
 from rlscratch.autograd import no_grad
 from rlscratch.kernels import reference
 from rlscratch.transformer import Config, Transformer
@@ -139,3 +139,16 @@ def test_an_eps_that_cannot_be_is_refused(eps):
         kernels.decode(np.zeros((5, 1), np.int64), np.zeros(5, np.int64), *args, exact_gelu, eps)
     with pytest.raises(ValueError, match=r"eps is .*; expected a finite number > 0"):
         kernels.answer(logits, u, stops, *args, exact_gelu, eps)
+
+
+def test_prompts_that_are_read_some_rows_at_a_time_give_the_same(monkeypatch):
+    model = model_of(SHAPES[0], np.float64)
+    logits, cache, _, _ = begun(model)
+    monkeypatch.setattr(transformer, "AT_A_TIME", 7)                # two rows of three tokens
+    again, parts, _, _ = begun(model)
+    same = assert_array_equal if kernels.BACKEND == "compiled" else close
+    same(again, logits)
+    for row, n in enumerate(LENGTHS):
+        for k, other in zip(parts.keys, cache.keys, strict=True):
+            same(k[row, :, :, :n], other[row, :, :, :n])
+    assert_array_equal(parts.lengths, LENGTHS)

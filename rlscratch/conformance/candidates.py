@@ -154,6 +154,8 @@ def loaded(place: str) -> Callable[..., Any]:
         sys.path.insert(0, str(Path(where).resolve().parent))
         try:
             spec.loader.exec_module(module)
+        except Exception as error:
+            check.fail("function", place, f"a file that can be imported; {type(error).__name__}: {error}")
         finally:
             sys.path.pop(0)
     else:

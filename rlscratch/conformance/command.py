@@ -1,6 +1,7 @@
 """rlscratch conform: the verdict on a function of a file, and the cases as files."""
 import argparse
 import ast
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         if value is None:
             check.fail({"like": "--as"}.get(name, name), value, {
                 "function": "FILE.py:name, the function to examine", "like": f"one of {', '.join(sorted(LIKE))}"}[name])
+    if args.framework != "numpy" and find_spec(args.framework) is None:
+        check.fail("--framework", args.framework, "numpy, or an installed framework; this one is not installed here")
     function = loaded(args.function)
     grad = loaded(f"{args.function.rpartition(':')[0]}:{args.grad}") if args.grad else None
     how: dict[str, Any] = {"framework": args.framework, "names": _pairs("--names", args.names), "grad": grad,

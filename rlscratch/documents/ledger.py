@@ -82,7 +82,7 @@ def headline(rows: Iterable[LedgerRow]) -> str:
     """How many numbers a formula computed and how they compare with the printed ones; then everything else.
 
     >>> headline(table(document="001"))
-    'A formula computed 0 of 3 numbers. The others: 3 statement.'
+    'A formula computed 0 of 4 numbers. The others: 1 input, 3 statement.'
     """
     by_kind = counts(rows)
     numbers, computed = sum(kind.total() for kind in by_kind.values()), by_kind.pop("computed", Counter())

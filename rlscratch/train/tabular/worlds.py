@@ -101,7 +101,8 @@ def make(name: str | Task, hole_reward: int = 0) -> TabularWorld:
     if name in LAKES:
         lake = Lake(*LAKES[name], hole_reward, gamma=1.0)
         logits = np.zeros(lake.mdp.transition.shape[:2])
-        return TabularWorld(name, lake.reaching, lake.horizon, logits, "success_probability", pays=lake.mdp)
+        return TabularWorld(name, lake.reaching, lake.horizon, logits, "success_probability",
+                            pays=lake.mdp if hole_reward else None)
     if hole_reward != 0:
         check.fail("hole_reward", hole_reward, f"0 for {name if isinstance(name, str) else name.name}: only lakes "
                                                "have holes")

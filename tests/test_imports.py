@@ -25,7 +25,7 @@ LAW = {
     "generate": {"transformer", "autograd", "formulas", "kernels", "check"},
     "tasks": {"mdp", "bpe", "formulas", "check"},
     "checkpoint": {"transformer", "optim", "bpe", "files", "check"},
-    "conformance": {"formulas", "expectations", "check"},
+    "conformance": {"formulas", "expectations", "files", "check"},
     "documents": {"formulas", "mdp", "expectations", "bpe", "tasks", "train.tabular", "check"},
 }
 LAW["train"] = LAW.keys() - {"conformance", "documents"}

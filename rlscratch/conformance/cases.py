@@ -13,6 +13,7 @@ The gradient is the derivative of the value in `first`.  Written by `rlscratch c
 rlscratch.formulas; a test writes them anew and compares.
 """
 import json
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from safetensors.numpy import load, save
 
 from rlscratch.check import Array
 from rlscratch.conformance.contracts import CONTRACTS, aggregates, kl_terms
+from rlscratch.files import write_atomic
 
 FOLDER = Path(__file__).with_name("cases")
 TAKES = {"policy": {"logp", "logp_old", "advantage", "mask"}, "advantage": {"rewards"}, "kl": {"logp", "logp_ref"},
@@ -59,10 +61,8 @@ def write(folder: Path) -> list[Path]:
     for kind in CONTRACTS:
         whole, arrays = table(kind)
         for ending, content in (("json", json.dumps(whole, indent=1).encode()), ("safetensors", save(arrays))):
-            path = folder / f"{kind}.{ending}"
-            beside = path.with_suffix(f".{ending}.new")
-            beside.write_bytes(content)
-            paths.append(beside.replace(path))
+            paths.append(folder / f"{kind}.{ending}")
+            write_atomic(paths[-1], methodcaller("write_bytes", content))
     return paths
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from rlscratch import check
 from rlscratch.conformance import adapters, examine
+from rlscratch.files import write_atomic
 
 FILE = Path(__file__).with_name("libraries.json")
 # As the sentences write them: the name on the package registry, where it has one.
@@ -83,7 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print sentences with their versions, or write the page; 0."""
     if args.rosetta:
-        Path(args.rosetta).write_text(rosetta(), "utf-8")
+        page = rosetta()
+        write_atomic(Path(args.rosetta), lambda part: part.write_text(page, "utf-8"))
         return 0
     shown = 0
     for sentence in sentences():

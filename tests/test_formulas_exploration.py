@@ -30,6 +30,7 @@ def test_an_arm_is_worth_more_than_its_index_in_one_case_of_t_to_the_fourth(p, t
         ones = np.arange(n + 1)
         chance = np.array([math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in ones])
         index = ucb_index(ones / n, np.full(n + 1, n), t)
+        assert_allclose(np.exp(-2 * n * (index - ones / n) ** 2), t**-4.0)         # Hoeffding's bound, met exactly
         most = max(most, chance[index <= p].sum())
         planted = max(planted, chance[ones / n + (index - ones / n) / 4 <= p].sum())    # a quarter of the margin
     assert 0 <= most <= t**-4.0 < planted

@@ -214,7 +214,7 @@ BAD = [
     ("decode", {"keys": [np.ones((2, 2, 1, 15))]}, ValueError, r"the shape of values\[0\] is"),
     ("decode", {"keys": [np.ones((2, 2, 2, 16))]}, ValueError, r"the shape of keys\[0\] is"),
     ("decode", {"lengths": np.array([0, 9])}, ValueError, r"lengths\[1\] is 9; expected an integer in \[0, 9\)"),
-    ("decode", {"lengths": [0, 1]}, TypeError, r"lengths is \[0, 1\]; expected an array of int64"),
+    ("decode", {"lengths": [0, 1]}, TypeError, r"lengths is \[0, 1\]; expected a contiguous array of int64"),
     ("decode", {"eps": 0.0}, ValueError, "eps is 0.0; expected a finite number > 0"),
     ("decode", {"exact_gelu": 1}, ValueError, "exact_gelu is 1; expected one of False, True"),
     ("answer", {"u": np.ones(2) / 2}, ValueError, r"the shape of u is \(2,\); expected \(B, N\)"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlscratch.__main__ import main
+from rlscratch.train.run import Run
 
 pytestmark = pytest.mark.compiled_only("kernels have no state to save")
 
@@ -52,6 +53,23 @@ def test_a_run_of_tables_may_go_farther_and_ends_where_one_that_was_not_stopped_
     assert main(["train", name, *one, *more, "--quiet", "--run-dir", "whole"]) == 0
     whole = json.loads(Path("whole", "result.json").read_text("utf-8"))
     assert same(whole) | {"run_dir": ""} == same(result(name)) | {"run_dir": ""}
+
+
+@pytest.mark.parametrize(("name", "more", "key", "end"), [
+    ("reinforce", ("--steps", "8"), "steps", 8), ("q-learning", ("--episodes", "9"), "episodes", 9)])
+def test_a_farther_goal_is_remembered_when_the_run_to_it_was_interrupted(name, more, key, end, monkeypatch):
+    assert main(["train", name, *RUNS[name], "--quiet"]) == 0
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "progress", interrupted)
+        assert main(["train", name, "--resume", *more, "--quiet"]) == 130
+    assert main(["train", name, "--resume", "--quiet"]) == 0
+    assert result(name)[key] == end
+    assert main(["train", name, "--resume", f"--{key}", "1", "--quiet"]) == 0           # a nearer goal moves nothing
+    assert json.loads(Path("runs", name, "config.json").read_text("utf-8"))["goal"] == {key: end}
 
 
 @pytest.mark.parametrize(("name", "more", "says"), [

@@ -272,7 +272,7 @@ def _model(weights: Any, output: Any, keys: Any, values: Any, lengths: Any, head
                for i, (shape, array) in enumerate(zip(expected, weights, strict=True))]
     output = shaped((C, V), "a column for each word", wte, output=output)
     if not (isinstance(lengths, np.ndarray) and lengths.dtype == np.int64 and lengths.flags.carray):
-        check.fail("lengths", lengths, "an array of int64 that can be written to", TypeError)
+        check.fail("lengths", lengths, "a contiguous array of int64 that can be written to", TypeError)
     B, room, D = lengths.size, keys[0].shape[-1] if isinstance(keys[0], np.ndarray) else 0, C // heads
     for i, (k, v) in enumerate(zip(keys, values, strict=True)):
         writable((B, heads, D, room), wte, (), **{f"keys[{i}]": k})

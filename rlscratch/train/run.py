@@ -110,6 +110,7 @@ class Run:
         self.facts: Fields | dict[str, Any] = {}
         if args.resume:
             self._forget(after=self._load())
+            self._go_on_to(goal or {})
         else:
             write_json(self.folder / "config.json",
                        {**self.config, "goal": goal, "said": _said(args), "version": __version__}, seal=True)
@@ -145,6 +146,14 @@ class Run:
         for key, value in self.config.items():
             if before.get(key) != value:
                 check.fail(key, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
+
+    def _go_on_to(self, goal: dict[str, int]) -> None:
+        """Keep a goal that lies farther than the one before: resumed once more, the run goes on to it, too."""
+        path = self.folder / "config.json"
+        before = read_json(path, sealed=True)
+        known = before.get("goal") or {}
+        if any(count > known.get(unit, 0) for unit, count in goal.items()):
+            write_json(path, {**before, "goal": goal}, seal=True)
 
     def _load(self) -> int:
         """Take up the last state; its step, or -1 if there is none."""

@@ -29,7 +29,8 @@ seen, _ = env.reset(seed=3)
 names = ("place east", "place north", "speed east", "speed north", "target east", "target north",
          "tree east", "tree north", "battery")
 print(env.render().replace("." * 20 + "\n", "", 1))
-print("\n" + table(["it sees", "now"], [[name, f"{x:+.2f}"] for name, x in zip(names, seen, strict=True)]) + "\n")
+sight = [[name, f"{x:+.2f}"] for name, x in zip(names, seen, strict=True)]
+print("\n" + table(["it sees", "now"], sight) + "\n")
 print(f"it does: thrust in {env.action_space.low.tolist()} to {env.action_space.high.tolist()}; "
       f"at most {env.spec.max_episode_steps} steps of .1 s")
 

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from rlscratch.formulas.standard_error import mean_error, ratio_error
+from rlscratch.formulas.standard_error import listed_mean, mean_error, ratio_error
 from strategies import arrays
 
 pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
@@ -61,7 +61,23 @@ def test_a_ratio_that_every_group_has_is_sure(x):
     assert_allclose(ratio_error(0.25 * sizes, sizes), 0, atol=1e-12)
 
 
+def test_listed_answers_need_no_sampling():
+    """Answers of 10 and 2 with p = 1/2 and 1/4 are listed; 1, 3 and 8 share the rest: all ways to draw two of them."""
+    logp, values, others = np.log([[1/2, 1/4]]), np.array([[10.0, 2.0]]), (1.0, 3.0, 8.0)
+    drawn = [listed_mean(logp, values, pair) for pair in itertools.product(others, repeat=2)]
+    assert_allclose(np.mean([mean for mean, _ in drawn]), 5 + 1/2 + np.mean(others) / 4, rtol=1e-14)
+    assert_allclose(np.mean([error ** 2 for _, error in drawn]), np.var([mean for mean, _ in drawn]), rtol=1e-14)
+    assert_allclose(listed_mean(logp, values, [3.0]), (5 + 1/2 + 3/4, 8/4))                 # no s: from 2 to 10
+    assert_allclose(listed_mean(logp, values), ((5 + 1/2) / .75, 8/4))
+    assert_allclose(listed_mean(np.repeat(logp, 2, axis=0), np.tile(values, (2, 1)), [3.0, 3.0]), (6.25, 0))
+    assert listed_mean([[0.0], [0.0]], [[3.0], [4.0]]) == (3.5, 0)
+
+
 @pytest.mark.parametrize(("call", "message"), [
+    (lambda: listed_mean([[0.5]], [[1.0]]), "0.5; expected a log-probability"),
+    (lambda: listed_mean(np.log([[0.75, 0.5]]), [[1.0, 1.0]]), "of the probabilities is 1.25; expected at most 1"),
+    (lambda: listed_mean([[-0.5]], [[1.0, 2.0]]), r"the shape of logp is \(1, 1\); expected \(1, 2\), like values"),
+    (lambda: listed_mean([[-0.5]], [[1.0]], [np.nan]), r"others\[0\] is nan"),
     (lambda: mean_error([[1.0]]), "the number of values is 1; expected an integer >= 2"),
     (lambda: mean_error([1.0, 2.0]), r"the shape of values is \(2,\); expected 2 dimensions"),
     (lambda: mean_error([[1.0, np.nan]]), r"values\[0, 1\] is nan"),

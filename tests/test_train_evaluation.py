@@ -112,6 +112,26 @@ def test_the_figures_of_one_prompt_agree_with_the_exact_ones_within_their_errors
         assert abs(figures[name] - mean) < 3 * error
 
 
+def test_listed_answers_count_with_their_probability_and_sampling_is_left_the_others(monkeypatch):
+    """21 answers, of which a task lists two: one prompt, so the exact mean is p @ worth."""
+    actor, world = tiny.policy("a", 2), tiny.world(count, 2, ("a",), ())
+    rows = tiny.every_answer(actor, "a")
+    p = np.exp(actor.logp(rows).sum(axis=1))
+    written = [ids[mask == 1].tolist() for ids, mask in zip(rows.tokens, rows.mask, strict=True)]
+    told = [actor.chat.text(ids) for ids in written]
+    here = ("", "a")
+    worth = np.where([text in here for text in told], world.task.rewards(["a"] * len(p), told), -3.0)
+    task = replace(world.task, answers=here, reward=lambda prompt, answer: (
+        count(prompt, answer) if answer in here else -3.0))
+    figures = evaluation.measured(actor, task, ["a"], np.random.default_rng(0))
+    assert figures["reward"] == pytest.approx(p @ worth, abs=1e-6) and figures["reward_error"] == 0
+    assert figures["listed_probability"] == pytest.approx(
+        sum(p[written.index(actor.chat.answer(text))] for text in here))
+    plain = evaluation.measured(actor, replace(task, answers=()), ["a"], np.random.default_rng(0))
+    assert "listed_probability" not in plain and abs(plain["reward"] - p @ worth) < 3 * plain["reward_error"]
+    assert plain == evaluation.measured(actor, replace(task, answers=("bbbb",)), ["a"], np.random.default_rng(0))
+
+
 def test_a_single_answer_has_no_error():
     assert evaluation.means({"x": np.array([3.0])}) == {"x": 3}
 
@@ -155,15 +175,19 @@ def test_the_teacher_is_asked_the_same_prompts_as_often(held_out):
 
 @pytest.mark.compiled_only("counts answers, whichever backend gives them")
 def test_a_run_on_one_prompt_says_what_its_policy_earns_on_average(tmp_path, capsys):
-    """Who imitates on ice-cream-text says cream, hockey or donkey, about equally often: one answer earns 10 or -10."""
+    """Who imitates on ice-cream-text says cream, hockey or donkey, about equally often: one answer earns 10 or -10.
+
+    Each other text earns -10, so what the listed ones leave needs no sampling either.
+    """
     run = command.train(sft.METHOD, command.arguments(sft.METHOD, task="ice-cream-text", quiet=True,
                                                       run_dir=str(tmp_path / "run")))
     result = json.loads((run.folder / "result.json").read_text("utf-8"))
     assert result["measured_answers"] == 1000 and "held_out_accuracy" not in result
     assert .2 < result["training_prompt_accuracy"] < .4 and abs(result["teacher_accuracy"] - 1 / 3) < .05
-    assert -1 < result["reward"] < 1.67 and .2 < result["reward_error"] < .3
+    assert -1 < result["reward"] < 1.67 and .8 < result["listed_probability"] < 1
+    assert result["reward_error"] == result["training_prompt_accuracy_error"] == 0 < result["answer_length_error"]
     told = capsys.readouterr().out
-    assert f"{result['reward']:.2f} +- {result['reward_error']:.2f} (1000 answers)" in told
+    assert f"{result['reward']:.6g} +- 0 (1000 answers)" in told
     assert "reward error" not in told and "held out" not in told
 
 

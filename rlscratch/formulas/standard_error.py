@@ -24,7 +24,16 @@ independent terms whose mean is 0,
 
 which is (3) where every n_i is 1.
 
-Source: Miller 2024, arXiv:2411.00640 (errors of evaluations, clustered).
+Listed answers.  Some answers y can be listed, and the model says how likely each is: p_y.  What they are worth, x_y,
+needs no sampling.  The others have the probability rest = 1 - sum_y p_y, and n sampled ones have the mean m:
+
+    E[x] = sum_y p_y x_y + rest E[x | not listed],     estimated with m in place of the last factor    (5)
+    error = rest s / sqrt(n),   s^2 = 1/(n - 1) sum_i (x_i - m)^2                                       (6)
+
+unbiased for each n >= 1, and exact where all other answers are worth the same.  Sampling all answers has the variance
+Var[x] / N; (6) keeps of it only what lies among the others, which is what stratified sampling does.
+
+Source: Miller 2024, arXiv:2411.00640 (errors of evaluations, clustered); Cochran 1977, Sampling Techniques (strata).
 Leaves out: intervals, which want a distribution as well; the seeds of training, which no sample of one run contains.
 """
 import math
@@ -69,3 +78,34 @@ def ratio_error(counts: Array, sizes: Array) -> float:
     check.positive(least=sizes.min(), called="the least of sizes")
     off = counts - counts.sum() / sizes.sum() * sizes
     return math.sqrt(N / (N - 1) * np.square(off).sum()) / sizes.sum().item()
+
+
+def listed_mean(logp: Array, values: Array, others: Array | None = None) -> tuple[float, float]:
+    """Equations (5) and (6) for P prompts that are equally likely: the mean and its error.
+
+    logp    (P, Y)  log-probabilities of the listed answers to each prompt, natural log; float32 may round them by 1e-4
+    values  (P, Y)  what these answers are worth
+    others  (n,)    what sampled answers are worth that are not listed; None where all that were sampled are
+
+    None: the listed answers stand for the others.  One or none has no s: then the error is the distance
+    between the largest and the smallest number of all, times rest.
+
+    >>> mean, error = listed_mean(np.log([[0.5, 0.25]]), [[10.0, 2.0]], [-4.0, -4.0])     # 5 + 1/2 - 4 / 4
+    >>> round(mean, 12), error
+    (4.5, 0.0)
+
+    Proof: tests/test_formulas_standard_error.py, test_listed_answers_need_no_sampling
+    """
+    logp, values = check.array(ndim=2, logp=logp, values=values)
+    logp, values = check.real(logp=logp, values=values)
+    check.log_probabilities(logp=logp)
+    check.shape(values.shape, "like values", logp=logp)
+    others = values[:0, 0] if others is None else check.real(others=check.array(ndim=1, others=others))
+    probs = np.exp(logp) / len(logp)
+    total, n = probs.sum().item(), len(others)
+    if total > 1 + 1e-4:
+        check.fail("the sum of the probabilities", total, "at most 1")
+    rest, listed = max(0.0, 1 - total), (probs * values).sum().item()
+    mean = listed + rest * others.mean().item() if n else listed / total
+    spread = others.std(ddof=1).item() / math.sqrt(n) if n > 1 else np.ptp(np.append(values, others)).item()
+    return mean, rest * spread

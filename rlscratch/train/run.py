@@ -303,6 +303,7 @@ def _said(args: argparse.Namespace) -> dict[str, Any]:
 EXPLAINED = {"max_error": "the largest |Q - Q*| in the table, in units of reward, rarely tried moves included",
              "path_error": "the largest |max Q - V*| on the greedy path, in units of reward",
              "path_length": "moves of the greedy path",
+             "listed_probability": "of the answers that the task lists, which count exactly",
              "policy_entropy": "nats, the mean over states; 0: no chance is left in it"}
 MEASURED = "measured_"      # what a run's means are over: measured_answers, say
 

@@ -1,12 +1,13 @@
 """How good a policy is: measured on prompts, never on what it was trained with if there are others.
 
-    accuracy          share of right answers, sampled at the policy's temperature
-    accuracy_greedy   the same at temperature 0
-    reward            the mean of the task's own reward: where preferences are learned, the gold one
-    proxy             the mean score of the reward model, if there is one
-    kl                KL(pi || ref) of an answer in nats: the mean of sum_t (logp_t - logp_ref_t) over sampled answers
-    answer_length     tokens, the end included; and cut, the share of answers without an end
-    measured_answers  how many answers the means are over
+    accuracy            share of right answers, sampled at the policy's temperature
+    accuracy_greedy     the same at temperature 0
+    reward              the mean of the task's own reward: where preferences are learned, the gold one
+    proxy               the mean score of the reward model, if there is one
+    kl                  KL(pi || ref) of an answer in nats: the mean of sum_t (logp_t - logp_ref_t) over sampled answers
+    answer_length       tokens, the end included; and cut, the share of answers without an end
+    measured_answers    how many answers the means are over
+    listed_probability  of the answers that count exactly, where a task lists them
 
 One answer of a policy that samples says little: 10 where the mean is 4.  So P prompts are asked R times each, about
 MOST answers in all, and every mean stands beside its standard error, NAME_error: how far it moves when the same policy
@@ -16,17 +17,20 @@ What the error does not contain: other prompts (but for R = 1), and another seed
 a figure more than all of this.  It is 0 where all answers to a prompt are worth the same, and says then that anything
 else is rarer than about 3/(P R).  Temperature 0 has one answer to a prompt and no error.
 
-Leaves out: the sum over listed answers, weighted with their probabilities.  A model that writes letter by letter
-misspells them: of ice-cream-text they hold .90 after imitation, and when they hold all, the error is small.
+Where a task lists its answers (tasks.bandits), these are not left to chance: each counts with the probability that the
+model gives it, and sampling has to answer for the others alone, which a model that writes letter by letter misspells
+(formulas.standard_error, equations (5) and (6)).  On ice-cream-text every misspelling earns the same, so the reward is
+exact and its error 0.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rlscratch.check import Array
 from rlscratch.formulas import kl
-from rlscratch.formulas.standard_error import mean_error
+from rlscratch.formulas.standard_error import listed_mean, mean_error
+from rlscratch.tasks.bandits import table_of
 from rlscratch.tasks.task import Task
 from rlscratch.train.language.policy import Batch, Policy, Score, scored
 from rlscratch.train.language.worlds import World
@@ -39,11 +43,16 @@ def measured(policy: Policy, task: Task, prompts: Sequence[str], rng: np.random.
              reference: Transformer | None = None, proxy: Score | None = None, greedy: bool = True) -> dict[str, float]:
     """The figures above for R answers to each prompt."""
     batch, R = policy.answer(repeated(prompts), rng), times(prompts)
-    figures = means({"accuracy": task.right(batch.prompts, batch.texts)}, R)
+    reference = None if reference is None else policy.with_model(reference)
+
+    def columns(batch: Batch) -> dict[str, Array]:
+        return {"accuracy": task.right(batch.prompts, batch.texts)} | _columns(batch, task, reference, proxy)
+
+    listed = _listed(policy, task, prompts)
+    figures = means(columns(batch), R) if listed is None else _stratified(columns, listed, batch, len(prompts))
     if greedy:
         figures["accuracy_greedy"] = task.accuracy(prompts, policy.answer(prompts, rng, 0).texts)
-    columns = _columns(batch, task, None if reference is None else policy.with_model(reference), proxy)
-    return {**figures, **means(columns, R), "measured_answers": len(batch)}
+    return {**figures, "measured_answers": len(batch)}
 
 
 def of_answers(batch: Batch, task: Task, reference: Policy | None = None, proxy: Score | None = None,
@@ -119,3 +128,44 @@ def _columns(batch: Batch, task: Task, reference: Policy | None, proxy: Score | 
     if reference is not None:
         found["kl"] = kl.kl_k1(batch.logp, reference.logp(batch.rows)).sum(axis=1, dtype=float)
     return found | {"answer_length": batch.rows.mask.sum(axis=1), "cut": batch.cut.astype(float)}
+
+
+# ---------------------------------------------------------------- answers that can be listed
+
+def _listed(policy: Policy, task: Task, prompts: Sequence[str]) -> Batch | None:
+    """Every answer that the task lists to every prompt; None where it lists none, or one that cannot be written."""
+    answers = table_of(task).answers
+    if not answers or len(prompts) * len(answers) > MOST:
+        return None
+    asked, said = [p for p in prompts for _ in answers], [*answers] * len(prompts)
+    try:
+        rows = policy.chat.rows(asked, said, policy.model.config.context)
+    except ValueError:                                  # a character that the tokenizer lacks, or no room
+        return None
+    if rows.mask.sum(axis=1).max() > policy.max_new_tokens:
+        return None
+    return Batch(asked, said, rows, policy.logp(rows), np.zeros(len(said), bool))
+
+
+def _stratified(columns: Callable[[Batch], dict[str, Array]], listed: Batch, drawn: Batch, prompts: int,
+                ) -> dict[str, float]:
+    """As `means`, with the listed answers at their probabilities and the drawn ones for all others."""
+    known = set(_written(listed))
+    others = drawn.at(np.array([i for i, row in enumerate(_written(drawn)) if row not in known], int))
+    logp = listed.logp.sum(axis=1, dtype=float).reshape(prompts, -1)
+
+    def mean(values: Array, sampled: Array) -> tuple[float, float]:
+        return listed_mean(logp, values.reshape(logp.shape), sampled if len(sampled) else None)
+
+    exact = columns(listed)
+    sampled = columns(others) if len(others) else dict.fromkeys(exact, np.zeros(0))
+    figures: dict[str, float] = {}
+    for name, values in exact.items():
+        figures[name], figures[f"{name}_error"] = mean(values, sampled[name])
+    return figures | {"listed_probability": mean(np.ones(len(listed)), np.zeros(len(others)))[0]}
+
+
+def _written(batch: Batch) -> list[tuple[int, ...]]:
+    """Prompt and answer of each row as ids, without the padding: one text may be written in several ways."""
+    rows = batch.rows
+    return [tuple(ids[:length]) for ids, length in zip(rows.tokens.tolist(), rows.lengths, strict=True)]

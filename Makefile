@@ -1,6 +1,7 @@
 # make install      Make .venv, and install rlscratch and all that it needs there.  The others do this first.
 # make tour         Run the worked examples.  Write one page about them: out/tour/index.html
 # make verify F=ppo Run the proofs of one module of formulas.  Print each claim as a sentence.
+# make figures E=11 Run one example, or all without E.  Keep its figures for slides: out/figures/*.svg and *.png
 # make test         Run the linter and the type checker, then all tests on the compiled core, then on NumPy.
 # make test-peers   Compare with torch, transformers, tiktoken, TRL and others.  They are installed first, and are large.
 # make test-sanitize Build the core with gcc's sanitizers for addresses and undefined behaviour.  Test and fuzz it.
@@ -19,7 +20,7 @@ TESTS  := --numprocesses auto --dist worksteal --doctest-modules rlscratch tests
 # The core is compiled again when one of these is newer than the last installation.
 SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch] rlscratch/kernels/*.p[yx][xi])
 
-.PHONY: install tour verify test test-peers test-sanitize docs bars bench dist check-dist clean
+.PHONY: install tour verify figures test test-peers test-sanitize docs bars bench dist check-dist clean
 
 install: $(VENV)/installed
 
@@ -30,6 +31,12 @@ tour: $(VENV)/installed
 F ?=
 verify: $(VENV)/installed
 	@OMP_NUM_THREADS=1 $(RUN) -m rlscratch verify $(F)
+
+# The number of an example, or how it begins.
+E ?=
+figures: $(VENV)/installed
+	set -e; for example in $(sort $(wildcard examples/$(E)*.py)); do \
+	    RLSCRATCH_OUT=out/figures RLSCRATCH_PNG=200 $(RUN) $$example > /dev/null; done
 
 test: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -33,6 +33,8 @@ COMMANDS = {
                "rlscratch ledger --document 002 --verdict differs"),
     "verify": ("rlscratch.cli.verify", "run the proofs of one module of formulas and print what they claim",
                "rlscratch verify ppo"),
+    "check": ("rlscratch.cli.exercises.command", "mark an exercise that you solved; what is done; a class",
+              "rlscratch check exercises/07_ppo_clip.py"),
     "conform": ("rlscratch.conformance.command", "examine a loss: its convention, the laws that it breaks",
                 "rlscratch conform mine.py:loss --as grpo --framework torch"),
     "libraries": ("rlscratch.conformance.libraries", "what we say of other libraries, with the versions looked at",

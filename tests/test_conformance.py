@@ -5,6 +5,7 @@ by a law or told by the verdict, and each law must catch at least one.
 """
 import inspect
 import json
+import math
 import subprocess
 import sys
 import time
@@ -15,10 +16,22 @@ from numpy.testing import assert_allclose
 
 from rlscratch import conformance
 from rlscratch.__main__ import main
-from rlscratch.conformance import cases, contracts, laws
+from rlscratch.conformance import cases, contracts, laws, names
 from rlscratch.conformance.candidates import loaded
 from rlscratch.conformance.oracle import oracle, world
-from rlscratch.formulas import group, grpo, kl, pairs, policy_gradient, ppo, preference, returns, surrogates, weights
+from rlscratch.formulas import (
+    best_of_n,
+    group,
+    grpo,
+    kl,
+    pairs,
+    policy_gradient,
+    ppo,
+    preference,
+    returns,
+    surrogates,
+    weights,
+)
 
 LOSS = '''
 import numpy as np
@@ -90,6 +103,7 @@ FORMULAS = {
     "clipped_value_loss": (ppo.value_loss, ppo.value_grad, {}),
     "gae": (returns.gae_over_turns, None, {}),
     "pass_at_k": (lambda rewards: group.pass_at_k_advantage(rewards, 2), None, {}),
+    "pass_at_k_estimate": (best_of_n.pass_at_k, None, {}),
     "group_advantage": (grpo.group_advantage, None, {}),
     "rloo_advantage": (policy_gradient.leave_one_out_advantage, None, {}),
 }
@@ -97,8 +111,8 @@ FORMULAS = {
 
 @pytest.mark.parametrize("like", FORMULAS)
 def test_our_own_formulas_are_what_they_say(like):
-    loss, grad, names = FORMULAS[like]
-    found = verdict(loss, like, grad=grad, names=names)
+    loss, grad, called = FORMULAS[like]
+    found = verdict(loss, like, grad=grad, names=called)
     assert found.ok and not found.breaches, str(found)
 
 
@@ -154,6 +168,10 @@ def gae(rewards, values, mask, gamma, lam):
     space = {"np": np}
     exec(text, space)
     return space["gae"]
+
+
+def chance(text):
+    return eval(f"lambda n, c, k: {text}", {"math": math})
 
 
 REACH = "old_values + np.clip(values - old_values, -clip, clip)"
@@ -288,6 +306,11 @@ FAULTS = {
     "whitened, unsaid": (lambda rewards, values, mask, gamma, lam: returns.whitened(
         returns.gae_over_turns(rewards, values, mask, gamma, lam), mask), "gae", "note: a reward of one answer"),
     "pass@1 for pass@k": (policy_gradient.leave_one_out_advantage, "pass_at_k", "which is not pass_at_k"),
+    "pass@k with replacement": (chance("1 - (1 - c / n) ** k"), "pass_at_k",
+                                "1 - (1 - c/n)^k, biased, with replacement\n    which is not pass_at_k_estimate"),
+    "pass@k by a sum": (chance("k * c / n"), "pass@k", "law of chances: answers 4, right 4, k 2 give 2 where"),
+    "pass@k by large integers": (chance("1 - float(math.comb(n - c, k)) / float(math.comb(n, k))"), "pass_at_k",
+                                 "law of large counts: 5000 answers"),
     "k2 for a KL": (estimator("(logp - ref) ** 2 / 2"), "k2", "note: it is biased as an estimate"),
 }
 
@@ -302,11 +325,52 @@ def test_a_planted_fault_is_caught_and_said(fault):
         assert not found.ok, str(found)
 
 
+def test_what_returns_no_number_is_told_that_and_nothing_else():
+    none = changed(("return (each", "return None and (each"))
+    assert str(verdict(none, "dapo")) == "loss returns None; expected a number: is a return missing?"
+    said = str(verdict(changed(("/ mask.sum()", "/ mask.sum() * np.nan")), "dapo"))
+    assert said.startswith("the answer is nan on a plain batch") and "\n" not in said
+    rows = verdict(advantage("np.where(rewards > 2, np.nan, rewards)"), "group_advantage")
+    assert str(rows).startswith("the answer has nan in 3 of 12 places") and not rows.ok
+    assert "returns None; expected an array" in str(verdict(advantage("None"), "group_advantage"))
+    assert "returns None" in str(verdict(chance("None"), "pass_at_k"))
+
+
+def test_an_aggregation_that_differs_is_named_with_both():
+    said = str(verdict(changed(), "grpo"))
+    assert "which is not grpo: the aggregate is token mean in the place of sequence mean" in said
+
+
+@pytest.mark.parametrize("like", ["dapo", "grpo", "ppo"])
+def test_a_sign_error_is_called_one_before_anything_else(like):
+    said = str(verdict(changed(("return (each", "return -(each"), ("=0.04", "=0")), like))
+    assert said.startswith("has the wrong sign: it is minus ppo, range 0.8 to 1.2, aggregate token mean\n"), said
+    alone = str(verdict(changed(("-surrogate", "surrogate")), "dapo"))
+    assert alone.startswith("has the wrong sign") and "law of the sign: the surrogate alone" in alone
+
+
+def test_obvious_names_are_other_names_of_the_kinds():
+    assert verdict(ppo.ppo_clip_loss, "ppo", grad=ppo.ppo_clip_grad).like == "ppo_clip"
+    assert [names.kind_of(name, ["rewards"]) for name in ("RLOO", "Dr-GRPO", "pass@k", "bradley_terry")] == [
+        "rloo_advantage", "dr_grpo", "pass_at_k", "reward_model"]
+    assert names.SHORT.keys().isdisjoint(names.LIKE) and set(names.SHORT.values()) <= names.LIKE.keys()
+
+
+def test_help_is_short_and_the_list_is_whole(capsys):
+    with pytest.raises(SystemExit):
+        main(["conform", "--help"])
+    said = capsys.readouterr().out
+    assert "losses of a policy" in " ".join(said.split()) and "luspo" not in said
+    assert main(["conform", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in (*names.LIKE, *names.SHORT)) and max(map(len, listed.splitlines())) <= 125
+
+
 def test_there_are_faults_enough_and_each_law_catches_one():
     assert len(FAULTS) >= 30
     caught = set()
     for function, like, _ in FAULTS.values():
-        kind, _ = contracts.LIKE[like]
+        kind, _ = names.LIKE[names.kind_of(like, inspect.signature(function).parameters)]
         from rlscratch.conformance.candidates import Candidate
         contract = contracts.CONTRACTS[kind]
         with np.errstate(all="ignore"):
@@ -399,10 +463,10 @@ def test_names_of_arguments_can_be_given(tmp_path):
 
 def test_log_probabilities_are_known_in_every_spelling():
     for theirs in ("new_logps", "logprobs", "new_log_probs", "newLogProbs", "log_prob", "per_token_logps"):
-        assert contracts.named(theirs) == "logp", theirs
+        assert names.named(theirs) == "logp", theirs
     for theirs in ("old_logps", "sampler_log_probs", "old_log_probabilities", "old_per_token_logps"):
-        assert contracts.named(theirs) == "logp_old", theirs
-    assert contracts.named("policy_chosen_logps") == "chosen" and contracts.named("logpower") is None
+        assert names.named(theirs) == "logp_old", theirs
+    assert names.named("policy_chosen_logps") == "chosen" and names.named("logpower") is None
 
 
 def test_values_beside_predictions_are_those_of_before():

@@ -2,6 +2,7 @@
 import json
 
 import matplotlib
+import matplotlib.image
 import pytest
 from numpy.testing import assert_array_equal
 
@@ -87,6 +88,14 @@ def test_a_user_s_matplotlibrc_changes_no_figure(tmp_path):
     plain = drawn("plain")
     with matplotlib.rc_context({"text.usetex": True, "lines.linewidth": 9, "savefig.facecolor": "red"}):
         assert drawn("users") == plain
+
+
+def test_a_figure_for_slides_is_a_png_too(tmp_path, monkeypatch):
+    figure, _ = figures.new(width=4, height=2)
+    monkeypatch.setenv("RLSCRATCH_PNG", "150")
+    path = figures.save(figure, "line", "A line.", tmp_path)
+    assert matplotlib.image.imread(path.with_suffix(".png")).shape == (300, 600, 4)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["line.json", "line.png", "line.svg"]
 
 
 def test_a_figure_that_cannot_be_drawn_fails_no_run(tmp_path, capsys):

@@ -23,6 +23,7 @@ import re
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,21 @@ def run(args: argparse.Namespace) -> int:
     if not (TESTS / WITNESS).exists():
         raise RuntimeError("the proofs are tests, which this installation lacks; clone the repository and run "
                            f"`make verify F={args.module}` in it")
-    try:
-        import pytest
-    except ImportError:
+    if find_spec("pytest") is None:
         raise RuntimeError("the proofs run under pytest, which is not installed; in the checkout, "
-                           "pip install --editable '.[test]'") from None
-    claims, begin = Claims(args.module), time.perf_counter()
-    own = TESTS / f"test_formulas_{args.module}.py"
-    pytest.main([*QUIET, "--rootdir", str(TESTS.parent), "-c", str(TESTS.parent / "pyproject.toml"),
-                 str(own), str(TESTS / WITNESS)], plugins=[claims])
+                           "pip install --editable '.[test]'")
+    begin = time.perf_counter()
+    claims = proven(args.module, str(TESTS / f"test_formulas_{args.module}.py"), str(TESTS / WITNESS))
     return shown(args.module, claims, time.perf_counter() - begin)
+
+
+def proven(module: str, *places: str) -> "Claims":
+    """What pytest finds when it runs these files, or tests of them, about a module."""
+    import pytest
+    claims = Claims(module)
+    pytest.main([*QUIET, "--rootdir", str(TESTS.parent), "-c", str(TESTS.parent / "pyproject.toml"), *places],
+                plugins=[claims])
+    return claims
 
 
 def shown(module: str, claims: "Claims", seconds: float) -> int:

@@ -5,6 +5,7 @@
 In Python, examine(function, like="grpo") is a verdict, and oracle(loss) says what a policy loss ascends on average over
 every group of answers of a small world.  In reading order:
 
+    names        how arguments may be called, and what a function may say that it is
     batches      small inputs on which no two conventions agree
     contracts    what a function of a kind is given, and every convention that we know, from formulas
     candidates   a stranger's function, of NumPy, PyTorch or JAX, as a value and a gradient

@@ -38,6 +38,12 @@ def pairs_batch() -> dict[str, Any]:
             "beta": BETA}
 
 
+def counts_batch() -> dict[str, Any]:
+    """Seven pools of answers: none right, all right, fewer wrong than k, one try, all tries."""
+    answers, right, k = np.array([(5, 0, 3), (4, 4, 2), (6, 4, 3), (10, 3, 1), (10, 3, 5), (8, 2, 8), (8, 1, 4)]).T
+    return {"answers": answers, "right": right, "k": k}
+
+
 def kl_batch() -> dict[str, Any]:
     """Eight tokens."""
     batch = policy_batch()

@@ -1,6 +1,6 @@
 """A stranger's function as one that takes NumPy and gives a value and a gradient: NumPy, PyTorch or JAX.
 
-Its arguments are known by their names (contracts.ALIASES).  What it does not ask for it is not given, and what has a
+Its arguments are known by their names (names.ALIASES).  What it does not ask for it is not given, and what has a
 default keeps it.  Two things differ between libraries and are tried, in this order: one advantage a row comes as (B,),
 spread over tokens as (B, T), or as (B, 1); the mask as numbers, or as booleans.
 
@@ -19,10 +19,15 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.conformance.contracts import BETA, Contract, named
+from rlscratch.conformance.contracts import BETA, Contract
+from rlscratch.conformance.names import named
 
 EXACT, DIFFERENCES, SINGLE, STEP = 1e-11, 2e-6, 1e-6, 1e-6
 FRAMEWORKS = ("numpy", "torch", "jax")
+
+
+class NoNumber(ValueError):
+    """A function returned None, or NaN on a plain batch: nothing else can be asked of it."""
 
 
 class Candidate:
@@ -69,21 +74,35 @@ class Candidate:
                     if all(np.array_equal(np.float32(x), x) for x in (value, gradient) if x is not None):
                         self.tolerance = max(self.tolerance, SINGLE)        # it computes in float32, whatever comes in
                     return shape, dtype
+                except NoNumber:
+                    raise
                 except Exception as error:      # whatever a stranger's code may raise
                     wrong = wrong or error
         raise ValueError(f"function {getattr(self.function, '__name__', '?')} fails on a plain batch: "
                          f"{type(wrong).__name__}: {wrong}") from wrong
 
     def _called(self, batch: dict[str, Any], shape: str, dtype: type) -> tuple[Any, Array | None]:
+        if self.contract.first == "right":                      # three integers, for one pool after the other
+            pools = zip(*(batch[ours].tolist() for ours in self.takes), strict=True)
+            each = (self._answer(dict(zip(self.takes, pool, strict=True))) for pool in pools)
+            return np.array([float(value) for value in each]), None
         arrays = {ours: _shaped(ours, batch, shape, dtype, self.takes) for ours in self.takes}
         return {"numpy": self._numpy, "torch": self._torch, "jax": self._jax}[self.framework](arrays)
 
     def _keywords(self, arrays: dict[str, Any]) -> dict[str, Any]:
         return {self.arguments[ours]: value for ours, value in arrays.items()} | self.fixed
 
+    def _answer(self, arrays: dict[str, Any]) -> Any:
+        """What the function returns; NoNumber for None."""
+        answer = self.function(**self._keywords(arrays))
+        if answer is None or (isinstance(answer, tuple) and answer and answer[0] is None):
+            raise NoNumber(f"{getattr(self.function, '__name__', 'function')} returns None; expected "
+                           f"{self.contract.returns}: is a return missing?")
+        return answer
+
     def _numpy(self, arrays: dict[str, Any]) -> tuple[Any, Array | None]:
         first, x = self.contract.first, arrays[self.contract.first]
-        answer = self.function(**self._keywords(arrays))
+        answer = self._answer(arrays)
         if self.contract.first == "rewards":
             return np.asarray(answer[0] if isinstance(answer, tuple) else answer, float), None
         value, gradient = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, None)
@@ -112,7 +131,7 @@ class Candidate:
         x = tensors[self.contract.first]
         if self.contract.first != "rewards":
             x.requires_grad_(True)
-        answer = self.function(**self._keywords(tensors))
+        answer = self._answer(tensors)
         value = answer[0] if isinstance(answer, (tuple, list)) else answer
         if self.contract.first == "rewards":
             return value.detach().double().numpy(), None
@@ -128,7 +147,7 @@ class Candidate:
                   for ours, value in arrays.items()}
 
         def loss(x: Any) -> Any:
-            answer = self.function(**self._keywords(arrays | {first: x}))
+            answer = self._answer(arrays | {first: x})
             value = answer[0] if isinstance(answer, tuple) else answer
             return value.sum(), value
 

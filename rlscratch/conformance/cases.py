@@ -27,7 +27,7 @@ from rlscratch.files import write_atomic
 FOLDER = Path(__file__).with_name("cases")
 TAKES = {"policy": {"logp", "logp_old", "advantage", "mask"}, "advantage": {"rewards"}, "kl": {"logp", "logp_ref"},
          "pairs": {"chosen", "rejected", "ref_chosen", "ref_rejected"}, "value": {"values", "values_old", "mask"},
-         "gae": {"rewards", "values", "mask", "gamma", "lam"}}
+         "gae": {"rewards", "values", "mask", "gamma", "lam"}, "counts": {"answers", "right", "k"}}
 
 
 def table(kind: str) -> tuple[dict[str, Any], dict[str, Array]]:

@@ -8,15 +8,18 @@ from typing import Any
 from rlscratch import check
 from rlscratch.conformance import cases
 from rlscratch.conformance.candidates import FRAMEWORKS, loaded
-from rlscratch.conformance.contracts import LIKE
 from rlscratch.conformance.examination import examine
+from rlscratch.conformance.names import FAMILIES, LIKE, SHORT, kind_of
 from rlscratch.conformance.oracle import oracle, world
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `rlscratch conform`."""
     parser.add_argument("function", nargs="?", metavar="FILE.py:NAME", help="the function, or package.module:name")
-    parser.add_argument("--as", dest="like", choices=sorted(LIKE), help="what it says it is")
+    parser.add_argument("--as", dest="like", metavar="KIND",
+                        help=f"what it says it is, such as grpo, ppo or dpo: one of {', '.join(FAMILIES.values())}; "
+                             "--list has all names")
+    parser.add_argument("--list", action="store_true", help="print the names that --as takes")
     parser.add_argument("--framework", choices=FRAMEWORKS, default="numpy", help="what it computes with")
     parser.add_argument("--grad", metavar="NAME", help="of a NumPy loss: the function beside it that is its gradient")
     parser.add_argument("--names", nargs="+", default=[], metavar="THEIRS=OURS", help="arguments with unknown names")
@@ -27,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict; 0 if the function is what it says and breaks no law, else 1."""
+    if args.list:
+        print(listed())
+        return 0
     if args.write_cases:
         print("\n".join(map(str, cases.write(Path(args.write_cases)))))
         return 0
@@ -43,11 +49,20 @@ def run(args: argparse.Namespace) -> int:
     verdict = examine(function, args.like, **how)
     print(verdict)
     if args.oracle:
-        if LIKE[args.like][0] != "policy":
+        if LIKE[kind_of(args.like, ())][0] != "policy":
             check.fail("--oracle", True, f"a policy loss; {args.like} is none")
         for name, off_policy in (("on policy", False), ("from another sampler", True)):
             print(f"{name}: {oracle(function, world(off_policy=off_policy), **how)}")
     return 0 if verdict.ok else 1
+
+
+def listed() -> str:
+    """The names that --as takes, a line for each family."""
+    short = {like: name for name, like in SHORT.items()}
+    rows = ((heading, ", ".join(like + (f" or {short[like]}" if like in short else "")
+                                for like, (kind, _) in LIKE.items() if kind == family))
+            for family, heading in FAMILIES.items())
+    return "\n".join(f"{heading + ':':<23}{names}" for heading, names in rows)
 
 
 def _pairs(option: str, words: list[str]) -> dict[str, str]:

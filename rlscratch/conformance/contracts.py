@@ -1,6 +1,6 @@
-"""What a loss of a kind is given, how its arguments may be called, and every convention that we know for it.
+"""What a loss of a kind is given, and every convention that we know for it.
 
-A contract is a kind of function.  Six are enough for most of what is trained with:
+A contract is a kind of function.  Seven are enough for most of what is trained with:
 
     policy      log-probabilities (B, T), a mask, advantages or rewards -> a number.  Differentiated in logp
     advantage   rewards (P, G) -> advantages of that shape
@@ -8,13 +8,13 @@ A contract is a kind of function.  Six are enough for most of what is trained wi
     kl          log-probabilities of two policies -> an estimate for each token, differentiated in the first
     value       values, returns and a mask (B, T), values of before -> a number, differentiated in the values
     gae         rewards, values and a mask (B, T), gamma, lam -> advantages of that shape, 0 under the mask
+    counts      answers, right ones and k, three integers -> a probability; called for one pool after the other
 
 A convention is a formula of rlscratch.formulas with all its choices made: tags, value, gradient.  The batches are
 such that no two conventions agree on it: rows of six lengths, ratios in all regions of the clip, two groups.
 
 A choice that enters linearly is not listed but fitted: beta, the weight of a KL in the loss.
 """
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from rlscratch.check import Array
 from rlscratch.conformance.batches import (
     BETA,
     advantage_batch,
+    counts_batch,
     gae_batch,
     kl_batch,
     pairs_batch,
@@ -31,6 +32,7 @@ from rlscratch.conformance.batches import (
     value_batch,
 )
 from rlscratch.formulas import (
+    best_of_n,
     group,
     grpo,
     kl,
@@ -43,47 +45,6 @@ from rlscratch.formulas import (
     surrogates,
     weights,
 )
-
-# Our name of an argument: what others call it, in small letters, without "_"; "logps" and "log_probs" are "logp".
-ALIASES = {
-    "logp": "logp newlogp logpnew policylogp logppolicy pilogp logppi pertokenlogp tokenlogp currlogp currentlogp "
-            "logpcurrent actorlogp",
-    "logp_old": "logpold oldlogp oldpertokenlogp oldpolicylogp behaviorlogp behaviourlogp samplinglogp samplerlogp old "
-                "rolloutlogp",
-    "logp_ref": "logpref reflogp refpertokenlogp refpolicylogp referencelogp logpreference ref",
-    "advantage": "advantage advantages adv advs",
-    "rewards": "rewards reward scores returns tokenlevelrewards tokenrewards",
-    "values": "values value vpred vpreds newvalue newvalues valuepreds predictedvalues",
-    "values_old": "valuesold oldvalue oldvalues valueold",
-    "returns": "target targets valuetargets",
-    "gamma": "gamma discount",
-    "lam": "lam lambda lmbda gaelambda gaelam",
-    "mask": "mask responsemask completionmask actionmask lossmask attentionmask masks",
-    "weight": "weight weights",
-    "ratio": "ratio",
-    "group": "group groupsize numgenerations ngenerations samplesperprompt g",
-    "length": "length maxlength maxlen maxcompletionlength maxresponselength generationmaxlength",
-    "beta": "beta klcoef klcoeff betakl klbeta klweight",
-    "eps": "eps epsilon clip clipeps clipepsilon cliprange clipratio cliprangevalue cliprangevf valueclip clipvalue",
-    "eps_low": "epslow epsilonlow clipepslow clipratiolow cliprangelow low",
-    "eps_high": "epshigh epsilonhigh clipepshigh clipratiohigh cliprangehigh high",
-    "chosen": "chosen chosenlogp logpchosen policychosenlogp chosenreward chosenrewards chosenscore chosenscores "
-              "rewardschosen rewardchosen",
-    "rejected": "rejected rejectedlogp logprejected policyrejectedlogp rejectedreward rejectedrewards rejectedscore "
-                "rejectedscores rewardsrejected rewardrejected rejectreward",
-    "ref_chosen": "refchosen refchosenlogp referencechosenlogp",
-    "ref_rejected": "refrejected refrejectedlogp referencerejectedlogp",
-}
-
-
-def named(theirs: str) -> str | None:
-    """Our name for an argument of theirs.
-
-    >>> named("new_log_probs"), named("per_token_logps"), named("response_mask"), named("banana")
-    ('logp', 'logp', 'mask', None)
-    """
-    plain = re.sub("logprob(abilit(y|ies)|s)?|logps", "logp", theirs.replace("_", "").lower())
-    return next((ours for ours, others in ALIASES.items() if plain in others.split()), None)
 
 
 class Convention(NamedTuple):
@@ -274,6 +235,17 @@ def gae_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Co
                                   "tokens between turns": turns, "whitened": white}, whole, None), None
 
 
+def counts_conventions(batch: dict[str, Any], takes: set[str]) -> Iterator[tuple[Convention, None]]:
+    """The unbiased estimate, and what is taken for it."""
+    n, c, k = (batch[name] for name in ("answers", "right", "k"))
+    each = zip(n.tolist(), c.tolist(), k.tolist(), strict=True)
+    yield Convention({"estimate": "unbiased"}, np.array([best_of_n.pass_at_k(*pool) for pool in each]), None), None
+    yield Convention({"estimate": "1 - (1 - c/n)^k, biased, with replacement"}, 1 - (1 - c / n) ** k, None), None
+    yield Convention({"estimate": "the share of right answers, pass@1"}, c / n, None), None
+    yield Convention({"estimate": "whether any of all n answers is right"}, np.sign(c) * 1.0, None), None
+    yield Convention({"estimate": "the mean number of right answers, k c/n"}, k * c / n, None), None
+
+
 class Contract(NamedTuple):
     """A kind of function: the argument differentiated, its batch and its conventions."""
 
@@ -290,33 +262,5 @@ CONTRACTS = {
     "kl": Contract("logp", kl_batch, kl_conventions, "an array"),
     "value": Contract("values", value_batch, value_conventions, "a number"),
     "gae": Contract("rewards", gae_batch, gae_conventions, "an array"),
-}
-
-# What a function says it is: its contract, and the tags that it must then have (each begins so).
-LIKE: dict[str, tuple[str, dict[str, str]]] = {
-    "reinforce": ("policy", {"surrogate": "reinforce"}),
-    "ppo_clip": ("policy", {"surrogate": "ppo"}),
-    "dual_clip": ("policy", {"surrogate": "dual clip"}),
-    "grpo": ("policy", {"surrogate": "ppo", "aggregate": "sequence mean"}),
-    "dr_grpo": ("policy", {"surrogate": "ppo", "aggregate": "constant length"}),
-    "dapo": ("policy", {"surrogate": "ppo", "aggregate": "token mean"}),
-    "gspo": ("policy", {"surrogate": "gspo", "aggregate": "sequence mean"}),
-    "luspo": ("policy", {"surrogate": "gspo", "aggregate": "sequence sum"}),
-    "cispo": ("policy", {"surrogate": "cispo"}),
-    "gmpo": ("policy", {"surrogate": "gmpo"}),
-    "sapo": ("policy", {"surrogate": "sapo"}),
-    "group_advantage": ("advantage", {"advantage": "z-score"}),
-    "rloo_advantage": ("advantage", {"advantage": "r - mean of the others"}),
-    "pass_at_k": ("advantage", {"advantage": "gain in the best of"}),
-    "dpo": ("pairs", {"loss": "DPO"}),
-    "cdpo": ("pairs", {"loss": "cDPO"}),
-    "rdpo": ("pairs", {"loss": "rDPO"}),
-    "ipo": ("pairs", {"loss": "IPO"}),
-    "reward_model": ("pairs", {"loss": "Bradley-Terry"}),
-    "k1": ("kl", {"estimator": "k1"}),
-    "k2": ("kl", {"estimator": "k2"}),
-    "k3": ("kl", {"estimator": "k3"}),
-    "value_loss": ("value", {"form": "none"}),
-    "clipped_value_loss": ("value", {"form": "larger"}),
-    "gae": ("gae", {"tokens between turns": "gone"}),
+    "counts": Contract("right", counts_batch, counts_conventions, "an array"),
 }

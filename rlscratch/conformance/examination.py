@@ -10,16 +10,17 @@ token at which they differ most.
 The verdict is never "pass" alone.  `ok` is true if the function agrees with what it says that it is, `like`, up to a
 KL, and breaks no law.
 """
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.conformance import laws
-from rlscratch.conformance.candidates import Candidate
-from rlscratch.conformance.contracts import CONTRACTS, LIKE, Convention
+from rlscratch.conformance.candidates import Candidate, NoNumber
+from rlscratch.conformance.contracts import CONTRACTS, Convention
+from rlscratch.conformance.names import LIKE, kind_of
 
 NEARLY = 1e-6           # an eps of 1e-8 in a denominator is no other convention, but said
 
@@ -56,13 +57,15 @@ class Verdict(NamedTuple):
 
     def __str__(self) -> str:
         lines = []
+        if not self.agrees and self.nearest is None:
+            return self.detail
         if self.agrees:
             first, *others = self.agrees
-            lines.append(f"agrees with {said(first)}")
+            lines.append(f"{'has the wrong sign: it is minus' if first.factor < 0 else 'agrees with'} {said(first)}")
             lines += [f"    cannot be told from {said(other)}" for other in others[:2]]
             lines += [f"    nor from {len(others) - 2} more"] if len(others) > 2 else []
             if not is_like(first.tags, self.like):
-                lines.append(f"    which is not {self.like}")
+                lines.append(f"    which is not {self.like}: {parting(first.tags, self.like)}")
         else:
             lines.append(f"agrees with no known convention; nearest is {said(self.nearest)}: {self.detail}")
         lines += [f"breaks the law of {sentence}" for _, sentence in self.breaches]
@@ -75,9 +78,9 @@ def examine(function: Callable[..., Any], like: str, framework: str = "numpy", n
     """The verdict on a function.
 
     function   a loss or an advantage, NumPy, PyTorch or JAX
-    like       what it says it is: "grpo", "ppo_clip", "dpo", ...; the keys of contracts.LIKE
+    like       what it says it is: "grpo", "ppo", "dpo", ...; the keys of names.LIKE and names.SHORT
     framework  "numpy", "torch" or "jax"
-    names      its names of arguments -> ours, where contracts.ALIASES does not know them
+    names      its names of arguments -> ours, where names.ALIASES does not know them
     fixed      its arguments -> values to call it with
     grad       of a NumPy function: the function that returns its gradient
 
@@ -87,22 +90,25 @@ def examine(function: Callable[..., Any], like: str, framework: str = "numpy", n
     >>> print(examine(group_advantage, like="group_advantage"))
     agrees with z-score, ddof 1, eps 0
     """
-    kind, _ = LIKE[check.one_of(tuple(LIKE), like=like)]
+    like = kind_of(like, [*inspect.signature(function).parameters, *(names or {}).values()])
+    kind, _ = LIKE[like]
     contract = CONTRACTS[kind]
     batch = contract.batch()
-    candidate = Candidate(function, contract, framework, names, fixed, grad)
-    with np.errstate(all="ignore"):
-        answer = candidate(batch)
-    if kind == "gae":                       # what stands under the mask is a note of the laws
-        answer = np.where(batch["mask"] == 1, answer[0], 0), None
+    try:
+        candidate = Candidate(function, contract, framework, names, fixed, grad)
+        answer = _plain_answer(candidate, kind, batch)
+    except NoNumber as nothing:
+        return Verdict(like, [], None, [], [], False, str(nothing))
     found = sorted(matches(candidate, answer, batch, kind), key=lambda match: match.distance)
     agrees = [match for match in found if match.distance <= 10 * candidate.tolerance]
     agrees = agrees or [match for match in found if match.distance < min(NEARLY, 1.01 * found[0].distance)]
-    whole = [match for match in agrees if abs(match.factor - 1) < 1e-6]
-    agrees = sorted(whole or agrees, key=lambda match: (not is_like(match.tags, like), abs(match.factor - 1)))
+    whole = [match for sign in (1, -1) for match in agrees if abs(match.factor - sign) < 1e-6]
+    agrees = sorted(whole or agrees, key=lambda match: (not is_like(match.tags, like), abs(abs(match.factor) - 1)))
     heard = list(laws.breaches(candidate, kind, batch))
     broken = [(law, sentence) for law, sentence in heard if not sentence.startswith("note:")]
-    if agrees and agrees[0].beta < 0:
+    if agrees and agrees[0].beta < 0 and agrees[0].factor < 0:
+        broken.append(("sign", "the sign: the surrogate alone has the wrong one, the KL has the right one"))
+    elif agrees and agrees[0].beta < 0:
         broken.append(("penalty", f"the penalty: the KL is rewarded, beta is {agrees[0].beta:.6g}"))
     notes = [sentence.removeprefix("note: ") for _, sentence in heard if sentence.startswith("note:")]
     if agrees and contract.returns == "a number" and abs(answer[0] - agrees[0].value) > 1e-5 * max(1, abs(answer[0])):
@@ -117,11 +123,34 @@ def examine(function: Callable[..., Any], like: str, framework: str = "numpy", n
     return Verdict(like, agrees, nearest, broken, notes, ok, detail)
 
 
-def is_like(tags: dict[str, str], like: str) -> bool:
-    """Whether a convention is what the name asks for."""
+def _plain_answer(candidate: Candidate, kind: str, batch: dict[str, Any]) -> tuple[Any, Array | None]:
+    """Value and gradient on the batch as it is; NoNumber where the value is NaN."""
+    with np.errstate(all="ignore"):
+        value, gradient = candidate(batch)
+    if kind == "gae":                       # what stands under the mask is a note of the laws
+        value = np.where(batch["mask"] == 1, value, 0)
+    if np.isnan(value).any():
+        said = "is nan" if np.ndim(value) == 0 else f"has nan in {np.isnan(value).sum()} of {np.size(value)} places"
+        raise NoNumber(f"the answer {said} on a plain batch; no law is asked before it is a number")
+    return value, gradient
+
+
+def is_like(tags: dict[str, str], like: str, only: str | None = None) -> bool:
+    """Whether a convention is what the name asks for, or is in one choice only."""
     _, wanted = LIKE[like]
     return all(tags[key].startswith(value) if key == "advantage" else tags[key] in (value, "the given weight")
-               for key, value in wanted.items())
+               for key, value in wanted.items() if only in (None, key))
+
+
+def parting(tags: dict[str, str], like: str) -> str:
+    """The choices by which a convention is not what the name asks for, the aggregation say.
+
+    >>> parting({"surrogate": "ppo", "aggregate": "token mean"}, "grpo")
+    'the aggregate is token mean in the place of sequence mean'
+    """
+    _, wanted = LIKE[like]
+    return ", ".join(f"the {key} is {tags[key]} in the place of {value}" for key, value in wanted.items()
+                     if not is_like(tags, like, key))
 
 
 def said(match: Match) -> str:
@@ -129,7 +158,7 @@ def said(match: Match) -> str:
     words = [value if key in ("surrogate", "loss", "advantage", "estimator") else f"{key} {value}"
              for key, value in match.tags.items() if value != "none"]
     words += [f"to {match.distance:.0e}"] if 1e-9 < match.distance < NEARLY else []
-    words += [f"times {match.factor:.6g}"] if abs(match.factor - 1) > 1e-6 else []
+    words += [f"times {abs(match.factor):.6g}"] if abs(abs(match.factor) - 1) > 1e-6 else []
     return ", ".join(words)
 
 
@@ -171,7 +200,8 @@ def difference(gradient: Array, nearest: Match, batch: dict[str, Any]) -> str:
         each = ", ".join(f"{q:.4g} ({int(n)})" for q, n in zip(factors, lengths, strict=True) if np.isfinite(q))
         return f"the gradient of each row times (its length) {each}"
     place = np.unravel_index(np.argmax(np.abs(gradient - known)), gradient.shape)
-    where = f"token {place[1]} of row {place[0]}" if gradient.ndim == 2 else f"entry {place[0]}"
+    where = (f"token {place[1]} of row {place[0]}" if gradient.ndim == 2 else f"entry {place[0]}" if "k" not in batch
+             else "answers {}, right {}, k {}".format(*(batch[name][place] for name in ("answers", "right", "k"))))
     return (f"{nearest.distance:.2g} away; most at {where}, {gradient[place]:.6g} in the place of {known[place]:.6g}")
 
 

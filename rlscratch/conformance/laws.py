@@ -318,6 +318,29 @@ def masked_values(candidate: Candidate, batch: dict[str, Any]) -> Iterator[str]:
         yield f"note: tokens that nobody chose have advantages, such as {value[~on][value[~on] != 0][0]:.6g}"
 
 
+# ---------------------------------------------------------------- counts
+
+def only_chances(candidate: Candidate, batch: dict[str, Any]) -> Iterator[str]:
+    """Between 0 and 1: 0 where none is right, 1 where fewer than k are wrong."""
+    for value, n, c, k in zip(candidate(batch)[0], batch["answers"], batch["right"], batch["k"], strict=True):
+        certain = 0.0 if c == 0 else 1.0 if n - c < k else None         # what k of them hold is no question of chance
+        if not 0 <= value <= 1 or (certain is not None and abs(value - certain) > 1e-9):
+            yield f"chances: answers {n}, right {c}, k {k} give {value:.6g}" + (
+                ", which is no probability" if certain is None else f" where it is certain: {certain:g}")
+            return
+
+
+def large_counts(candidate: Candidate, batch: dict[str, Any]) -> Iterator[str]:
+    """Thousands of answers overflow nothing."""
+    large = {name: np.array([count]) for name, count in (("answers", 5000), ("right", 2500), ("k", 1000))}
+    try:
+        finite = np.isfinite(candidate(large)[0]).all()
+    except OverflowError:
+        finite = False
+    if not finite:
+        yield "large counts: 5000 answers, 2500 right, k 1000 overflow: a product of ratios, or integers, would not"
+
+
 LAWS: dict[str, tuple[Law, ...]] = {
     "policy": (mask_hides, padding, order, splitting, on_policy, scaling, derivative, empty_rows, single_precision),
     "advantage": (shift, flat_groups, groups_apart, answers_turn, better_is_more),
@@ -325,6 +348,7 @@ LAWS: dict[str, tuple[Law, ...]] = {
     "kl": (zero_at_home, estimates_kl, derivative, single_precision),
     "value": (mask_hides, padding, order, splitting, pulls_home, derivative, empty_rows, single_precision),
     "gae": (future_alone, masked_values),
+    "counts": (only_chances, large_counts),
 }
 
 

@@ -2,6 +2,7 @@
 
 A figure is an SVG file with its caption beside it.  The folder is the environment's RLSCRATCH_OUT,
 or out/ where that is not set, so an example run by hand and one run by the tour share one path.
+With RLSCRATCH_PNG, dots an inch, each is a PNG file, too: `make figures` sets it, for slides.
 
 Nothing is shown on a screen, unless the environment's MPLBACKEND asks for it: a notebook's kernel sets
 it, and shows below a cell the figures that the cell leaves open.
@@ -50,6 +51,8 @@ def save(figure: Figure, name: str, caption: str, folder: Path | None = None) ->
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
     write_atomic(path, lambda part: figure.savefig(part, format="svg", metadata={"Date": None}))
+    if dots := os.environ.get("RLSCRATCH_PNG"):
+        write_atomic(path.with_suffix(".png"), lambda part: figure.savefig(part, format="png", dpi=float(dots)))
     write_atomic(path.with_suffix(".json"),
                  lambda part: part.write_text(json.dumps({"figure": path.name, "caption": caption}), "utf-8"))
     if told:

@@ -207,6 +207,32 @@ def reward_margin(scores, margin, center):
     return (softplus(margin - (c - r)) + center * (c + r) ** 2).mean()
 
 
+def dawid_skene(z, prior, labels):
+    """Equation (2) as it stands, item by item and class by class."""
+    logp, items = log_softmax(z), []
+    for row in labels:
+        said = [ag.exp(sum(logp[j, k, x] for j, x in enumerate(row) if x >= 0)) * p for k, p in enumerate(prior)]
+        items.append(ag.log(sum(said)).reshape(1))
+    return -ag.concatenate(items, axis=0).mean()
+
+
+def panel(a, wins, nodes):
+    """Equation (6) as it stands, node by node."""
+    margins, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    i, k = np.triu_indices(wins.shape[-1], 1)
+    won, lost = (np.moveaxis(w, 1, 2).reshape(-1, wins.shape[1]) for w in (wins[:, :, i, k], wins[:, :, k, i]))
+    total = 0
+    for x, p in zip(np.sqrt(2) * margins, weights / weights.sum(), strict=True):
+        total = total + p * ag.exp(-(won * softplus(-a * x) + lost * softplus(a * x)).sum(axis=1))
+    return -ag.log(total).sum() / (won + lost).any(axis=1).sum()
+
+
+def worth(s, a, wins):
+    n, k = s.shape
+    d = s.reshape(n, 1, k, 1) - s.reshape(n, 1, 1, k)
+    return ((wins * softplus(-d * a[:, None, None])).sum() + (s ** 2).sum() / 2) / n
+
+
 def distillation(z, teacher, weight, mix):
     p = ag.exp(log_softmax(z))
     if mix == 0:
@@ -272,6 +298,7 @@ BETA = st.sampled_from([(0.0,), (0.04,), (1.0,)])
 POSITIVE = st.sampled_from([(0.1,), (0.5,), (2.0,)])
 REACH = st.sampled_from([0.0, 0.125, 0.5, 2.0])
 SCORES = st.tuples(st.integers(1, 3), st.integers(2, 5)).flatmap(arrays).map(lambda s: (s,))
+WINS = arrays((2, 3, 3, 3), eighths(0, 1)).filter(lambda w: np.triu(w, 1).any()).map(lambda w: w * (1 - np.eye(3)))
 VALUES = st.one_of(
     tokens("v", "returns", "weight"),
     st.tuples(tokens("v", "returns", "weight", "old"), REACH).map(lambda drawn: (*drawn[0], drawn[1])))
@@ -329,6 +356,11 @@ WITNESS = {
         lambda d: (*d[0], np.arange(len(d[0][0])) % 2 ^ d[1] == 0, .5, .25))),
     "pairs.reward_margin_grad": (
         "reward_margin_loss", reward_margin, chosen_rejected(1, st.sampled_from([(.5, .25), (0.0, 0.0)]))),
+    "annotators.dawid_skene_grad": ("dawid_skene_loss", dawid_skene, st.tuples(
+        arrays((2, 3, 3)), probs_of(3),
+        st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 2)), min_size=1, max_size=3))),
+    "annotators.panel_grad": ("panel_loss", panel, st.tuples(arrays((3,)), WINS, st.sampled_from([1, 4, 9]))),
+    "annotators.worth_grad": ("worth_loss", worth, st.tuples(arrays((2, 3)), arrays((3,)), WINS)),
     "distillation.distillation_grad": ("distillation_loss", distillation, st.tuples(
         arrays((2, 3)), st.tuples(probs_of(3), probs_of(3)).map(np.array), arrays((2,), eighths(0, 2)),
         st.sampled_from([0.0, .25, .5, 1.0]))),

@@ -28,11 +28,20 @@ USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "cont
     (data.read_preferences, [{"prompt": "a", "completions": ["b", "c"], "ranking": [1, 0]},
                              {"prompt": "a", "completions": ["b", "c", "d"], "ranking": [0, 1, 2]}],
      [("a", ["c", "b"]), ("a", ["b", "c"]), ("a", ["b", "d"]), ("a", ["c", "d"])]),
+    (data.read_preferences, [{"prompt": "a", "completions": ["b", "c", "d"], "ranking": None},
+                             {"prompt": "a", "completions": ["b", "c", "d"], "ranking": [3, 1, 2]}],
+     [("a", ["c", "d", "b"])]),
+    (data.read_preferences, [{"prompt": "a", "completions": ["b", "c", "d"], "ranking": [2, 1, 2], "who": "Ann"},
+                             {"prompt": "e", "completions": ["f", "g", "h"], "ranking": [3, 2, 1]},
+                             {"prompt": "a", "completions": ["b", "c", "d"], "ranking": [7, 7, 7]},
+                             {"prompt": "a", "completions": ["b", "c", "d"], "ranking": None}],
+     [("a", ["c", "b"]), ("a", ["c", "d"]), ("e", ["h", "g"]), ("e", ["h", "f"]), ("e", ["g", "f"])]),
     (data.read_labels, [{"prompt": "a", "completion": "b", "label": True},
                         {"prompt": "a", "completion": "", "label": False},
                         {"prompt": "a", "completion": "d", "label": -2.5}],
      [("a", "b", 1.0), ("a", "", 0.0), ("a", "d", -2.5)]),
-], ids=["prompts", "demonstrations", "pairs", "rankings", "rankings of two lengths", "labels"])
+], ids=["prompts", "demonstrations", "pairs", "rankings", "rankings of two lengths", "skipped", "ties",
+        "labels"])
 def test_each_format_is_read_as_the_trainers_of_hugging_face_have_it(read, lines, found, tmp_path):
     assert read(written(tmp_path, *lines)) == found
 
@@ -66,8 +75,9 @@ PROMPTS, DEMONSTRATIONS, PREFERENCES, LABELS = (
     (PREFERENCES, '{"prompt": "a", "completions": ["b", "\\ud800"], "ranking": [1, 2]}',
      'the field "completions[1]" holds half of a surrogate pair; expected characters'),
     (PREFERENCES, {"prompt": "a", "completions": ["b", "c"]}, 'the field "ranking" is missing'),
-    (PREFERENCES, {"prompt": "a", "completions": ["b", "c"], "ranking": [1, 1]},
-     'the field "ranking" is [1, 1]; expected 2 different whole numbers'),
+    (PREFERENCES, {"prompt": "a", "completions": ["b", "c"], "ranking": [1, True]},
+     'the field "ranking" is [1, true]; expected 2 whole numbers, the place of each completion, the least for the'),
+    (PREFERENCES, {"prompt": "a", "completions": ["b", "c"], "ranking": "12"}, 'the field "ranking" is "12"; expec'),
     (PREFERENCES, {"prompt": "a", "completions": ["b", "c"], "ranking": [1]}, 'the field "ranking" is [1]; expected '),
     (LABELS, {"prompt": "a", "completion": "b"}, 'the field "label" is missing; expected {"prompt": "...", "comp'),
     (LABELS, {"prompt": "a", "completion": "b", "label": "yes"}, 'the field "label" is "yes"; expected true, false'),
@@ -98,6 +108,32 @@ def test_line_ends_of_windows_and_a_byte_order_mark_are_read(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"prompt": "a"}\r\n{"prompt": "b"}\r\n')
     assert list(data.read_prompts(path)) == ["a", "b"]
+
+
+def test_a_last_line_that_is_half_written_is_left_out_with_a_warning_of_preferences_alone(tmp_path, capsys):
+    whole = json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"})
+    path = tmp_path / "x.jsonl"
+    path.write_text(f'{whole}\n{whole}\n{whole[:20]}', "utf-8")
+    assert data.read_preferences(path) == [("a", ["b", "c"])] * 2
+    assert capsys.readouterr().err == (
+        f"rlscratch: {path}, line 3 is half written, and left out: '{{\"prompt\": \"a\", \"cho'\n")
+    path.write_text(f"{whole}\n{whole}", "utf-8")                       # whole, but for the end of the line
+    assert len(data.read_preferences(path)) == 2 and capsys.readouterr().err == ""
+    for content, says in ((f"{whole}\n{whole[:20]}\n", "line 2: .* is no JSON"), (whole[:20], "no line; expected"),
+                          (f"{whole[:20]}\n{whole}", "line 1: .* is no JSON")):
+        path.write_text(content, "utf-8")
+        with pytest.raises(ValueError, match=says):
+            data.read_preferences(path)
+    path.write_text('{"prompt": "a"}\n{"pro', "utf-8")
+    with pytest.raises(ValueError, match=r"line 2: .* is no JSON"):
+        data.read_prompts(path)
+
+
+def test_a_file_that_prefers_nothing_is_no_data(tmp_path):
+    path = written(tmp_path, {"prompt": "a", "completions": ["b", "c"], "ranking": [1, 1]},
+                   {"prompt": "a", "completions": ["b", "c"], "ranking": None})
+    with pytest.raises(ValueError, match=r"no line prefers one answer to another; expected \{"):
+        data.read_preferences(path)
 
 
 # ---------------------------------------------------------------- the task of files

@@ -21,6 +21,7 @@ In reading order:
     continuous        actions that are numbers: Gaussian policies
     preference        reward models from comparisons; DPO and IPO
     pairs             smoothed DPO, SimPO, ORPO, f-DPO, KTO, margins
+    annotators        labellers who differ: agreement, reliability, and the truth behind them
     distillation      a student and a teacher
     standard_error    how sure a mean over answers is
 
@@ -28,6 +29,7 @@ x_loss and x_grad take the same arguments; x_grad is the derivative of x_loss in
 Training feeds x_grad to the network: rlscratch has no other definition of its objectives.
 """
 from rlscratch.formulas import (
+    annotators,
     best_of_n,
     continuous,
     cross_entropy,
@@ -52,7 +54,7 @@ from rlscratch.formulas import (
 )
 
 __all__ = [
-    "best_of_n", "continuous", "cross_entropy", "distillation", "distribution", "exploration", "group", "grpo",
-    "kl", "off_policy", "pairs", "policy_gradient", "ppo", "preference", "returns", "standard_error", "surrogates",
-    "td", "trust_region", "waiting", "weights",
+    "annotators", "best_of_n", "continuous", "cross_entropy", "distillation", "distribution", "exploration", "group",
+    "grpo", "kl", "off_policy", "pairs", "policy_gradient", "ppo", "preference", "returns", "standard_error",
+    "surrogates", "td", "trust_region", "waiting", "weights",
 ]

@@ -5,7 +5,8 @@
     --demonstrations  {"prompt": "1+1=", "completion": "2"}
                       {"messages": [{"role": "user", "content": "1+1="}, {"role": "assistant", "content": "2"}]}
     --preferences     {"prompt": "1+1=", "chosen": "2", "rejected": "3"}
-                      {"prompt": "1+1=", "completions": ["3", "2"], "ranking": [2, 1]}    places; the least is the best
+                      {"prompt": "1+1=", "completions": ["3", "2"], "ranking": [2, 1]}    places; the least is the best,
+                                                                        equal ones tie; null says nothing
     --labels          {"prompt": "1+1=", "completion": "2", "label": true}                or a number, a grade
 
 A reward is called as TRL calls its reward_funcs, for many answers at once, with the columns of their prompts' lines:
@@ -15,7 +16,10 @@ A reward is called as TRL calls its reward_funcs, for many answers at once, with
 Where no reward is given, an answer that the files show as a good one earns 1 and any other text 0 (exact match).  An
 answer is right, for accuracy, if it earns more than 0.  About a tenth of all prompts is held out, by tasks.task.split.
 
-A line that will not do is an error that names file, line and field.
+A tie prefers nothing: a ranking with one is read as the pairs that it does order, and null as none.
+
+A line that will not do is an error that names file, line and field.  Only where people still rank, and a program was
+killed in the middle of a line, is the last one of --preferences left out, with a warning.
 Leaves out: system prompts, conversations of several turns, tools, images; prompts and completions that are messages.
 """
 import inspect
@@ -24,6 +28,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -172,15 +178,22 @@ def read_demonstrations(path: Path) -> list[tuple[str, str]]:
 def read_preferences(path: Path) -> list[tuple[str, list[str]]]:
     """(prompt, answers) of each line, best first, with as many answers everywhere.
 
-    Where lines have more answers than others, each is taken apart into its pairs.
+    Where lines have ties, or more answers than others, each is taken apart into the pairs that it orders.
     """
-    found = [(line.text("prompt"), _ranked(line)) for line in lines(
-        path, '{"prompt": "...", "chosen": "...", "rejected": "..."} or {"prompt": "...", "completions": [...], '
-              '"ranking": [...]}')]
-    if len({len(answers) for _, answers in found}) == 1:
-        return found
-    return [(prompt, [better, worse]) for prompt, answers in found
-            for i, better in enumerate(answers) for worse in answers[i + 1:]]
+    example = ('{"prompt": "...", "chosen": "...", "rejected": "..."} or {"prompt": "...", "completions": [...], '
+               '"ranking": [...]}')
+    found = []
+    for line in lines(path, example, half=True):
+        prompt, (answers, places) = line.text("prompt"), ranked(line)
+        if places is not None:
+            found.append((prompt, sorted(zip(places, answers, strict=True), key=itemgetter(0))))
+    if len({len(order) for _, order in found} | {len({place for place, _ in order}) for _, order in found}) == 1:
+        return [(prompt, [answer for _, answer in order]) for prompt, order in found]
+    pairs = [(prompt, [better, worse]) for prompt, order in found
+             for (place, better), (other, worse) in combinations(order, 2) if place < other]
+    if not pairs:
+        raise ValueError(f"{path}: no line prefers one answer to another; expected {example}, one a line")
+    return pairs
 
 
 def read_labels(path: Path) -> list[tuple[str, str, float]]:
@@ -207,19 +220,19 @@ def _conversation(line: "Line") -> tuple[str, str]:
     return user.text("content"), assistant.text("content")
 
 
-def _ranked(line: "Line") -> list[str]:
-    """The answers of a line, best first."""
+def ranked(line: "Line") -> tuple[list[str], list[int] | None]:
+    """The answers of a line and their places, the least for the best; None where the line says nothing of them."""
     if "completions" not in line.fields:
-        return [line.text("chosen"), line.text("rejected")]
+        return [line.text("chosen"), line.text("rejected")], [1, 2]
     answers, places = line.value("completions"), line.value("ranking")
     if not isinstance(answers, list) or len(answers) < 2:
         line.fail(f'the field "completions" is {json.dumps(answers):.80}', "a list of at least two texts")
     answers = [line.said(f"completions[{i}]", answer) for i, answer in enumerate(answers)]
-    if (not isinstance(places, list) or len(places) != len(answers) or len({*map(str, places)}) != len(places)
-            or not all(type(place) is int for place in places)):
+    if places is not None and (not isinstance(places, list) or len(places) != len(answers)
+                               or not all(type(place) is int for place in places)):
         line.fail(f'the field "ranking" is {json.dumps(places):.80}',
-                  f"{len(answers)} different whole numbers, the place of each completion, the least for the best")
-    return [answers[i] for i in sorted(range(len(answers)), key=places.__getitem__)]
+                  f"{len(answers)} whole numbers, the place of each completion, the least for the best; equal ones tie")
+    return answers, places
 
 
 # ---------------------------------------------------------------- lines
@@ -258,8 +271,11 @@ class Line:
         raise ValueError(f"{self.where}: {found}; expected {expected}")
 
 
-def lines(path: Path, example: str) -> Iterator[Line]:
-    """The lines of a file but for empty ones.  Raises ValueError for one that is no JSON object, and for none."""
+def lines(path: Path, example: str, half: bool = False) -> Iterator[Line]:
+    """The lines of a file but for empty ones.  Raises ValueError for one that is no JSON object, and for none.
+
+    half  whether a last line that was begun and not finished is left out, with a warning on standard error
+    """
     try:
         content = Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
@@ -268,10 +284,13 @@ def lines(path: Path, example: str) -> Iterator[Line]:
     for number, text in enumerate(content.split("\n"), 1):
         if not text.strip():
             continue
-        line, found = Line(f"{path}, line {number}", {}, example), found + 1
+        line = Line(f"{path}, line {number}", {}, example)
         try:
-            fields = json.loads(text)
+            fields, found = json.loads(text), found + 1
         except ValueError as wrong:
+            if half and number == 1 + content.count("\n"):
+                print(f"rlscratch: {line.where} is half written, and left out: {text!r:.60}", file=sys.stderr)
+                continue
             line.fail(f"{text.strip()!r:.60} is no JSON ({wrong})", f"a whole line: {example}")
         if not isinstance(fields, dict):
             line.fail(f"{text.strip()!r:.60} is no object", f"{example}, one a line")

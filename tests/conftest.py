@@ -1,4 +1,4 @@
-"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the lines that name the backend, two fixtures.
+"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the lines that name the backend, three fixtures.
 
 A test whose claim does not depend on the backend, and that costs something, is not run a second time on NumPy:
 
@@ -92,3 +92,13 @@ def on_threads():
 
     yield run
     kernels.set_threads(before)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, driven: tests/browser.py."""
+    chromium = pytest.importorskip("browser", reason="selenium is not installed")
+    if chromium.MISSING:
+        pytest.skip(f"there is no {chromium.MISSING} to open pages with")
+    with chromium.opened() as window:
+        yield window

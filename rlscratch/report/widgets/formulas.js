@@ -1,0 +1,78 @@
+// The formulas that the figures compute with, by their names in rlscratch.formulas, where each is derived.
+// A test computes the same settings in both languages.
+const sum = (row) => row.reduce((total, x) => total + x, 0);
+const dot = (a, b) => sum(a.map((x, i) => x * b[i]));
+const clip = (x, low, high) => Math.min(Math.max(x, low), high);
+
+// ---- distribution
+const log_softmax = (logits, temperature = 1) => {
+  const highest = Math.max(...logits), z = logits.map((x) => (x - highest) / temperature);
+  const log_total = Math.log(sum(z.map(Math.exp)));
+  return z.map((x) => x - log_total);
+};
+const softmax = (logits, temperature = 1) => log_softmax(logits, temperature).map(Math.exp);
+const entropy = (logits) => -sum(log_softmax(logits).map((logp) => logp === -Infinity ? 0 : Math.exp(logp) * logp));
+
+const MARGIN = 1e-6; // decimals are thresholds, floats are masses: .25 + .20 + .18 + .15 + .12 reaches .9
+const renormalised = (probs, keep) => {
+  const kept = probs.map((p, i) => keep[i] ? p : 0), total = sum(kept);
+  return kept.map((p) => p / total);
+};
+const descending = (probs) => probs.map((_, i) => i).sort((i, j) => probs[j] - probs[i] || i - j);
+const top_k = (probs, k) => {
+  const first = descending(probs).slice(0, k);
+  return renormalised(probs, probs.map((_, i) => first.includes(i)));
+};
+const top_p = (probs, p) => {
+  const keep = probs.map(() => p === 1);
+  let before = 0;
+  for (const i of descending(probs)) {
+    keep[i] ||= before === 0 || before < p - MARGIN;
+    before += probs[i];
+  }
+  return renormalised(probs, keep);
+};
+const min_p = (probs, p) => {
+  const least = p * (1 - MARGIN) * Math.max(...probs);
+  return renormalised(probs, probs.map((x) => x >= least));
+};
+const repetition_penalty = (logits, previous, penalty) =>
+  logits.map((z, i) => previous.includes(i) ? (z > 0 ? z / penalty : z * penalty) : z);
+
+// ---- ppo
+const ratio = (logp, logp_old) => Math.exp(logp - logp_old);
+const clip_ratio = (rho, eps_low, eps_high) => clip(rho, 1 - eps_low, 1 + eps_high);
+const dead = (rho, advantage, eps_low, eps_high) => {
+  const clipped = clip_ratio(rho, eps_low, eps_high);
+  return rho > clipped && advantage > 0 || rho < clipped && advantage < 0;
+};
+const ppo_clip_loss = (logp, logp_old, advantage, weight, eps_low, eps_high) => {
+  const rho = ratio(logp, logp_old);
+  return -weight * advantage * (dead(rho, advantage, eps_low, eps_high) ? clip_ratio(rho, eps_low, eps_high) : rho);
+};
+const ppo_clip_grad = (logp, logp_old, advantage, weight, eps_low, eps_high) => {
+  const rho = ratio(logp, logp_old);
+  return dead(rho, advantage, eps_low, eps_high) ? 0 : -weight * advantage * rho;
+};
+
+// ---- drawing with a seed
+// kernels.draw: the least j with p[0] + ... + p[j] > u; the last possible one where rounding leaves the sum below u.
+const draw = (probs, u) => {
+  let mass = 0;
+  for (let j = 0; j < probs.length; j++) {
+    mass += probs[j];
+    if (mass > u) return j;
+  }
+  return probs.findLastIndex((p) => p > 0);
+};
+// mulberry32 (Tommy Ettinger, public domain): a state of 32 bits; the n-th number depends on seed and n alone.
+const uniform = (seed, n) => {
+  let t = (seed + Math.imul(n + 1, 0x6D2B79F5)) | 0;
+  t = Math.imul(t ^ (t >>> 15), t | 1);
+  t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+};
+
+const formulas = {
+  log_softmax, softmax, entropy, top_k, top_p, min_p, repetition_penalty, ratio, clip_ratio, dead, ppo_clip_loss,
+  ppo_clip_grad, draw, uniform};

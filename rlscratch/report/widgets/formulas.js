@@ -39,6 +39,27 @@ const min_p = (probs, p) => {
 const repetition_penalty = (logits, previous, penalty) =>
   logits.map((z, i) => previous.includes(i) ? (z > 0 ? z / penalty : z * penalty) : z);
 
+const expected_reward = (probs, rewards) => dot(probs, rewards);
+
+// ---- kl
+const kl = (p, q) => sum(p.map((x, i) => x === 0 ? 0 : x * (Math.log(x) - Math.log(q[i]))));
+const kl_k1 = (logp_policy, logp_ref) => logp_policy - logp_ref;
+const kl_k2 = (logp_policy, logp_ref) => kl_k1(logp_policy, logp_ref) ** 2 / 2;
+const kl_k3 = (logp_policy, logp_ref) => Math.expm1(-kl_k1(logp_policy, logp_ref)) + kl_k1(logp_policy, logp_ref);
+const kl_objective = (probs, ref, rewards, beta) => expected_reward(probs, rewards) - beta * kl(probs, ref);
+const kl_optimal_policy = (ref, rewards, beta) => softmax(ref.map((q, a) => Math.log(q) + rewards[a] / beta));
+
+// ---- grpo
+const group_advantage = (rewards, ddof, center_only) => {
+  const mean = sum(rewards.map((r) => r - rewards[0])) / rewards.length;
+  const centred = rewards.map((r) => r - rewards[0] - mean);
+  if (center_only || centred.every((x) => x === 0)) return centred; // a flat group teaches nothing
+  const std = Math.sqrt(dot(centred, centred) / (rewards.length - ddof));
+  return centred.map((x) => x / std);
+};
+const leave_one_out_advantage = (rewards) => rewards.map((r) => r - (sum(rewards) - r) / (rewards.length - 1));
+const grpo_grad = (advantage, weight) => -weight * advantage;
+
 // ---- ppo
 const ratio = (logp, logp_old) => Math.exp(logp - logp_old);
 const clip_ratio = (rho, eps_low, eps_high) => clip(rho, 1 - eps_low, 1 + eps_high);
@@ -74,5 +95,6 @@ const uniform = (seed, n) => {
 };
 
 const formulas = {
-  log_softmax, softmax, entropy, top_k, top_p, min_p, repetition_penalty, ratio, clip_ratio, dead, ppo_clip_loss,
-  ppo_clip_grad, draw, uniform};
+  log_softmax, softmax, entropy, top_k, top_p, min_p, repetition_penalty, expected_reward, kl, kl_k1, kl_k2, kl_k3,
+  kl_objective, kl_optimal_policy, group_advantage, leave_one_out_advantage, grpo_grad, ratio, clip_ratio, dead,
+  ppo_clip_loss, ppo_clip_grad, draw, uniform};

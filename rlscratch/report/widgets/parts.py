@@ -6,6 +6,7 @@ what is there and draws nothing anew.  Controls are the browser's own, so a keyb
 """
 import json
 from collections.abc import Iterable, Mapping
+from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 from typing import Any
 
@@ -13,12 +14,13 @@ WIDTH = 340         # units of every picture; at 312 px or more its text is at l
 
 
 def shown(x: float, digits: int = 2) -> str:
-    """A number as the script writes it.
+    """A number as the script writes it: what lies in the middle goes away from 0, and there is no −0.
 
-    >>> shown(-0.25), shown(-0.001)
-    ('−0.25', '0.00')
+    >>> shown(-0.25), shown(-0.001), shown(1.125), shown(3, 0)
+    ('−0.25', '0.00', '1.13', '3')
     """
-    return f"{0.0 if abs(x) < 0.5 * 10.0 ** -digits else x:.{digits}f}".replace("-", "−")
+    rounded = Decimal(float(x)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return f"{abs(rounded) if rounded == 0 else rounded:f}".replace("-", "−")
 
 
 def signed(x: float, digits: int = 2) -> str:

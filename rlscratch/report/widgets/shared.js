@@ -33,6 +33,10 @@ class Figure {
     return Object.fromEntries(this.controls.map((control) => [control.name, value(control)]));
   }
 
+  control(name) {
+    return this.controls.find((control) => control.name === name);
+  }
+
   set(wanted) {
     for (const control of this.controls) {
       if (!(control.name in wanted)) continue;
@@ -72,7 +76,7 @@ class Figure {
 
   // A button's steps along a slider: one, or one after the other until the end.
   move(button) {
-    const {along, by} = button.dataset, slider = this.controls.find((control) => control.name === along);
+    const {along, by} = button.dataset, slider = this.control(along);
     this.set({[along]: Number(slider.value) + Number(by)});
     return Number(slider.value) < Number(slider.max);
   }

@@ -41,6 +41,26 @@ const repetition_penalty = (logits, previous, penalty) =>
 
 const expected_reward = (probs, rewards) => dot(probs, rewards);
 
+const expected_reward_grad = (logits, rewards) => {
+  const p = softmax(logits), mean = expected_reward(p, rewards);
+  return p.map((x, j) => x * (rewards[j] - mean));
+};
+
+// ---- td
+const q_target = (reward, q_next, discount) => reward + discount * Math.max(...q_next);
+const q_learning_update = (q, s, a, reward, s_next, alpha, discount) => q.map((row, i) => i !== s ? row
+  : row.map((x, j) => j === a ? x + alpha * (q_target(reward, q[s_next], discount) - x) : x));
+const epsilon_greedy = (q, epsilon) => { // ties share
+  const best = q.map((x) => x === Math.max(...q)), ties = sum(best.map(Number));
+  return best.map((greedy) => epsilon / q.length + (greedy ? (1 - epsilon) / ties : 0));
+};
+const linear = (first, last, steps, t) => first + (last - first) * Math.min(t / steps, 1);
+
+// ---- policy_gradient
+const score = (logits, action) => softmax(logits).map((p, j) => (j === action) - p);
+const log_derivative_estimate = (scores, coefficients) =>
+  scores[0].map((_, j) => dot(coefficients, scores.map((each) => each[j])) / scores.length);
+
 // ---- kl
 const kl = (p, q) => sum(p.map((x, i) => x === 0 ? 0 : x * (Math.log(x) - Math.log(q[i]))));
 const kl_k1 = (logp_policy, logp_ref) => logp_policy - logp_ref;
@@ -95,6 +115,7 @@ const uniform = (seed, n) => {
 };
 
 const formulas = {
-  log_softmax, softmax, entropy, top_k, top_p, min_p, repetition_penalty, expected_reward, kl, kl_k1, kl_k2, kl_k3,
+  log_softmax, softmax, entropy, top_k, top_p, min_p, repetition_penalty, expected_reward, expected_reward_grad,
+  q_target, q_learning_update, epsilon_greedy, score, log_derivative_estimate, kl, kl_k1, kl_k2, kl_k3,
   kl_objective, kl_optimal_policy, group_advantage, leave_one_out_advantage, grpo_grad, ratio, clip_ratio, dead,
   ppo_clip_loss, ppo_clip_grad, draw, uniform};

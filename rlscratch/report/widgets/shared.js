@@ -85,12 +85,14 @@ class Figure {
     this.playing = setInterval(() => { if (!button.isConnected || !this.move(button)) this.stop(); }, button.dataset.every);
     this.player = button;
     button.setAttribute("aria-pressed", "true");
+    this.parts.said.setAttribute("aria-live", "off"); // not read aloud at every step
   }
 
   stop() {
     clearInterval(this.playing);
     this.playing = 0;
     this.player.setAttribute("aria-pressed", "false");
+    this.parts.said.setAttribute("aria-live", "polite");
   }
 
   // The pointer in the picture's own units, while it is pressed: mouse, pen or finger.

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from rlscratch.report import widgets
-from rlscratch.report.widgets import parts
+from rlscratch.report.widgets import parts, rlhf
+from rlscratch.tasks import preferences
+from short_widgets import short_runs
 
 pytestmark = pytest.mark.compiled_only("pages; a model that both backends train alike moves in them")
 
@@ -28,7 +30,8 @@ return keyed(arguments[0]);
 
 @pytest.fixture(scope="module")
 def fragments():
-    return {name: widgets.fragment(name) for name in widgets.NAMES}
+    with short_runs():
+        yield {name: widgets.fragment(name) for name in widgets.NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def drawn(control, rng):
     x = low + step * int(rng.integers(round((high - low) / step) + 1))
     if "data-log" in control:
         return 10.0 ** x
-    return round(x) if step == 1 else x
+    return round(x) if step.is_integer() else x
 
 
 def plain(found):
@@ -127,6 +130,15 @@ def test_both_languages_draw_the_same_numbers(opened):
     assert theirs == [parts.uniform(seed, n) for seed, n in asked] and len(set(theirs)) == len(asked)
     many = np.array([parts.uniform(3, n) for n in range(10_000)])
     assert abs(many.mean() - 0.5) < 0.01 and abs(many.var() - 1 / 12) < 0.002      # 3 standard errors
+
+
+def test_the_points_of_the_words_add_up_to_gold():
+    rng, words = np.random.default_rng(0), [*sorted(preferences.VOCABULARY), "xyzzy"]
+    for prompt in rng.choice(list(preferences.INSTRUCTIONS), 200):
+        soup = [str(word) for word in rng.choice(words, rng.integers(18))]
+        for answer in (preferences.teacher(prompt, rng), " ".join(soup), " ".join(np.repeat(soup, 2))):
+            said, points = rlhf.earned(prompt, answer)
+            assert said == answer.split() and sum(points) == preferences.gold(prompt, answer)
 
 
 def test_a_planted_error_is_seen():
@@ -189,6 +201,7 @@ def test_colours_differ_enough_from_the_paper():
         for background in ("paper", "band", "mark"):
             assert contrast(scheme["ink"], scheme[background]) >= 4.5
         assert contrast(scheme["soft"], scheme["paper"]) >= 4.5
+        assert contrast(scheme["e"], scheme["paper"]) >= 4.5 <= contrast(scheme["c"], scheme["paper"])
         for line in "abcd":
             assert contrast(scheme[line], scheme["paper"]) >= 3
         assert contrast(scheme["edge"], scheme["paper"]) >= 3

@@ -96,6 +96,10 @@ const ppo_clip_grad = (logp, logp_old, advantage, weight, eps_low, eps_high) => 
   return dead(rho, advantage, eps_low, eps_high) ? 0 : -weight * advantage * rho;
 };
 
+// ---- train.language.over_optimisation
+const smoothed = (column, window) =>
+  column.slice(window - 1).map((_, i) => sum(column.slice(i, i + window)) / window);
+
 // ---- drawing with a seed
 // kernels.draw: the least j with p[0] + ... + p[j] > u; the last possible one where rounding leaves the sum below u.
 const draw = (probs, u) => {
@@ -118,4 +122,4 @@ const formulas = {
   log_softmax, softmax, entropy, top_k, top_p, min_p, repetition_penalty, expected_reward, expected_reward_grad,
   q_target, q_learning_update, epsilon_greedy, score, log_derivative_estimate, kl, kl_k1, kl_k2, kl_k3,
   kl_objective, kl_optimal_policy, group_advantage, leave_one_out_advantage, grpo_grad, ratio, clip_ratio, dead,
-  ppo_clip_loss, ppo_clip_grad, draw, uniform};
+  ppo_clip_loss, ppo_clip_grad, smoothed, draw, uniform};

@@ -117,7 +117,7 @@ def buttons(*of: str) -> str:
 # ---------------------------------------------------------------- the whole
 
 def figure(name: str, title: str, text: str, picture: Iterable[str], height: int, controls: Iterable[str], said: str,
-           data: Any) -> str:
+           data: Any, below: str = "") -> str:
     """The HTML of one figure.
 
     name      of the widget
@@ -126,6 +126,7 @@ def figure(name: str, title: str, text: str, picture: Iterable[str], height: int
     controls  hidden until the script runs, and on paper
     said      the sentence with the numbers, read aloud when it changes
     data      for the script
+    below     more HTML, under all of it
     """
     packed = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     panel = "".join(controls).replace("{id}", f"w-{name}")
@@ -135,6 +136,6 @@ def figure(name: str, title: str, text: str, picture: Iterable[str], height: int
         f'<div><svg viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="w-{name}-title w-{name}-said">'
         f'{"".join(picture)}</svg>'
         f'<p class="w-said" id="w-{name}-said" data-k="said" role="status">{escape(said)}</p></div>'
-        f'<div class="w-panel" hidden>{panel}</div>'
+        f'<div class="w-panel" hidden>{panel}</div>{below}'
         f'<script type="application/json">{packed}</script></figure>')
 

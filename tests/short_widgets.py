@@ -3,7 +3,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from rlscratch.report.widgets import rlhf
+from rlscratch.report.widgets import attention, rlhf
 
 
 @contextmanager
@@ -13,7 +13,12 @@ def short_runs():
         patch.setitem(rlhf.TRAINED, "sft", {"steps": 2, "lr": 1e-2, "batch": 8, "shown": 1})
         patch.setitem(rlhf.TRAINED, "reward model", {"steps": 1, "lr": 2e-3, "batch": 8, "rankings": 8, "answers": 4})
         patch.setitem(rlhf.TRAINED, "ppo", {"steps": 12, "lr": 6e-4, "batch": 8, "kl_target": 0.0})
+        patch.setitem(attention.TRAINED, "words", 40)
+        patch.setitem(attention.TRAINED, "sft", {"steps": 2, "lr": 8e-3, "batch": 8, "shown": 1})
+        patch.setitem(attention.TRAINED, "grpo", attention.TRAINED["grpo"] | {"steps": 1, "groups": 2, "group": 2})
+        patch.setattr(attention, "ANSWERS", 2)
         try:
             yield
         finally:
             rlhf.record.cache_clear()
+            attention.record.cache_clear()

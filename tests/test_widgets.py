@@ -16,6 +16,7 @@ from short_widgets import short_runs
 
 pytestmark = pytest.mark.compiled_only("pages; a model that both backends train alike moves in them")
 
+TEXTS = ["please", "thank Ann", "she's", "we'll", "3141", "naïve", "日本", "🍦", "  ", "!?", "Ubiquitous", "a\tb"]
 SETTINGS = 25               # of each widget, at random, besides those that it begins with
 MODULES = {name: import_module(f"rlscratch.report.widgets.{name}") for name in widgets.NAMES}
 LEFT, UP, RIGHT, DOWN = "\ue012\ue013\ue014\ue015"        # keys, as WebDriver writes them
@@ -72,6 +73,8 @@ def drawn(control, rng):
     """A setting of this control, at random, as the figure reads it."""
     if control["options"]:
         return str(rng.choice(control["options"]))
+    if control["type"] == "text":
+        return " ".join(rng.choice(TEXTS, rng.integers(1, 5)))
     if control["type"] == "checkbox":
         return bool(rng.integers(2))
     low, high, step = (float(control[name]) for name in ("min", "max", "step"))
@@ -221,6 +224,8 @@ def key(control):
     """A key that changes this control."""
     if control.get("type") == "range":
         return LEFT if float(control["value"]) >= float(control["max"]) else RIGHT
+    if control.get("type") == "text":
+        return " and now"
     return " " if control.get("type") == "checkbox" else DOWN if control["options"] else UP
 
 

@@ -16,7 +16,7 @@ from importlib.resources import files
 
 from rlscratch import check
 
-NAMES = ("sampling", "lake", "triangle", "clip", "group", "brake", "rlhf")
+NAMES = ("sampling", "lake", "triangle", "clip", "group", "brake", "rlhf", "attention")
 
 
 def fragment(name: str) -> str:

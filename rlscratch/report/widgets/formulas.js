@@ -96,6 +96,24 @@ const ppo_clip_grad = (logp, logp_old, advantage, weight, eps_low, eps_high) => 
   return dead(rho, advantage, eps_low, eps_high) ? 0 : -weight * advantage * rho;
 };
 
+// ---- kernels: causal attention of one head, queries and keys (T, D)
+const attention_weights = (q, k) => q.map((query, i) =>
+  softmax(k.map((key, j) => j <= i ? dot(query, key) / Math.sqrt(key.length) : -Infinity)));
+
+// ---- bpe: pieces of text as bytes; the neighbours whose merge was learned first are merged, until none is left
+const PIECE = /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
+const encode = (text, merges) => (text.match(PIECE) ?? []).flatMap((piece) => {
+  const ids = [...new TextEncoder().encode(piece)];
+  for (;;) {
+    const ranks = ids.slice(1).map((b, i) => merges.findIndex((pair) => pair[0] === ids[i] && pair[1] === b));
+    const known = ranks.filter((rank) => rank >= 0);
+    if (!known.length) return ids;
+    const first = Math.min(...known);
+    ids.splice(ranks.indexOf(first), 2, 256 + first);
+  }
+});
+const token_bytes = (id, merges) => id < 256 ? [id] : merges[id - 256].flatMap((half) => token_bytes(half, merges));
+
 // ---- train.language.over_optimisation
 const smoothed = (column, window) =>
   column.slice(window - 1).map((_, i) => sum(column.slice(i, i + window)) / window);
@@ -122,4 +140,4 @@ const formulas = {
   log_softmax, softmax, entropy, top_k, top_p, min_p, repetition_penalty, expected_reward, expected_reward_grad,
   q_target, q_learning_update, epsilon_greedy, score, log_derivative_estimate, kl, kl_k1, kl_k2, kl_k3,
   kl_objective, kl_optimal_policy, group_advantage, leave_one_out_advantage, grpo_grad, ratio, clip_ratio, dead,
-  ppo_clip_loss, ppo_clip_grad, smoothed, draw, uniform};
+  ppo_clip_loss, ppo_clip_grad, attention_weights, encode, smoothed, draw, uniform};

@@ -80,6 +80,12 @@ def number(name: str, label: str, low: int, high: int, value: int) -> str:
             f'name="{name}" min="{low}" max="{high}" step="1" value="{value}"></div>')
 
 
+def text(name: str, label: str, value: str, most: int) -> str:
+    """A line to write in."""
+    return (f'<div><label for="{{id}}-{name}">{label}</label><input type="text" id="{{id}}-{name}" name="{name}" '
+            f'value="{escape(value)}" maxlength="{most}" autocomplete="off" spellcheck="false"></div>')
+
+
 def choice(name: str, label: str, options: Mapping[str, str]) -> str:
     """One of several; the first to begin with."""
     inside = "".join(f'<option value="{escape(key)}">{escape(text)}</option>' for key, text in options.items())

@@ -8,7 +8,7 @@ const signed = (x, digits = 2) => (x >= 0.5 * 10 ** -digits ? "+" : "") + shown(
 // A control's value: a slider of a logarithm stands for its power of ten.
 const value = (control) => {
   if (control.type === "checkbox") return control.checked;
-  if (control.tagName === "SELECT") return control.value;
+  if (control.tagName === "SELECT" || control.type === "text") return control.value;
   const x = clip(Number(control.value), Number(control.min), Number(control.max));
   return control.dataset.log ? 10 ** x : x;
 };

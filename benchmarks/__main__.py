@@ -14,8 +14,8 @@ from tqdm import tqdm
 from rlscratch import kernels
 from rlscratch.report.table import table
 
-NAMES = ("attention_memory", "bpe", "decoding", "kernels", "limits", "neighbour", "pretrain", "q_learning", "tape",
-         "training_step")
+NAMES = ("attention_memory", "bpe", "decoding", "kernels", "limits", "neighbour", "pretrain", "q_learning", "rl_step",
+         "tape", "training_step")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,18 @@ PRODUCTS = [*((n, n, n, False, False) for n in (64, 128, 256, 512, 1024, 1536)),
             (8, 1536, 384, False, False), (64, 1536, 384, False, False)]
 B, T, H, D, V = 32, 64, 4, 32, 256
 N, C = B * T, H * D
+LONG, MANY = 50257, 64                                  # GPT-2's vocabulary, and so many rows of it
+WIDTHS = (2, 8, 64, 512, 4096, LONG)                    # of softmax: a million entries in all, at each
+FAR = (4, 256, 4, 64)                                   # B, T, H, D of a longer attention
 
 
 def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
+
+
+def squares() -> dict[int, np.ndarray]:
+    """A million logits in rows of each width."""
+    return {n: normal(1_000_000 // n, n) for n in WIDTHS}
 
 
 def product_name(M: int, N: int, K: int, turn_a: bool, turn_b: bool) -> str:
@@ -55,6 +64,9 @@ def arrays_side(module: Any) -> dict[str, Callable[[], Any]]:
     dqkv, y, wide_y, table_ = np.empty_like(qkv), np.empty_like(x), np.empty_like(wide), normal(V, C)
     one, cache, start = normal(B, 1, 3, H, D), (normal(B, H, D, T), normal(B, H, T, D)), np.full(B, T - 1)
     ids, weights = np.random.default_rng(0).integers(0, V, N), [np.abs(normal(1_000_000)) for _ in range(4)]
+    logits, target, u = normal(MANY, LONG), np.random.default_rng(1).integers(0, LONG, MANY), np.full(MANY, 0.5)
+    long_qkv, dlogp, nothing = normal(*FAR[:2], 3, *FAR[2:]), np.ones(MANY, np.float32), np.zeros(MANY, np.float32)
+    (long_out, long_lse), (_, entropy, lse_) = module.attention(long_qkv), module.chosen_logp(logits, target)
     step = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1, "step": 1}
     return cases | {
         "attention": lambda: module.attention(qkv, out),
@@ -66,7 +78,18 @@ def arrays_side(module: Any) -> dict[str, Callable[[], Any]]:
         "bias + GELU, backward": lambda: module.bias_gelu_backward(wide, wide, long_row, out=wide_y),
         "embedding, backward": lambda: module.embedding_backward(x, ids, V, table_),
         "AdamW, a million weights": lambda: module.adamw(*weights, **step),
+        "attention, T 256": lambda: module.attention(long_qkv, long_out),
+        "attention, T 256, backward": lambda: module.attention_backward(long_out, long_qkv, long_out, long_lse),
+        "cross-entropy, V 50257": lambda: module.chosen_logp(logits, target),
+        "cross-entropy, V 50257, backward": lambda: module.chosen_logp_backward(dlogp, nothing, logits, target, entropy,
+                                                                                lse_),
+        **{f"a token of V 50257, batch {n}{told}": lambda n=n, kept=kept: module.sample(logits[:n], u[:n], **kept)
+           for n in (1, MANY) for told, kept in KEPT.items()},
+        **{f"softmax, width {n}": lambda x=x: module.softmax(x) for n, x in squares().items()},
     }
+
+
+KEPT = {"": {}, ", top-k 50, top-p .9": {"top_k": 50, "top_p": 0.9}}
 
 
 def torch_side() -> dict[str, Callable[[], Any]]:
@@ -90,14 +113,32 @@ def torch_side() -> dict[str, Callable[[], Any]]:
     qkv, x, wide, row, long_row, ids = (leaf(B, T, 3, H, D), leaf(N, C), leaf(N, 4 * C), leaf(C), leaf(4 * C),
                                         torch.from_numpy(np.random.default_rng(0).integers(0, V, N)))
     attend = functional.scaled_dot_product_attention
+    long_qkv, logits = leaf(*FAR[:2], 3, *FAR[2:]), leaf(MANY, LONG)
+    target = torch.from_numpy(np.random.default_rng(1).integers(0, LONG, MANY))
     calls = {
         "attention": (lambda: attend(*qkv.permute(2, 0, 3, 1, 4), is_causal=True), qkv),
+        "attention, T 256": (lambda: attend(*long_qkv.permute(2, 0, 3, 1, 4), is_causal=True), long_qkv),
+        "cross-entropy, V 50257": (lambda: functional.cross_entropy(logits, target, reduction="none"), logits),
         "layer norm": (lambda: functional.layer_norm(x, (C,), row, row), x, row),
         "bias + GELU": (lambda: functional.gelu(wide + long_row, approximate="tanh"), wide, long_row),
     }
     for what, (call, *inputs) in calls.items():
         cases[what] = torch.no_grad()(call)
         cases[f"{what}, backward"] = backward(call(), *inputs)
+
+    def token(n: int, filtered: bool) -> Any:
+        rows = logits.detach()[:n]
+        if filtered:                                    # as transformers does: the best k, then their mass
+            rows, places = rows.topk(50)
+            probs = rows.softmax(-1)
+            probs[probs.cumsum(-1) - probs >= 0.9] = 0
+            return places.gather(1, probs.multinomial(1))
+        return rows.softmax(-1).multinomial(1)
+
+    cases |= {f"a token of V 50257, batch {n}{told}": torch.no_grad()(lambda n=n, told=told: token(n, bool(told)))
+              for n in (1, MANY) for told in KEPT}
+    cases |= {f"softmax, width {n}": partial(torch.softmax, torch.from_numpy(x), -1)
+              for n, x in squares().items()}
     words, weight = leaf(V, C), leaf(1_000_000)
     cases["embedding, backward"] = backward(functional.embedding(ids, words), words)
     weight.grad = torch.ones_like(weight)

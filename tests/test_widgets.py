@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from rlscratch.report import widgets
-from rlscratch.report.widgets import parts, rlhf
+from rlscratch.report.widgets import attention, lake, parts, rlhf
 from rlscratch.tasks import preferences
+from rlscratch.transformer import Config, Transformer
 from short_widgets import short_runs
 
 pytestmark = pytest.mark.compiled_only("pages; a model that both backends train alike moves in them")
@@ -84,6 +85,14 @@ def drawn(control, rng):
     return round(x) if step.is_integer() else x
 
 
+def at_a_kink(settings):
+    """Whether PPO's ratio is a bound of its clip, so that the last bit decides whether the token is held."""
+    if "eps_low" not in settings:
+        return False
+    rho = settings["new"] / settings["old"]
+    return min(abs(rho - 1 + settings["eps_low"]), abs(rho - 1 - settings["eps_high"])) < 1e-9
+
+
 def plain(found):
     """Arrays as lists, so that it is compared with what came from the browser."""
     if isinstance(found, dict):
@@ -113,8 +122,10 @@ def test_the_browser_computes_what_rlscratch_computes(opened, fragments):
     rng, asked = np.random.default_rng(0), {}
     for name, fragment in fragments.items():
         controls = Controls(fragment).all
-        tried = [{control["name"]: drawn(control, rng) for control in controls} for _ in range(SETTINGS)]
-        asked[name] = [MODULES[name].BEGIN, *tried]
+        asked[name] = [MODULES[name].BEGIN]
+        while len(asked[name]) <= SETTINGS:
+            settings = {control["name"]: drawn(control, rng) for control in controls}
+            asked[name] += [] if at_a_kink(settings) else [settings]
     found = opened.run("""
         return Object.fromEntries(Object.entries(arguments[0]).map(([name, all]) => {
           const {data, kind} = document.getElementById(`widget-${name}`).figure;
@@ -142,6 +153,26 @@ def test_the_points_of_the_words_add_up_to_gold():
         for answer in (preferences.teacher(prompt, rng), " ".join(soup), " ".join(np.repeat(soup, 2))):
             said, points = rlhf.earned(prompt, answer)
             assert said == answer.split() and sum(points) == preferences.gold(prompt, answer)
+
+
+def test_the_weights_that_are_shown_make_what_attention_makes():
+    config = Config(vocab_size=9, context=7, width=12, layers=2, heads=3)
+    model = Transformer(config, np.random.default_rng(0), np.float64)
+    layers = attention.reading(model, np.array([[3, 1, 4, 1, 5, 8, 2]]))
+    assert len(layers) == 2
+    for queries, keys, values, made in layers:
+        for q, k, v, out in zip(queries, keys, values, made, strict=True):
+            found = attention.weights(q, k)
+            np.testing.assert_allclose(found @ v, out, rtol=0, atol=1e-12)
+            assert np.all(np.triu(found, 1) == 0)
+
+
+def test_the_record_of_the_lake_is_a_run(fragments):
+    run = lake.record()
+    for (s, a, _, s_next, ended), before, after in zip(run.moves, run.tables, run.tables[1:], strict=False):
+        changed = np.argwhere(before != after)
+        assert len(changed) <= 1 and all((s, a) == tuple(entry) for entry in changed)
+        assert ended == (run.letters[s_next] in "GH")
 
 
 def test_a_planted_error_is_seen():
@@ -258,3 +289,78 @@ def test_every_button_answers_to_the_pointer(opened, fragments, name):
         sentences.add(right(opened, name))
     assert len(sentences) > 1
 
+
+
+# Where the pointer goes in the picture, in its units, and the settings that this makes.
+DRAGS = {
+    "triangle": ((170, 154), {"cream": 0.5, "hockey": 0.5}),
+    "clip": ((34 + 296 * 0.61, 80), {"new": 0.61}),
+    "group": ((96 - 28, 24 + 26 + 13), {"r1": -5}),
+    "rlhf": ((30 + 300 * 6 / 11, 90), {"step": 6}),
+    "attention": ((100, 24 + 19 * 3 + 9), {"query": 3}),
+}
+
+
+def pressed(browser, kind, node, *places):
+    """A mouse, or a finger ("touch"), goes down at the first place and up at the last, from the node's upper left."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.actions.pointer_input import PointerInput
+    browser.run("arguments[0].scrollIntoView({block: 'center'})", node)
+    box = browser.run("const {x, y} = arguments[0].getBoundingClientRect(); return [x, y]", node)
+    chain = ActionChains(browser.driver, duration=20, devices=[PointerInput(kind, kind)])
+    pointer = chain.w3c_actions.pointer_action
+    for i, (x, y) in enumerate(places):
+        pointer.move_to_location(round(box[0] + x), round(box[1] + y))
+        if i == 0:
+            pointer.pointer_down()
+    pointer.pointer_up()
+    chain.perform()
+
+
+@pytest.mark.parametrize("kind", ["mouse", "touch"])
+@pytest.mark.parametrize("name", DRAGS)
+def test_what_can_be_dragged_follows_the_pointer(opened, name, kind):
+    (x, y), wanted = DRAGS[name]
+    picture = opened.find(f"#widget-{name} svg")
+    scale = opened.run("return arguments[0].getScreenCTM().a", picture)
+    pressed(opened, kind, picture, ((x - 25) * scale, y * scale), (x * scale, y * scale))
+    settings = opened.run("return arguments[0].figure.settings()", opened.find(f"#widget-{name}"))
+    for setting, value in wanted.items():
+        assert abs(settings[setting] - value) <= (0.5 if name == "group" else 0.02), settings
+    right(opened, name)
+
+
+@pytest.mark.parametrize("kind", ["mouse", "touch"])
+@pytest.mark.parametrize("name", widgets.NAMES)
+def test_sliders_answer_to_mouse_and_touch(opened, name, kind):
+    slider = opened.find(f'#widget-{name} input[type="range"]')
+    before, (wide, tall) = slider.get_property("value"), (slider.size["width"], slider.size["height"])
+    share = 0.3 if float(before) == float(slider.get_property("max")) else 0.8
+    pressed(opened, kind, slider, (share * wide, tall / 2))
+    low, high, step, now = (float(slider.get_property(of)) for of in ("min", "max", "step", "value"))
+    wanted = low + share * (high - low)
+    assert slider.get_property("value") != before and abs(now - wanted) <= max(step, 0.15 * (high - low))
+    right(opened, name)
+
+
+def test_what_plays_goes_on_until_it_is_stopped(opened):
+    from selenium.webdriver.support.wait import WebDriverWait
+    play, draws = opened.find("#widget-sampling [data-every]"), opened.find("#w-sampling-draws")
+    play.send_keys(" ")
+    WebDriverWait(opened.driver, 10).until(lambda _: int(draws.get_property("value")) >= 15)
+    assert play.get_property("ariaPressed") == "true"
+    play.send_keys(" ")
+    stopped = draws.get_property("value")
+    assert play.get_property("ariaPressed") == "false"
+    opened.driver.execute_async_script("setTimeout(arguments[0], 200)")
+    assert draws.get_property("value") == stopped
+    right(opened, "sampling")
+
+
+# ---------------------------------------------------------------- the interface
+
+def test_the_script_and_the_style_are_small_and_a_name_that_is_none_is_refused():
+    assert len(widgets.script().encode()) < 26_000 and len(widgets.style().encode()) < 8_000
+    assert "http" not in widgets.script() + widgets.style()
+    with pytest.raises(ValueError, match=r"name is 'slots'; expected one of 'sampling', "):
+        widgets.fragment("slots")

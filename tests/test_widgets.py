@@ -173,6 +173,7 @@ def test_the_record_of_the_lake_is_a_run(fragments):
         changed = np.argwhere(before != after)
         assert len(changed) <= 1 and all((s, a) == tuple(entry) for entry in changed)
         assert ended == (run.letters[s_next] in "GH")
+    assert [bool(move.reward) for move in run.moves].index(True) == lake.BEGIN["step"] - 1
 
 
 def test_a_planted_error_is_seen():
@@ -295,7 +296,7 @@ def test_every_button_answers_to_the_pointer(opened, fragments, name):
 DRAGS = {
     "triangle": ((170, 154), {"cream": 0.5, "hockey": 0.5}),
     "clip": ((34 + 296 * 0.61, 80), {"new": 0.61}),
-    "group": ((96 - 28, 24 + 26 + 13), {"r1": -5}),
+    "group": ((72 - 23, 24 + 26 + 13), {"r1": -5}),
     "rlhf": ((30 + 300 * 6 / 11, 90), {"step": 6}),
     "attention": ((100, 24 + 19 * 3 + 9), {"query": 3}),
 }

@@ -212,8 +212,12 @@ def test_it_fits_every_screen_asks_for_nothing_and_can_be_read(browser, page, wi
     assert browser.smallest_text()[0] >= 11
 
 
-def test_on_paper_there_are_pictures_and_no_controls(browser, page):
-    browser.open(page, medium="print")
+def test_on_paper_there_are_pictures_in_light_colours_and_no_controls(browser, page):
+    browser.open(page)
+    light = browser.run("return getComputedStyle(document.querySelector('.w-a')).fill")
+    browser.open(page, medium="print", scheme="dark")
+    browser.run("document.documentElement.dataset.theme = 'dark'")
+    assert browser.run("return getComputedStyle(document.querySelector('.w-a')).fill") == light
     shown = browser.driver.find_elements("css selector", ".widget svg, .widget .w-said")
     assert len(shown) == 2 * len(widgets.NAMES) and all(node.is_displayed() for node in shown)
     assert not any(node.is_displayed() for node in browser.driver.find_elements("css selector", ".widget input"))

@@ -18,9 +18,15 @@ from short_widgets import short_runs
 pytestmark = pytest.mark.compiled_only("pages; a model that both backends train alike moves in them")
 
 TEXTS = ["please", "thank Ann", "she's", "we'll", "3141", "naïve", "日本", "🍦", "  ", "!?", "Ubiquitous", "a\tb"]
-SETTINGS = 25               # of each widget, at random, besides those that it begins with
+SETTINGS = 25               # of each widget, at random, besides those that it begins with and EDGES
 MODULES = {name: import_module(f"rlscratch.report.widgets.{name}") for name in widgets.NAMES}
 LEFT, UP, RIGHT, DOWN = "\ue012\ue013\ue014\ue015"        # keys, as WebDriver writes them
+# Where a filter's threshold is met on paper, and a tie is broken.
+WEATHER, MOVIE, SUM = ({"prompt": f"{text} ___"} for text in ("The weather is", "The movie was", "2 + 2 equals"))
+EDGES = {"sampling": [*({**WEATHER, "top_p": p} for p in (0.4, 0.65, 0.8, 0.9, 0.95)), {**SUM, "top_k": 3},
+                      *({**MOVIE, "top_p": p} for p in (0.25, 0.45, 0.9, 0.95)), {**SUM, "top_p": 0.95},
+                      *({**WEATHER, "min_p": p} for p in (0.05, 0.25)),
+                      *({**MOVIE, "min_p": p} for p in (0.2, 12 * 0.05, 0.8))]}
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><title>Widgets</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style><main>{body}</main>{script}"""
 PICTURE = """
@@ -122,10 +128,11 @@ def test_the_browser_computes_what_rlscratch_computes(opened, fragments):
     rng, asked = np.random.default_rng(0), {}
     for name, fragment in fragments.items():
         controls = Controls(fragment).all
-        asked[name] = [MODULES[name].BEGIN]
-        while len(asked[name]) <= SETTINGS:
+        asked[name], begin = [], MODULES[name].BEGIN
+        while len(asked[name]) < SETTINGS:
             settings = {control["name"]: drawn(control, rng) for control in controls}
             asked[name] += [] if at_a_kink(settings) else [settings]
+        asked[name] += [begin, *({**begin, **edge} for edge in EDGES.get(name, ()))]
     found = opened.run("""
         return Object.fromEntries(Object.entries(arguments[0]).map(([name, all]) => {
           const {data, kind} = document.getElementById(`widget-${name}`).figure;

@@ -17,8 +17,14 @@ def short_runs():
         patch.setitem(attention.TRAINED, "sft", {"steps": 2, "lr": 8e-3, "batch": 8, "shown": 1})
         patch.setitem(attention.TRAINED, "grpo", attention.TRAINED["grpo"] | {"steps": 1, "groups": 2, "group": 2})
         patch.setattr(attention, "ANSWERS", 2)
+        forget()
         try:
             yield
         finally:
-            rlhf.record.cache_clear()
-            attention.record.cache_clear()
+            forget()
+
+
+def forget():
+    """The runs that are kept in memory."""
+    rlhf.record.cache_clear()
+    attention.record.cache_clear()

@@ -10,16 +10,23 @@ import numpy as np
 import pytest
 
 from rlscratch.report import widgets
-from rlscratch.report.widgets import parts, rlhf
+from rlscratch.report.widgets import attention, lake, parts, rlhf
 from rlscratch.tasks import preferences
+from rlscratch.transformer import Config, Transformer
 from short_widgets import short_runs
 
 pytestmark = pytest.mark.compiled_only("pages; a model that both backends train alike moves in them")
 
 TEXTS = ["please", "thank Ann", "she's", "we'll", "3141", "naïve", "日本", "🍦", "  ", "!?", "Ubiquitous", "a\tb"]
-SETTINGS = 25               # of each widget, at random, besides those that it begins with
+SETTINGS = 25               # of each widget, at random, besides those that it begins with and EDGES
 MODULES = {name: import_module(f"rlscratch.report.widgets.{name}") for name in widgets.NAMES}
 LEFT, UP, RIGHT, DOWN = "\ue012\ue013\ue014\ue015"        # keys, as WebDriver writes them
+# Where a filter's threshold is met on paper, and a tie is broken.
+WEATHER, MOVIE, SUM = ({"prompt": f"{text} ___"} for text in ("The weather is", "The movie was", "2 + 2 equals"))
+EDGES = {"sampling": [*({**WEATHER, "top_p": p} for p in (0.4, 0.65, 0.8, 0.9, 0.95)), {**SUM, "top_k": 3},
+                      *({**MOVIE, "top_p": p} for p in (0.25, 0.45, 0.9, 0.95)), {**SUM, "top_p": 0.95},
+                      *({**WEATHER, "min_p": p} for p in (0.05, 0.25)),
+                      *({**MOVIE, "min_p": p} for p in (0.2, 12 * 0.05, 0.8))]}
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,"><title>Widgets</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style><main>{body}</main>{script}"""
 PICTURE = """
@@ -84,6 +91,14 @@ def drawn(control, rng):
     return round(x) if step.is_integer() else x
 
 
+def at_a_kink(settings):
+    """Whether PPO's ratio is a bound of its clip, so that the last bit decides whether the token is held."""
+    if "eps_low" not in settings:
+        return False
+    rho = settings["new"] / settings["old"]
+    return min(abs(rho - 1 + settings["eps_low"]), abs(rho - 1 - settings["eps_high"])) < 1e-9
+
+
 def plain(found):
     """Arrays as lists, so that it is compared with what came from the browser."""
     if isinstance(found, dict):
@@ -113,8 +128,11 @@ def test_the_browser_computes_what_rlscratch_computes(opened, fragments):
     rng, asked = np.random.default_rng(0), {}
     for name, fragment in fragments.items():
         controls = Controls(fragment).all
-        tried = [{control["name"]: drawn(control, rng) for control in controls} for _ in range(SETTINGS)]
-        asked[name] = [MODULES[name].BEGIN, *tried]
+        asked[name], begin = [], MODULES[name].BEGIN
+        while len(asked[name]) < SETTINGS:
+            settings = {control["name"]: drawn(control, rng) for control in controls}
+            asked[name] += [] if at_a_kink(settings) else [settings]
+        asked[name] += [begin, *({**begin, **edge} for edge in EDGES.get(name, ()))]
     found = opened.run("""
         return Object.fromEntries(Object.entries(arguments[0]).map(([name, all]) => {
           const {data, kind} = document.getElementById(`widget-${name}`).figure;
@@ -142,6 +160,27 @@ def test_the_points_of_the_words_add_up_to_gold():
         for answer in (preferences.teacher(prompt, rng), " ".join(soup), " ".join(np.repeat(soup, 2))):
             said, points = rlhf.earned(prompt, answer)
             assert said == answer.split() and sum(points) == preferences.gold(prompt, answer)
+
+
+def test_the_weights_that_are_shown_make_what_attention_makes():
+    config = Config(vocab_size=9, context=7, width=12, layers=2, heads=3)
+    model = Transformer(config, np.random.default_rng(0), np.float64)
+    layers = attention.reading(model, np.array([[3, 1, 4, 1, 5, 8, 2]]))
+    assert len(layers) == 2
+    for queries, keys, values, made in layers:
+        for q, k, v, out in zip(queries, keys, values, made, strict=True):
+            found = attention.weights(q, k)
+            np.testing.assert_allclose(found @ v, out, rtol=0, atol=1e-12)
+            assert np.all(np.triu(found, 1) == 0)
+
+
+def test_the_record_of_the_lake_is_a_run(fragments):
+    run = lake.record()
+    for (s, a, _, s_next, ended), before, after in zip(run.moves, run.tables, run.tables[1:], strict=False):
+        changed = np.argwhere(before != after)
+        assert len(changed) <= 1 and all((s, a) == tuple(entry) for entry in changed)
+        assert ended == (run.letters[s_next] in "GH")
+    assert [bool(move.reward) for move in run.moves].index(True) == lake.BEGIN["step"] - 1
 
 
 def test_a_planted_error_is_seen():
@@ -180,8 +219,12 @@ def test_it_fits_every_screen_asks_for_nothing_and_can_be_read(browser, page, wi
     assert browser.smallest_text()[0] >= 11
 
 
-def test_on_paper_there_are_pictures_and_no_controls(browser, page):
-    browser.open(page, medium="print")
+def test_on_paper_there_are_pictures_in_light_colours_and_no_controls(browser, page):
+    browser.open(page)
+    light = browser.run("return getComputedStyle(document.querySelector('.w-a')).fill")
+    browser.open(page, medium="print", scheme="dark")
+    browser.run("document.documentElement.dataset.theme = 'dark'")
+    assert browser.run("return getComputedStyle(document.querySelector('.w-a')).fill") == light
     shown = browser.driver.find_elements("css selector", ".widget svg, .widget .w-said")
     assert len(shown) == 2 * len(widgets.NAMES) and all(node.is_displayed() for node in shown)
     assert not any(node.is_displayed() for node in browser.driver.find_elements("css selector", ".widget input"))
@@ -258,3 +301,78 @@ def test_every_button_answers_to_the_pointer(opened, fragments, name):
         sentences.add(right(opened, name))
     assert len(sentences) > 1
 
+
+
+# Where the pointer goes in the picture, in its units, and the settings that this makes.
+DRAGS = {
+    "triangle": ((170, 154), {"cream": 0.5, "hockey": 0.5}),
+    "clip": ((34 + 296 * 0.61, 80), {"new": 0.61}),
+    "group": ((72 - 23, 24 + 26 + 13), {"r1": -5}),
+    "rlhf": ((30 + 300 * 6 / 11, 90), {"step": 6}),
+    "attention": ((100, 24 + 19 * 3 + 9), {"query": 3}),
+}
+
+
+def pressed(browser, kind, node, *places):
+    """A mouse, or a finger ("touch"), goes down at the first place and up at the last, from the node's upper left."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.actions.pointer_input import PointerInput
+    browser.run("arguments[0].scrollIntoView({block: 'center'})", node)
+    box = browser.run("const {x, y} = arguments[0].getBoundingClientRect(); return [x, y]", node)
+    chain = ActionChains(browser.driver, duration=20, devices=[PointerInput(kind, kind)])
+    pointer = chain.w3c_actions.pointer_action
+    for i, (x, y) in enumerate(places):
+        pointer.move_to_location(round(box[0] + x), round(box[1] + y))
+        if i == 0:
+            pointer.pointer_down()
+    pointer.pointer_up()
+    chain.perform()
+
+
+@pytest.mark.parametrize("kind", ["mouse", "touch"])
+@pytest.mark.parametrize("name", DRAGS)
+def test_what_can_be_dragged_follows_the_pointer(opened, name, kind):
+    (x, y), wanted = DRAGS[name]
+    picture = opened.find(f"#widget-{name} svg")
+    scale = opened.run("return arguments[0].getScreenCTM().a", picture)
+    pressed(opened, kind, picture, ((x - 25) * scale, y * scale), (x * scale, y * scale))
+    settings = opened.run("return arguments[0].figure.settings()", opened.find(f"#widget-{name}"))
+    for setting, value in wanted.items():
+        assert abs(settings[setting] - value) <= (0.5 if name == "group" else 0.02), settings
+    right(opened, name)
+
+
+@pytest.mark.parametrize("kind", ["mouse", "touch"])
+@pytest.mark.parametrize("name", widgets.NAMES)
+def test_sliders_answer_to_mouse_and_touch(opened, name, kind):
+    slider = opened.find(f'#widget-{name} input[type="range"]')
+    before, (wide, tall) = slider.get_property("value"), (slider.size["width"], slider.size["height"])
+    share = 0.3 if float(before) == float(slider.get_property("max")) else 0.8
+    pressed(opened, kind, slider, (share * wide, tall / 2))
+    low, high, step, now = (float(slider.get_property(of)) for of in ("min", "max", "step", "value"))
+    wanted = low + share * (high - low)
+    assert slider.get_property("value") != before and abs(now - wanted) <= max(step, 0.15 * (high - low))
+    right(opened, name)
+
+
+def test_what_plays_goes_on_until_it_is_stopped(opened):
+    from selenium.webdriver.support.wait import WebDriverWait
+    play, draws = opened.find("#widget-sampling [data-every]"), opened.find("#w-sampling-draws")
+    play.send_keys(" ")
+    WebDriverWait(opened.driver, 10).until(lambda _: int(draws.get_property("value")) >= 15)
+    assert play.get_property("ariaPressed") == "true"
+    play.send_keys(" ")
+    stopped = draws.get_property("value")
+    assert play.get_property("ariaPressed") == "false"
+    opened.driver.execute_async_script("setTimeout(arguments[0], 200)")
+    assert draws.get_property("value") == stopped
+    right(opened, "sampling")
+
+
+# ---------------------------------------------------------------- the interface
+
+def test_the_script_and_the_style_are_small_and_a_name_that_is_none_is_refused():
+    assert len(widgets.script().encode()) < 26_000 and len(widgets.style().encode()) < 8_000
+    assert "http" not in widgets.script() + widgets.style()
+    with pytest.raises(ValueError, match=r"name is 'slots'; expected one of 'sampling', "):
+        widgets.fragment("slots")

@@ -20,7 +20,10 @@ NAMES = ("sampling", "lake", "triangle", "clip", "group", "brake", "rlhf", "atte
 
 
 def fragment(name: str) -> str:
-    """One `<figure>`.  Some train a small model first, with a seed, for a few seconds."""
+    """One `<figure>`, for one place on a page.  Some train a small model first, with a seed, for a few seconds.
+
+    name  one of NAMES
+    """
     check.one_of(NAMES, name=name)
     return import_module(f"{__name__}.{name}").fragment()
 

@@ -80,9 +80,8 @@ def _told(policy: Policy) -> dict[str, Any]:
     names = {id_: {"<|end|>": "end", "<|user|>": "›", "<|assistant|>": "»"}.get(mark, mark)
              for mark, id_ in chat.tokenizer.special_tokens.items()}
     best = [names.get(int(row.argmax()), chat.tokenizer.decode([int(row.argmax())])) for row in p]
-    q, k, _, _ = zip(*reading(policy.model, tokens), strict=True)
-    return {"q": np.round(q, 3).tolist(), "k": np.round(k, 3).tolist(), "guess": best,
-            "sure": p.max(axis=-1).round(4).tolist(), "right": said.count(right)}
+    q, k, _, _ = (np.array(part, float).round(3).tolist() for part in zip(*reading(policy.model, tokens), strict=True))
+    return {"q": q, "k": k, "guess": best, "sure": p.max(axis=-1).round(4).tolist(), "right": said.count(right)}
 
 
 def reading(model: Transformer, tokens: np.ndarray) -> list[tuple[np.ndarray, ...]]:

@@ -17,7 +17,7 @@ KINDS = {"1": "(r − mean) / std, n − 1", "0": "(r − mean) / std, n", "cent
          "others": "r − mean of the others (RLOO)"}
 ICE_CREAM = (10.0, 5.0, -10.0)                              # document 002: cream, hockey, donkey
 BEGIN = {"kind": "1", "G": 3, **{f"r{i}": r for i, r in enumerate(ICE_CREAM)}, **{f"r{i}": 0.0 for i in range(3, MOST)}}
-ROW, TOP, FIRST, SECOND, LONG = 26, 24, 96, 246, 56         # line, first line, the two zeros, the longest bar
+ROW, TOP, FIRST, SECOND, LONG = 26, 24, 72, 186, 46         # line, first line, the two zeros, the longest bar
 
 
 def numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,16 +47,18 @@ def fragment() -> str:
     found = numbers(BEGIN)
     widest = np.abs(found["advantages"]).max()
     picture = [tag("text", "reward", x=FIRST, y=12, text_anchor="middle"),
-               tag("text", "advantage", x=SECOND, y=12, text_anchor="middle")]
+               tag("text", "advantage", x=SECOND, y=12, text_anchor="middle"),
+               *(tag("text", name, x=x, y=12, text_anchor="end") for name, x in (("A", 282), ("push", parts.WIDTH)))]
     for i in range(MOST):
         off, y = i >= BEGIN["G"], TOP + ROW * i
-        reward, advantage = (0.0, 0.0) if off else (BEGIN[f"r{i}"], found["advantages"][i])
+        reward, advantage, push = (0.0,) * 3 if off else (BEGIN[f"r{i}"], found["advantages"][i], found["pushes"][i])
         long, far = LONG * reward / 10, LONG * advantage / widest
         picture += [
             tag("text", f"{i + 1}", k=f"name{i}", x=0, y=y + 15, off=off),
             *(tag("rect", k=f"{key}{i}", class_=colour, x=zero + min(to, 0), y=y + 3, width=abs(to), height=15, off=off)
               for key, colour, zero, to in (("reward", "w-b", FIRST, long), ("bar", "w-a", SECOND, far))),
-            tag("text", signed(advantage), k=f"a{i}", x=parts.WIDTH, y=y + 15, text_anchor="end", off=off)]
+            tag("text", signed(advantage), k=f"a{i}", x=282, y=y + 15, text_anchor="end", off=off),
+            tag("text", signed(push, 3), k=f"push{i}", x=parts.WIDTH, y=y + 15, text_anchor="end", off=off)]
     mean = FIRST + LONG * found["mean"] / 10
     picture += [tag("line", class_="w-line", x1=x, y1=TOP, x2=x, y2=TOP + ROW * MOST) for x in (FIRST, SECOND)]
     picture.append(tag("line", k="mean", class_="w-line w-dash", x1=mean, y1=TOP - 4, x2=mean, y2=TOP + ROW * MOST))
@@ -69,8 +71,9 @@ def fragment() -> str:
                       parts.button("Seven right of 8", **_rewards(0, *[1] * 7))))
     return parts.figure(
         "group", "A GRPO group.",
-        "Left: the rewards, and their mean, dashed. Right: the advantages, drawn beside the largest of them. Move one "
-        "reward and watch the others’ advantages. Make all rewards equal. Compare one right answer of 8 with seven.",
+        "Left: the rewards, and their mean, dashed. Right: the advantages A, drawn beside the largest of them, and the "
+        "push, A/G, on each answer’s log-probability. Move one reward and watch the others’ advantages. Make all "
+        "rewards equal. Compare one right answer of 8 with seven.",
         picture, TOP + ROW * MOST, controls, said(found, BEGIN), {})
 
 

@@ -20,9 +20,11 @@ from rlscratch.train.tabular.lake import Lake
 ACTIONS = ("Left", "Down", "Right", "Up")
 STEPS, SEED = 2500, 3
 EPSILON = (1.0, 0.1, 2000)                                  # from, to, by this step
-BEGIN = {"step": 0}
+BEGIN = {"step": 54}                                        # the first reward
 CELL, EDGE = 80, 10                                         # a state's side, and the room around the map
 PLACES = ((3, 45, "start"), (40, 75, "middle"), (77, 45, "end"), (40, 15, "middle"))      # of a state's four numbers
+
+PLACES_OF_MARK = ((-39, -8), (-18, 22), (3, -8), (-18, -38))        # from the middle of the state
 
 
 class Record(NamedTuple):
@@ -88,37 +90,47 @@ def said(found: Mapping[str, Any], settings: Mapping[str, int]) -> str:
 
 def fragment() -> str:
     """The figure."""
-    run = record()
-    picture = []
+    run, found, picture = record(), numbers(BEGIN), []
     for s, letter in enumerate(run.letters):
         x, y = _corner(s)
         picture.append(tag("rect", class_={"H": "w-hole", "G": "w-goal"}.get(letter, "w-cell"), x=x, y=y, width=CELL,
                            height=CELL))
         if letter in "HG":
             picture.append(tag("text", {"H": "hole", "G": "goal"}[letter], x=x + 40, y=y + 72, text_anchor="middle"))
-    start = EDGE + CELL / 2
-    picture += [tag("rect", k="mark", class_="w-mark", x=0, y=0, width=36, height=17, rx=3, off=True),
-                tag("line", k="way", class_="w-arrow w-dash", x1=start, y1=start, x2=start, y2=start)]
+    move = found["move"]
+    (left, top), (here, there) = PLACES_OF_MARK[move["a"]], (_middle(move[name]) for name in ("s", "s_next"))
+    picture += [tag("rect", k="mark", class_="w-mark", x=here[0] + left, y=here[1] + top, width=36, height=17, rx=3),
+                tag("line", k="way", class_="w-arrow w-dash", x1=here[0], y1=here[1], x2=there[0], y2=there[1])]
     for s, letter in enumerate(run.letters):
         x, y = _corner(s)
         if letter not in "HG":
             picture += [tag("text", f"s{s}", class_="w-quiet", x=x + 40, y=y + 45, text_anchor="middle"), *(
-                tag("text", "0", k=f"q{s}-{a}", x=x + left, y=y + top, text_anchor=anchor)
+                tag("text", _small(found["q"][s, a]), k=f"q{s}-{a}", x=x + left, y=y + top, text_anchor=anchor)
                 for a, (left, top, anchor) in enumerate(PLACES))]
-    picture.append(tag("circle", k="agent", class_="w-point", cx=start, cy=start, r=8))
+    picture.append(tag("circle", k="agent", class_="w-point", cx=there[0], cy=there[1], r=8))
     paid = [i + 1 for i, move in enumerate(run.moves) if move.reward]
     controls = (
-        parts.slider("step", "Step of the recorded run", 0, STEPS, 1, 0, 0),
+        parts.slider("step", "Step of the recorded run", 0, STEPS, 1, BEGIN["step"], 0),
         parts.buttons(parts.step("Back", "step", -1), parts.step("Next", "step", 1), parts.play("Play", "step", 1, 400),
                       parts.play("Fast", "step", 5, 50)),
-        parts.buttons(parts.button("Before the first reward", step=paid[0] - 1),
-                      parts.button("First reward", step=paid[0]), parts.button("Second", step=paid[1]),
+        parts.buttons(parts.button("Start", step=0), parts.button("First reward", step=paid[0]),
+                      parts.button("Second", step=paid[1]),
                       parts.button("Tenth", step=paid[9]), parts.button("End", step=STEPS)))
     return parts.figure(
         "lake", "The lake stepper.",
         "In each state stand the four entries of Q: left, down, right, up. The point is the agent; the marked number "
-        "has just changed. Go to the first reward, then play: the value creeps back towards the start.",
-        picture, 2 * EDGE + 4 * CELL, controls, said(numbers(BEGIN), BEGIN), data())
+        "has just changed. It begins at the first reward. Play on, or go to the next ones: the value creeps back "
+        "towards the start.",
+        picture, 2 * EDGE + 4 * CELL, controls, said(found, BEGIN), data())
+
+
+def _small(x: float) -> str:
+    """A number in a corner of a state: .951."""
+    return shown(x, 3).removeprefix("0")[:4] if x else "0"
+
+
+def _middle(s: int) -> tuple[float, float]:
+    return tuple(x + CELL / 2 for x in _corner(s))
 
 
 def _corner(s: int) -> tuple[int, int]:

@@ -82,6 +82,8 @@ class Figure {
   }
 
   play(button) {
+    const {along} = button.dataset, {min, max} = this.control(along);
+    if (this.control(along).value === max) this.set({[along]: min});
     this.playing = setInterval(() => { if (!button.isConnected || !this.move(button)) this.stop(); }, button.dataset.every);
     this.player = button;
     button.setAttribute("aria-pressed", "true");

@@ -43,6 +43,8 @@ COMMANDS = {
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",
                "rlscratch sample --run-dir runs/pretrain --prompt 'The while statement' --temperature 0.8"),
+    "report": ("rlscratch.report.runs.command", "a page about a training run, or about two side by side",
+               "rlscratch report runs/grpo"),
     "rlhf": ("rlscratch.cli.rlhf", "the whole pipeline: imitation, reward model, PPO, DPO, and where it breaks",
              "rlscratch rlhf --seed 0"),
     "tokenize": ("rlscratch.cli.tokenize", "text to tokens and back; learn a vocabulary",
@@ -236,8 +238,8 @@ def _add(commands: argparse._SubParsersAction, name: str, where: str, purpose: s
         chosen = getattr(chosen, inside) if inside else chosen
         chosen.add_arguments(parser)
         options = {action.dest: action.option_strings[0] for action in parser._actions if action.option_strings}
-        parser.set_defaults(run=partial(_train, chosen.run) if name in TRAIN else chosen.run, options=options,
-                            parser=parser)
+        run = partial(_train, chosen.run) if name in TRAIN else chosen.run
+        parser.set_defaults(run=partial(_with_page, run) if "page" in options else run, options=options, parser=parser)
 
 
 def _train(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
@@ -246,6 +248,14 @@ def _train(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
     from rlscratch.cli import tables  # it draws, and --help and bad arguments need no figures
     tables.show(args)
     return status
+
+
+def _with_page(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """A command, and the page of its run if that is asked for."""
+    if not args.page and args.live is None:
+        return run(args)
+    from rlscratch.report.runs.command import with_page
+    return with_page(run, args)
 
 
 def _add_info(commands: argparse._SubParsersAction) -> None:

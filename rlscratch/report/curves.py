@@ -23,7 +23,8 @@ PANELS = {"reward": "reward", "loss": "loss", "kl": "KL from the reference, nats
           "expected_return": "expected return of an episode",
           "mean_return": "mean return of an episode", "max_error": "largest |Q - Q*|",
           "path_error": "largest |max Q - V*| on the path", "cross_entropy": "cross-entropy, nats a move",
-          "kl_from_reference": "KL from the reference, nats", "flat_groups": "share of groups that are flat"}
+          "kl_from_reference": "KL from the reference, nats", "flat_groups": "share of groups that are flat",
+          "held_out_bits_per_byte": "bits per byte, held out", "train_bits_per_byte": "bits per byte, learned from"}
 SHARE = 0.05            # of the steps: over so many the dark lines average
 COLUMNS = 3
 
@@ -67,8 +68,11 @@ def pretraining(folder: str | Path) -> Path:
                         "a 5-gram of bytes need for the held-out tenth when they are given the rest.", folder)
 
 
-def training(folder: str | Path, name: str = "training_curves") -> Path:
-    """What the steps of a run of `rlscratch train` wrote down, as an SVG of that name in its folder; the path."""
+def training(folder: str | Path, name: str = "training_curves", into: Path | None = None) -> Path:
+    """What the steps of a run of `rlscratch train` wrote down, as an SVG of that name in its folder; the path.
+
+    into  another folder for the SVG
+    """
     folder = Path(folder)
     points = read_lines(folder / "metrics.jsonl")
     config = read_json(folder / "config.json")
@@ -98,7 +102,33 @@ def training(folder: str | Path, name: str = "training_curves") -> Path:
                     "the chance that it gives, on rankings that it did not learn from.")
     if best.keys() & {*shown}:
         caption += "  Dotted: the best possible."
-    return figures.save(figure, name, caption, folder)
+    return figures.save(figure, name, caption, into or folder)
+
+
+def beside(runs: Mapping[str, Sequence[Mapping[str, Any]]], name: str, folder: Path) -> Path:
+    """The figures of one run or of several, a colour each, as an SVG of that name in a folder; the path.
+
+    runs  what a run is called -> its points; at least one has a figure with a panel
+    """
+    shown = [key for key in PANELS if any(point.get(key) is not None for points in runs.values() for point in points)]
+    rows, columns = math.ceil(len(shown) / COLUMNS), min(len(shown), COLUMNS)
+    figure, axes = figures.new(columns, rows, width=3.1 * columns, height=0.4 + 2.3 * rows)
+    panels = list(np.ravel(axes))
+    for ax, key in zip(panels, shown, strict=False):
+        for (called, points), color in zip(runs.items(), (figures.BLUE, *RIVALS), strict=False):
+            x, y = ([point[axis] for point in points if point.get(key) is not None] for axis in ("step", key))
+            window = max(1, round(SHARE * len(x)))
+            ax.plot(x, y, color=color, linewidth=0.8, alpha=0.35 if window > 1 else 1,
+                    marker="o" if len(x) < len(points) or len(x) == 1 else None, markersize=3)
+            ax.plot(x[window - 1:], np.convolve(y, np.full(window, 1 / window), "valid") if x else [], color=color,
+                    label=called)
+        ax.set(xlabel="step", title=PANELS[key])
+    for ax in panels[len(shown):]:
+        ax.remove()
+    if len(runs) > 1:
+        panels[0].legend(fontsize=8)
+    return figures.save(figure, name, "What the steps wrote down: pale as it was, dark averaged over a twentieth of "
+                        "the steps.", folder)
 
 
 def _title(config: Mapping[str, Any]) -> str:

@@ -77,6 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser, name: str, *, explain_steps: 
                        help="go on from the last save of the run in --run-dir, or of the newest by that name")
     group.add_argument("--quiet", action="store_true", help="no progress on standard error")
     group.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
+    group.add_argument("--page", action="store_true", help="write a page about the run when it ends: its index.html")
+    group.add_argument("--live", nargs="?", const=8000, type=int, metavar="PORT",
+                       help="serve that page at 127.0.0.1 while the run goes on (the port when it is left out: 8000)"
+                            f"{UNSAID}")
 
 
 class Run:
@@ -88,7 +92,7 @@ class Run:
     command  as the user gives it; None: train NAME
     goal    how far to train, {"steps": n}, kept beside the config; a resumed run may go farther
 
-    args.run_dir is its folder from then on.
+    args.run_dir is its folder from then on, and args.began, a function if there is one, is told.
     After a resume, `arrays` and `facts` are what `save` was given last; otherwise both are empty.
     Raises ValueError for a folder that already holds a run, or one to resume that holds none or another.
     """
@@ -114,6 +118,8 @@ class Run:
         else:
             write_json(self.folder / "config.json",
                        {**self.config, "goal": goal, "said": _said(args), "version": __version__}, seal=True)
+        if (began := getattr(args, "began", None)) is not None:
+            began(self.folder)
 
     def progress(self, total: int, done: int = 0, unit: str = "step") -> tqdm:
         """A bar on standard error, unless --quiet."""
@@ -319,9 +325,9 @@ def told(blocks: dict[str, dict[str, Any]]) -> str:
       reward  0.610 +- 0.015 (1000 answers)
       steps   5
     """
-    lines = {heading: _lines(figures) for heading, figures in blocks.items()}
-    width = max(len(name) for rows in lines.values() for name, _ in rows)
-    return "\n".join(line for heading, rows in lines.items()
+    each = {heading: lines(figures) for heading, figures in blocks.items()}
+    width = max(len(name) for rows in each.values() for name, _ in rows)
+    return "\n".join(line for heading, rows in each.items()
                      for line in (heading, *(f"  {name:<{width}}  {value}" for name, value in rows)))
 
 
@@ -332,37 +338,37 @@ def plus_minus(mean: float, error: float | None) -> str:
     ('0.610 +- 0.015', '-152 +- 12', '1 +- 0')
     """
     if error is None:
-        return _shown(mean)
+        return shown(mean)
     if not error or not math.isfinite(error):
         return f"{mean:.6g} +- {error:g}"
     places = max(0, 1 - math.floor(math.log10(error)))
     return f"{mean:.{places}f} +- {error:.{places}f}"
 
 
-def _lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
+def lines(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each line."""
     over = [f" ({value} {key[len(MEASURED):]})" for key, value in figures.items() if key.startswith(MEASURED)]
-    lines = []
+    found = []
     for key, value in figures.items():
         if value is None or key.startswith(MEASURED) or key.removesuffix("_error") in set(figures) - {key}:
             continue
         error = figures.get(f"{key}_error")
-        said = _shown(value) if error is None else plus_minus(value, error) + "".join(over)
+        said = shown(value) if error is None else plus_minus(value, error) + "".join(over)
         if key in EXPLAINED and value is not None:
             said += f" ({EXPLAINED[key]})"
-        lines.append((key.replace("_", " "), said))
-    return lines
+        found.append((key.replace("_", " "), said))
+    return found
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     match value:
         case None:
             return "-"
         case float():
             return f"{value:.6g}"
         case dict():
-            return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+            return ", ".join(f"{key} {shown(one)}" for key, one in value.items())
         case list():
-            return " ".join(map(_shown, value))
+            return " ".join(map(shown, value))
         case _:
             return str(value)

@@ -1,0 +1,216 @@
+"""The page of a run: what stands on it, two runs on one, and the same page served while a run trains."""
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from rlscratch.__main__ import main
+from rlscratch.report.runs import live, page
+from rlscratch.report.runs.objective import KNOWN, WEIGHTS, objective
+from rlscratch.train import variants
+from test_report import Tags, needs_browser, opened, outside
+
+pytestmark = pytest.mark.compiled_only("pages and processes, whichever backend trains")
+
+PPO = {"command": "train ppo", "task": "addition", "seed": 0, "steps": 40, "lr": 0.001, "clip": 0.1, "lam": 0.9,
+       "entropy": 0.01, "value_weight": 0.25, "beta": 0.05, "kl_target": 0.0, "kl_penalty": "k1-reward"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Write a run's folder, ended or under way; its path."""
+    def write(name, config=PPO, steps=40, result=None, samples=None):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(config | {"goal": None, "said": {}, "version": "0"}), "utf-8")
+        (folder / "metrics.jsonl").write_text("".join(
+            json.dumps({"step": n, "reward": n / 40, "kl": 0.1 if n % 2 else None}) + "\n"
+            for n in range(1, steps + 1)), "utf-8")
+        if result is not None:
+            (folder / "result.json").write_text(json.dumps(config | result), "utf-8")
+        if samples is not None:
+            (folder / "samples.json").write_text(json.dumps(samples), "utf-8")
+        return folder
+    return write
+
+
+ENDED = {"run_dir": "runs/x", "reward": 0.61, "reward_error": 0.0154, "measured_answers": 1000}
+SAID = [{"prompt": "1+1=", "before": "<b>3</b>", "reward_before": 0.0, "after": "2", "reward_after": 1.0}]
+
+
+def words(html):
+    return " ".join(" ".join(Tags(html).text).split())
+
+
+def test_a_run_s_page_has_objective_figures_curves_samples_and_every_choice(run):
+    html = page.build([run("first", result=ENDED, samples=SAID)])
+    text = words(html)
+    assert "rlscratch train ppo , task addition, seed 0; 40 steps." in text
+    assert "min(rho A, clip(rho, 0.9, 1.1) A)" in text and "+ 0.25 times the mean of (V - R)^2 / 2" in text
+    assert "reward 0.610 ± 0.015 (1000 answers)" in text and "before: 0 <b>3</b> after: 1 2" in text
+    assert all(f"{name.replace('_', ' ')} {value}" in text for name, value in PPO.items()
+               if name not in ("command", "kl_target", "steps"))
+    assert html.count("data:image/svg+xml;base64,") == 1 and outside(html) == []
+    assert "<b>3</b>" not in html and "http-equiv=\"refresh\"" not in html
+
+
+def test_two_runs_stand_side_by_side_and_what_differs_is_marked(run):
+    html = page.build([run("first", result=ENDED, samples=SAID),
+                       run("second", PPO | {"clip": 0.3}, 20, samples=SAID)])
+    text = words(html)
+    assert "second: rlscratch train ppo , task addition, seed 0; 20 of 40 steps, under way." in text
+    assert "clip(rho, 0.9, 1.1)" in text and "clip(rho, 0.7, 1.3)" in text
+    marked = re.findall(r'<tr class="parts"><th scope="row">(.*?)</th>', html)
+    assert marked == ["reward", "clip"] and "clip 0.1 0.3" in text
+    assert "first, after: 1 2" in text and "second, after: 1 2" in text
+
+
+def test_a_run_under_way_has_a_page_and_a_line_that_is_half_written_is_waited_for(run):
+    folder = run("young", steps=0)
+    assert "0 of 40 steps, under way" in words(page.build([folder])) and "data:image" not in page.build([folder])
+    with open(folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 1, "reward": 0.5}\n{"step": 2, "rew')
+    html = page.build([folder], refresh=True)
+    assert "1 of 40 steps" in words(html) and "data:image" in html and '<meta http-equiv="refresh" content="3">' in html
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(run, tmp_path):
+    (tmp_path / "a").mkdir()
+    one, two = run("a/ppo"), run("ppo")
+    assert f"{one} and {two}" in words(page.build([one, two]))
+
+
+# ---------------------------------------------------------------- objectives
+
+@pytest.mark.parametrize("name", variants.VARIANTS)
+def test_every_variant_of_grpo_has_words_for_its_weight_and_its_advantage_and_its_numbers(name):
+    one = variants.VARIANTS[name]
+    lines = objective({"command": "train grpo", "variant": name, "beta": None})
+    assert one.weight in WEIGHTS and WEIGHTS[one.weight] in lines[1] and lines[2].startswith("A_i = ")
+    bounds = () if one.eps_low is None else (f"{1 - one.eps_low:g}, {1 + one.eps_high:g}",)
+    assert all(re.search(rf"clip\(\w+, {re.escape(bound)}\)", lines[0]) for bound in bounds)
+    assert bool(bounds) == ("clip(" in lines[0]) and (f"{one.beta:g}" in lines[-1]) == bool(one.beta)
+    assert one.name not in lines[0].split()
+
+
+@pytest.mark.parametrize(("config", "said"), [
+    ({"command": "train q-learning", "alpha": 0.1, "gamma": 0.9, "alpha_decay": 0.5},
+     "Q(s, a) + 0.1 [r + 0.9 max Q(s', .) - Q(s, a)], alpha over 1 + 0.5 (n - 1) at the n-th visit"),
+    ({"command": "train dqn", "delta": 2.0, "gamma": 0.9}, "up to |e| = 2, a line beyond y = r + 0.9 max Q_target"),
+    ({"command": "train reinforce", "gamma": 0.9, "baseline": "none", "entropy": 0.1},
+     "b: none G_t = r_t + 0.9 * G_t+1 - 0.1 times the mean entropy"),
+    (PPO | {"kl_penalty": "k3-loss", "kl_target": 2.0},
+     "+ beta times the mean of k3(pi, pi_ref), beta = 0.05, steered to 2 nats"),
+    (PPO, "A_t = delta_t + 1 * 0.9 A_t+1, delta_t = r_t + 1 V_t+1 - V_t - 0.01 times the mean entropy"),
+    ({"command": "train dpo", "loss": "ipo", "beta": 0.25}, "L = mean of (m - 2)^2"),
+    ({"command": "train reward-model", "loss": "ratings"}, "(s - grade)^2 / 2"),
+    ({"command": "train reward-model", "loss": "plackett-luce"}, "P(first of a rest) = softmax(s)"),
+    ({"command": "train grpo", "variant": "grpo", "beta": 0.5, "eps_high": 0.3}, "+ 0.5 times the weighted k3"),
+    ({"command": "train expert-iteration", "kept": 2, "group": 8}, "of the 2 best of 8 answers"),
+])
+def test_an_objective_has_the_numbers_of_the_configuration(config, said):
+    assert said in " ".join(" ".join(objective(config)).split())
+
+
+def test_every_training_command_has_an_objective():
+    from rlscratch.__main__ import TRAIN
+    assert set(KNOWN) == {*TRAIN, "pretrain"} and objective({"command": "train something"}) == []
+
+
+# ---------------------------------------------------------------- the commands
+
+def test_the_command_writes_the_page_and_names_it(run, capsys, tmp_path):
+    folder = run("first", result=ENDED)
+    assert main(["report", str(folder)]) == 0 and capsys.readouterr().out == f"{folder / 'index.html'}\n"
+    assert main(["report", str(folder), str(folder), "--out", str(tmp_path / "both.html")]) == 0
+    assert "What was measured" in (folder / "index.html").read_text("utf-8") and (tmp_path / "both.html").exists()
+
+
+def test_bad_runs_are_one_line(run, tmp_path, capsys):
+    run("first")
+    run("whole", {"command": "rlhf"})
+    for argv, said in (([str(tmp_path)], f"RUN is '{tmp_path}'; expected the folder of a run, such as runs/grpo"),
+                       ([str(tmp_path / "whole")], f"RUN is '{tmp_path / 'whole'}'; expected the run of one method"),
+                       ([str(tmp_path / "first")] * 3, "RUN is 3; expected one folder or two"),
+                       ([str(tmp_path / "first"), "--live", "70000"], "--live is 70000; expected an integer in [0")):
+        assert main(["report", *argv]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"rlscratch: {said}") and err.count("\n") == 1
+
+
+def test_a_training_command_writes_its_page(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(["train", "q-learning", "--steps", "50", "--save-every", "10", "--page", "--run-dir", str(folder)]) == 0
+    assert f"page: {folder / 'index.html'}\n" in capsys.readouterr().err
+    text = words((folder / "index.html").read_text("utf-8"))
+    assert "likeliest moves" in text and "probability of the goal" in text and "50 steps." in text
+
+
+def test_a_port_in_use_is_one_line_before_anything_begins(tmp_path, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["train", "clone", "--live", str(port), "--quiet", "--run-dir", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert err == f"rlscratch: --live is {port}; expected a port that is free (Address already in use); 0 takes any\n"
+    assert not (tmp_path / "run").exists()
+
+
+def asked(url, **headers):
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
+        return answer.read().decode()
+
+
+def test_the_page_is_served_while_a_run_trains_and_no_longer(tmp_path):
+    argv = ["train", "q-learning", "--steps", "100000000", "--save-every", "1000", "--quiet", "--live", "0", "--run-dir",
+            str(tmp_path / "run")]
+    training = subprocess.Popen([sys.executable, "-m", "rlscratch", *argv], text=True, stderr=subprocess.PIPE)
+    try:
+        url = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/)\n", training.stderr.readline())[1]
+        first = asked(url)
+        assert "under way" in words(first) and '<meta http-equiv="refresh"' in first
+        deadline = time.monotonic() + 60
+        while (later := asked(url)) == first and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert later != first
+        for place, headers, status in (("etc/passwd", {}, 404), ("", {"Host": "evil.example"}, 403)):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                asked(url + place, **headers)
+            assert refused.value.code == status
+            refused.value.close()
+    finally:
+        training.kill()                             # without a word: the child sees its input end
+        training.wait()
+        training.stderr.close()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            asked(url)
+        except OSError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the page is still served")
+
+
+def test_without_live_nothing_is_told_and_nothing_listens(monkeypatch, tmp_path):
+    monkeypatch.setattr(live, "listening", lambda port: pytest.fail("a port was opened"))
+    assert main(["train", "clone", "--steps", "2", "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
+    assert not (tmp_path / "run" / "index.html").exists()
+
+
+@needs_browser
+def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(run, tmp_path):
+    html = page.build([run("first", result=ENDED, samples=SAID), run("second", PPO | {"clip": 0.3}, 20)])
+    report, console, fetched = opened({"index.html": html}, tmp_path)
+    assert console == [] and fetched == ["/frame.html", "/index.html"]
+    for width in (390, 1280):
+        seen = report[f"index.html {width}"]
+        assert seen["width"] <= width and seen["scroll"] <= seen["width"] and seen["wide"] == [] and seen["images"]

@@ -43,6 +43,8 @@ COMMANDS = {
                  "rlscratch pretrain --minutes 4"),
     "sample": ("rlscratch.cli.sample", "a trained model's answers to a prompt",
                "rlscratch sample --run-dir runs/pretrain --prompt 'The while statement' --temperature 0.8"),
+    "rank": ("rlscratch.cli.rank", "people rank a model's answers in their browsers, for --preferences",
+             "rlscratch rank --run-dir runs/sft --prompts prompts.jsonl"),
     "report": ("rlscratch.report.runs.command", "a page about a training run, or about two side by side",
                "rlscratch report runs/grpo"),
     "rlhf": ("rlscratch.cli.rlhf", "the whole pipeline: imitation, reward model, PPO, DPO, and where it breaks",

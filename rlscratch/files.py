@@ -58,10 +58,21 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             part.unlink(missing_ok=True)
 
 
-def append_line(path: Path, content: dict[str, Any]) -> None:
-    """Add an object to a file with one a line.  An OSError names the path."""
-    with _named(path), open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(content) + "\n")
+def append_line(path: Path, content: dict[str, Any], sync: bool = False) -> None:
+    """Add an object to a file with one a line: all of it, or nothing and an OSError that names the path.
+
+    sync  it is on the disk when this returns
+    """
+    with _named(path), open(path, "ab", buffering=0) as file:
+        before, left = file.tell(), f"{json.dumps(content)}\n".encode()
+        try:
+            while left:
+                left = left[file.write(left):]
+            if sync:
+                os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(before)
+            raise
 
 
 @contextmanager

@@ -77,3 +77,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(fails, tmp_path):
         files.write_atomic(path, write)
     assert [*tmp_path.iterdir()] == [path] and path.read_text("utf-8") == "old"
     assert getattr(raised.value, "filename", str(path)) == str(path)
+
+
+@pytest.mark.parametrize("fails", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_line_is_added_whole_or_not_at_all(fails, tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    files.append_line(path, {"a": 1})
+
+    def fail(_):
+        raise fails
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "fsync", fail)
+        files.append_line(path, {"a": 2})                               # which asks for no flush
+        with pytest.raises(type(fails)) as raised:
+            files.append_line(path, {"a": 3}, sync=True)
+    assert path.read_text("utf-8") == '{"a": 1}\n{"a": 2}\n'
+    assert getattr(raised.value, "filename", str(path)) == str(path)

@@ -119,7 +119,7 @@ def test_a_last_line_that_is_half_written_is_left_out_with_a_warning_of_preferen
         f"rlscratch: {path}, line 3 is half written, and left out: '{{\"prompt\": \"a\", \"cho'\n")
     path.write_text(f"{whole}\n{whole}", "utf-8")                       # whole, but for the end of the line
     assert len(data.read_preferences(path)) == 2 and capsys.readouterr().err == ""
-    for content, says in ((f"{whole}\n{whole[:20]}\n", "line 2: .* is no JSON"), (whole[:20], "no line; expected"),
+    for content, says in ((f"{whole}\n{whole[:20]}\n", "line 2: .* is no JSON"), (whole[:20], "no line prefers"),
                           (f"{whole[:20]}\n{whole}", "line 1: .* is no JSON")):
         path.write_text(content, "utf-8")
         with pytest.raises(ValueError, match=says):

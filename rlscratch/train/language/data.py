@@ -274,7 +274,8 @@ class Line:
 def lines(path: Path, example: str, half: bool = False) -> Iterator[Line]:
     """The lines of a file but for empty ones.  Raises ValueError for one that is no JSON object, and for none.
 
-    half  whether a last line that was begun and not finished is left out, with a warning on standard error
+    half  people still write to it: there may be none, and a last one that was begun and not finished is left out, with
+          a warning on standard error
     """
     try:
         content = Path(path).read_bytes().decode("utf-8-sig")
@@ -295,5 +296,5 @@ def lines(path: Path, example: str, half: bool = False) -> Iterator[Line]:
         if not isinstance(fields, dict):
             line.fail(f"{text.strip()!r:.60} is no object", f"{example}, one a line")
         yield Line(line.where, fields, example)
-    if not found:
+    if not found and not half:
         raise ValueError(f"{path}: no line; expected {example}, one a line")

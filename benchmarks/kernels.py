@@ -62,18 +62,22 @@ def arrays_side(module: Any) -> dict[str, Callable[[], Any]]:
     qkv, x, wide, row, long_row = normal(B, T, 3, H, D), normal(N, C), normal(N, 4 * C), normal(C), normal(4 * C)
     (out, lse), (_, stats) = module.attention(qkv), module.layer_norm(x, row, row)
     dqkv, y, wide_y, table_ = np.empty_like(qkv), np.empty_like(x), np.empty_like(wide), normal(V, C)
-    one, cache, start = normal(B, 1, 3, H, D), (normal(B, H, D, T), normal(B, H, T, D)), np.full(B, T - 1)
+    turns, places, halves = normal(T, D), np.tile(np.arange(T), B), normal(N, 2 * C)
     ids, weights = np.random.default_rng(0).integers(0, V, N), [np.abs(normal(1_000_000)) for _ in range(4)]
     logits, target, u = normal(MANY, LONG), np.random.default_rng(1).integers(0, LONG, MANY), np.full(MANY, 0.5)
     long_qkv, dlogp, nothing = normal(*FAR[:2], 3, *FAR[2:]), np.ones(MANY, np.float32), np.zeros(MANY, np.float32)
     (long_out, long_lse), (_, entropy, lse_) = module.attention(long_qkv), module.chosen_logp(logits, target)
     step = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.1, "step": 1}
     return cases | {
-        "attention": lambda: module.attention(qkv, out),
-        "attention, backward": lambda: module.attention_backward(out, qkv, out, lse, dqkv),
-        "attention of one token to a cache": lambda: module.attention_cached(one, *cache, start),
+        "attention": lambda: module.attention(qkv, out=out),
+        "attention, backward": lambda: module.attention_backward(out, qkv, out, lse, dqkv=dqkv),
+        "rotary positions": lambda: module.rotary(x.reshape(N, H, D), turns, places, H),
         "layer norm": lambda: module.layer_norm(x, row, row, out=y),
         "layer norm, backward": lambda: module.layer_norm_backward(x, x, row, stats, y),
+        "RMS norm": lambda: module.rms_norm(x, row, out=y),
+        "RMS norm, backward": lambda: module.rms_norm_backward(x, x, row, stats[:, 0], y),
+        "SwiGLU": lambda: module.swiglu(halves, y),
+        "SwiGLU, backward": lambda: module.swiglu_backward(x, halves),
         "bias + GELU": lambda: module.bias_gelu(wide, long_row, out=wide_y),
         "bias + GELU, backward": lambda: module.bias_gelu_backward(wide, wide, long_row, out=wide_y),
         "embedding, backward": lambda: module.embedding_backward(x, ids, V, table_),
@@ -120,6 +124,8 @@ def torch_side() -> dict[str, Callable[[], Any]]:
         "attention, T 256": (lambda: attend(*long_qkv.permute(2, 0, 3, 1, 4), is_causal=True), long_qkv),
         "cross-entropy, V 50257": (lambda: functional.cross_entropy(logits, target, reduction="none"), logits),
         "layer norm": (lambda: functional.layer_norm(x, (C,), row, row), x, row),
+        "RMS norm": (lambda: functional.rms_norm(x, (C,), row), x, row),
+        "SwiGLU": (lambda: functional.silu(wide[:, :C]) * wide[:, C:2 * C], wide),
         "bias + GELU": (lambda: functional.gelu(wide + long_row, approximate="tanh"), wide, long_row),
     }
     for what, (call, *inputs) in calls.items():

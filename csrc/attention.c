@@ -5,13 +5,14 @@
  *     lse[i] = log sum_j exp(s[i,j])
  *     p[i,j] = exp(s[i,j] - lse[i])           out[i] = sum_j p[i,j] v[j]
  *
- *     qkv, dqkv   (B, T, 3, H, D)   q, k and v of a token side by side
- *     out, dout   (B, T, H, D)      lse (B, H, T)
- *     keys        (B, H, D, room)   values (B, H, room, D)        the cache; room is whole RLS_STEPs
- *     start       (B,)              how many tokens of a sequence the cache holds already
+ *     qkv, dqkv   (B, T, H + 2 G, D)  a token's H queries, then G keys, then G values: H / G heads, one behind
+ *                                     the other, share a key and a value
+ *     out, dout   (B, T, H, D)        lse (B, H, T)
+ *     keys        (B, G, D, room)     values (B, G, room, D)      the cache; room is whole RLS_STEPs
+ *     start       (B,)                how many tokens of a sequence the cache holds already
  *
- * Twins: kernels/reference/attention.py, attention(), attention_backward() and attention_cached().
- * Equal to rounding.
+ * Twins: kernels/reference/attention.py, attention() and attention_backward().  Equal to rounding.  decode.c
+ * calls attention_rows().
  *
  * No T x T matrix is stored: STRIP queries at a time meet the keys before them, so that a thread
  * needs memory for STRIP rows of scores and a few copies of one head, linear in T.  Keys lie with
@@ -22,7 +23,7 @@
  * terms beyond the row's own token are exact zeros.  So the cached result equals the other bit for
  * bit, and a row does not change with the rest of the batch.
  *
- * Assumed, and checked before the call: B, T, H, D >= 1; start[b] + T <= room.
+ * Assumed, and checked before the call: B, T, H, G, D >= 1; G divides H; start[b] + T <= room.
  */
 #ifndef RLS_ATTENTION_ONCE
 #define RLS_ATTENTION_ONCE
@@ -105,42 +106,47 @@ static REAL *FN(workspace)(int64_t count, void **block) {
     return *block == NULL ? NULL : FN(aligned)(*block);
 }
 
-static int FN(attention_head)(int64_t T, int64_t H, int64_t D, const REAL *qkv, REAL *out, REAL *lse) {
-    const int64_t token = 3 * H * D, width = round_up(T, RLS_STEP), wide = round_up(D, VECTOR);
+/* One head over a sequence whose tokens lie `token` apart. */
+static int FN(attention_head)(int64_t T, int64_t token, int64_t D, const REAL *q, const REAL *k, const REAL *v,
+                              REAL *out, int64_t out_row, REAL *lse) {
+    const int64_t width = round_up(T, RLS_STEP), wide = round_up(D, VECTOR);
     void *block;
     REAL *keys = FN(workspace)(D * width + T * wide + STRIP * (width + wide), &block);
     if (keys == NULL) return 1;
     REAL *values = keys + D * width, *work = values + T * wide;
-    FN(turn_rows)(T, D, qkv + H * D, token, keys, width);
-    FN(copy_rows)(T, D, qkv + 2 * H * D, token, values);
+    FN(turn_rows)(T, D, k, token, keys, width);
+    FN(copy_rows)(T, D, v, token, values);
     for (int64_t i = 0; i < T; i += STRIP)
-        FN(attend_strip)(least(STRIP, T - i), i, D, qkv + i * token, token, keys, width, values, wide, work,
-                         out + i * H * D, H * D, lse + i);
+        FN(attend_strip)(least(STRIP, T - i), i, D, q + i * token, token, keys, width, values, wide, work,
+                         out + i * out_row, out_row, lse + i);
     free(block);
     return 0;
 }
 
 /* What the tasks of this file read and write; each uses some of it. */
 typedef struct {
-    int64_t T, H, D, room;
+    int64_t T, H, G, D, room;
     const REAL *qkv, *dout, *y, *lse;
-    const int64_t *start, *rows; /* rows: where sequence b stands in the cache; NULL: at b */
+    const int64_t *start, *rows; /* rows: where sequence b stands in the cache */
     REAL *keys, *values, *out, *out_lse, *dqkv;
 } FN(heads);
 
 static int64_t FN(attention_task)(const void *call, int64_t first, int64_t end) {
     const FN(heads) *c = call;
-    const int64_t C = c->H * c->D;
+    const int64_t H = c->H, G = c->G, D = c->D, token = (H + 2 * G) * D;
     for (int64_t n = first; n < end; n++) {
-        const int64_t at = n / c->H * c->T * C, head = n % c->H * c->D;
-        if (FN(attention_head)(c->T, c->H, c->D, c->qkv + 3 * at + head, c->out + at + head, c->out_lse + n * c->T))
+        const int64_t b = n / H, h = n % H;
+        const REAL *row = c->qkv + b * c->T * token, *k = row + (H + h / (H / G)) * D;
+        if (FN(attention_head)(c->T, token, D, row + h * D, k, k + G * D, c->out + (b * c->T * H + h) * D, H * D,
+                               c->out_lse + n * c->T))
             return RLS_NO_MEMORY;
     }
     return -1;
 }
 
-static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *qkv, REAL *out, REAL *lse) {
-    const FN(heads) call = {.T = T, .H = H, .D = D, .qkv = qkv, .out = out, .out_lse = lse};
+static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, const REAL *qkv, REAL *out,
+                             REAL *lse) {
+    const FN(heads) call = {.T = T, .H = H, .G = G, .D = D, .qkv = qkv, .out = out, .out_lse = lse};
     return rls_share(B * H, 2 * B * H * T * (T + RLS_STEP) * D / PRODUCTS, FN(attention_task), &call);
 }
 
@@ -151,7 +157,7 @@ static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t D, const R
  *     dq[i] = sum_j ds[i,j] k[j]      dk[j] = sum_i ds[i,j] q[i]      dv[j] = sum_i p[i,j] dout[i]
  *
  * p is computed again from lse, strip by strip.  After a strip dk and dv hold the sums over its
- * queries and all earlier ones.
+ * queries and all earlier ones, and over the heads before it that share the key.
  */
 typedef struct {
     int64_t T, D, width, wide;
@@ -189,9 +195,10 @@ static void FN(write_rows)(int64_t n, int64_t D, const REAL *from, REAL *to, int
     for (int64_t i = 0; i < n; i++) memcpy(to + i * to_row, from + i * round_up(D, VECTOR), (size_t)D * sizeof(REAL));
 }
 
-static int FN(attention_head_backward)(int64_t T, int64_t H, int64_t D, const REAL *dout, const REAL *qkv,
-                                       const REAL *out, const REAL *lse, REAL *dqkv) {
-    const int64_t C = H * D, width = round_up(T, RLS_STEP), wide = round_up(D, VECTOR);
+/* The heads of sequence b that share key and value g. */
+static int FN(attention_group_backward)(const FN(heads) *c, int64_t b, int64_t g) {
+    const int64_t T = c->T, H = c->H, G = c->G, D = c->D, token = (H + 2 * G) * D;
+    const int64_t width = round_up(T, RLS_STEP), wide = round_up(D, VECTOR), key = b * T * token + (H + g) * D;
     void *block;
     FN(backward_work) w = {.T = T, .D = D, .width = width, .wide = wide};
     w.dk = FN(workspace)(3 * T * wide + 2 * D * width + STRIP * (2 * width + 3 * wide), &block);
@@ -200,50 +207,49 @@ static int FN(attention_head_backward)(int64_t T, int64_t H, int64_t D, const RE
     w.values_turned = w.keys_turned + D * width, w.p = w.values_turned + D * width, w.ds = w.p + STRIP * width;
     w.q = w.ds + STRIP * width, w.dout = w.q + STRIP * wide, w.dq = w.dout + STRIP * wide;
     memset(w.dk, 0, (size_t)(2 * T * wide) * sizeof(REAL));
-    FN(copy_rows)(T, D, qkv + C, 3 * C, w.keys);
-    FN(turn_rows)(T, D, qkv + C, 3 * C, w.keys_turned, width);
-    FN(turn_rows)(T, D, qkv + 2 * C, 3 * C, w.values_turned, width);
-    for (int64_t i = 0; i < T; i += STRIP) {
-        const int64_t rows = least(STRIP, T - i);
-        FN(copy_rows)(rows, D, qkv + i * 3 * C, 3 * C, w.q);
-        FN(copy_rows)(rows, D, dout + i * C, C, w.dout);
-        FN(attend_strip_backward)(&w, i, rows, out + i * C, C, lse + i);
-        FN(write_rows)(rows, D, w.dq, dqkv + i * 3 * C, 3 * C);
-    }
-    FN(write_rows)(T, D, w.dk, dqkv + C, 3 * C);
-    FN(write_rows)(T, D, w.dv, dqkv + 2 * C, 3 * C);
+    FN(copy_rows)(T, D, c->qkv + key, token, w.keys);
+    FN(turn_rows)(T, D, c->qkv + key, token, w.keys_turned, width);
+    FN(turn_rows)(T, D, c->qkv + key + G * D, token, w.values_turned, width);
+    for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
+        for (int64_t i = 0; i < T; i += STRIP) {
+            const int64_t rows = least(STRIP, T - i), q = (b * T + i) * token + h * D, y = ((b * T + i) * H + h) * D;
+            FN(copy_rows)(rows, D, c->qkv + q, token, w.q);
+            FN(copy_rows)(rows, D, c->dout + y, H * D, w.dout);
+            FN(attend_strip_backward)(&w, i, rows, c->y + y, H * D, c->lse + (b * H + h) * T + i);
+            FN(write_rows)(rows, D, w.dq, c->dqkv + q, token);
+        }
+    FN(write_rows)(T, D, w.dk, c->dqkv + key, token);
+    FN(write_rows)(T, D, w.dv, c->dqkv + key + G * D, token);
     free(block);
     return 0;
 }
 
 static int64_t FN(attention_backward_task)(const void *call, int64_t first, int64_t end) {
     const FN(heads) *c = call;
-    const int64_t C = c->H * c->D;
-    for (int64_t n = first; n < end; n++) {
-        const int64_t at = n / c->H * c->T * C, head = n % c->H * c->D;
-        if (FN(attention_head_backward)(c->T, c->H, c->D, c->dout + at + head, c->qkv + 3 * at + head,
-                                        c->y + at + head, c->lse + n * c->T, c->dqkv + 3 * at + head))
-            return RLS_NO_MEMORY;
-    }
+    for (int64_t n = first; n < end; n++)
+        if (FN(attention_group_backward)(c, n / c->G, n % c->G)) return RLS_NO_MEMORY;
     return -1;
 }
 
-static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t D, const REAL *dout, const REAL *qkv,
-                                      const REAL *out, const REAL *lse, REAL *dqkv) {
-    const FN(heads) call = {.T = T, .H = H, .D = D, .dout = dout, .qkv = qkv, .y = out, .lse = lse, .dqkv = dqkv};
-    return rls_share(B * H, 4 * B * H * T * (T + RLS_STEP) * D / PRODUCTS, FN(attention_backward_task), &call);
+static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, const REAL *dout,
+                                      const REAL *qkv, const REAL *out, const REAL *lse, REAL *dqkv) {
+    const FN(heads) call = {.T = T, .H = H, .G = G, .D = D, .dout = dout, .qkv = qkv, .y = out, .lse = lse,
+                            .dqkv = dqkv};
+    return rls_share(B * G, 4 * B * H * T * (T + RLS_STEP) * D / PRODUCTS, FN(attention_backward_task), &call);
 }
 
 /*
  * T new tokens a sequence: their keys and values go into the cache behind the `start` tokens that it
  * holds, then each attends to all tokens up to itself.  Reads nothing behind the new tokens but as
- * far as the next multiple of RLS_STEP, and what it reads there does not count.
+ * far as the next multiple of RLS_STEP, and what it reads there does not count.  Here for the heads of a
+ * sequence that share key and value g.
  */
-static void FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t room, int64_t start, const REAL *qkv,
-                                      REAL *keys, REAL *values, REAL *work, REAL *out) {
-    const int64_t token = 3 * H * D, n = start + T, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
+static void FN(attention_cached_group)(const FN(heads) *c, int64_t g, int64_t start, const REAL *qkv, REAL *keys,
+                                       REAL *values, REAL *work, REAL *out) {
+    const int64_t T = c->T, H = c->H, G = c->G, D = c->D, room = c->room, token = (H + 2 * G) * D;
+    const int64_t n = start + T, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
     for (int64_t t = 0; t < T; t++) {
-        const REAL *k = qkv + t * token + H * D, *v = k + H * D;
+        const REAL *k = qkv + t * token + (H + g) * D, *v = k + G * D;
         for (int64_t d = 0; d < D; d++) keys[d * room + start + t] = k[d];
         memcpy(values + (start + t) * D, v, (size_t)D * sizeof(REAL));
     }
@@ -252,38 +258,33 @@ static void FN(attention_cached_head)(int64_t T, int64_t H, int64_t D, int64_t r
         FN(copy_rows)(n, D, values, D, copy);
         values = copy;
     }
-    for (int64_t t = 0; t < T; t += STRIP)
-        FN(attend_strip)(least(STRIP, T - t), start + t, D, qkv + t * token, token, keys, room, values, wide, work,
-                         out + t * H * D, H * D, NULL);
+    for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
+        for (int64_t t = 0; t < T; t += STRIP)
+            FN(attend_strip)(least(STRIP, T - t), start + t, D, qkv + t * token + h * D, token, keys, room, values,
+                             wide, work, out + (t * H + h) * D, H * D, NULL);
 }
 
 static int64_t FN(attention_cached_task)(const void *call, int64_t first, int64_t end) {
     const FN(heads) *c = call;
-    const int64_t C = c->H * c->D, wide = round_up(c->D, VECTOR);
+    const int64_t D = c->D, wide = round_up(D, VECTOR);
     void *block;
-    REAL *work = FN(workspace)(STRIP * (c->room + wide) + (wide > c->D ? c->room * wide : 0), &block);
+    REAL *work = FN(workspace)(STRIP * (c->room + wide) + (wide > D ? c->room * wide : 0), &block);
     if (work == NULL) return RLS_NO_MEMORY;
     for (int64_t n = first; n < end; n++) {
-        const int64_t b = n / c->H, at = b * c->T * C, head = n % c->H * c->D, row = c->rows ? c->rows[b] : b;
-        const int64_t cached = (row * c->H + n % c->H) * c->room * c->D;
-        FN(attention_cached_head)(c->T, c->H, c->D, c->room, c->start[row], c->qkv + 3 * at + head, c->keys + cached,
-                                  c->values + cached, work, c->out + at + head);
+        const int64_t b = n / c->G, g = n % c->G, row = c->rows[b], cached = (row * c->G + g) * c->room * D;
+        FN(attention_cached_group)(c, g, c->start[row], c->qkv + b * c->T * (c->H + 2 * c->G) * D, c->keys + cached,
+                                   c->values + cached, work, c->out + b * c->T * c->H * D);
     }
     free(block);
     return -1;
 }
 
 /* B sequences, which stand in the cache at `rows`. */
-static int64_t FN(attention_rows)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room, const REAL *qkv, REAL *keys,
-                                  REAL *values, const int64_t *start, const int64_t *rows, REAL *out) {
-    const FN(heads) call = {.T = T, .H = H, .D = D, .room = room, .qkv = qkv, .keys = keys, .values = values,
-                            .start = start, .rows = rows, .out = out};
+static int64_t FN(attention_rows)(int64_t B, int64_t T, const rls_shape *s, const REAL *qkv, REAL *keys, REAL *values,
+                                  const int64_t *start, const int64_t *rows, REAL *out) {
+    const FN(heads) call = {.T = T, .H = s->H, .G = s->G, .D = s->D, .room = s->room, .qkv = qkv, .keys = keys,
+                            .values = values, .start = start, .rows = rows, .out = out};
     int64_t products = 0; /* and something for each head */
-    for (int64_t b = 0; b < B; b++) products += H * T * (start[rows ? rows[b] : b] + T + 4 * RLS_STEP) * D;
-    return rls_share(B * H, 4 * products / PRODUCTS, FN(attention_cached_task), &call);
-}
-
-static int64_t FN(attention_cached)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room, const REAL *qkv,
-                                    REAL *keys, REAL *values, const int64_t *start, REAL *out) {
-    return FN(attention_rows)(B, T, H, D, room, qkv, keys, values, start, NULL, out);
+    for (int64_t b = 0; b < B; b++) products += s->H * T * (start[rows[b]] + T + 4 * RLS_STEP) * s->D;
+    return rls_share(B * s->G, 4 * products / PRODUCTS, FN(attention_cached_task), &call);
 }

@@ -3,15 +3,16 @@
  *
  *     x = wte[token] + wpe[length + t]                                                (A, T, C)
  *     L times:
- *         n = layer_norm(x)      q, k, v = n W + b      a = attention over the cache
+ *         n = norm(x)            q, k, v = n W + b      q, k turned by their places      a = attention over the cache
  *         x = (a W + b) + x
- *         n = layer_norm(x)      x = (gelu(n W + b) W + b) + x
- *     logits = layer_norm(x[last]) output                                             (A, V)
+ *         n = norm(x)            x = (f(n W + b) W + b) + x                   f: gelu or swiglu
+ *     logits = norm(x[last]) output                                                   (A, V)
  *
- *     weights   2 + 12 L + 2 arrays, in the order of transformer.shapes(): wte (V, C), wpe (., C); a layer's
- *               two norms and four matrices with their biases, matrices (in, out); the last norm
+ *     weights   3 + 12 L + 2 arrays: wte (V, C), wpe (., C), turns (., D); a layer's two norms and four matrices with
+ *               their biases, in the order of blocks.shapes(), matrices (in, out); the last norm.  NULL where a model
+ *               has none: no wpe or no turns, no bias of a matrix; a norm without a bias is RMS norm
  *     output    (C, V)          the output matrix, turned so that its columns are words
- *     keys      L arrays (B, H, D, room)     values  L arrays (B, H, room, D)         the cache
+ *     keys      L arrays (B, G, D, room)     values  L arrays (B, G, room, D)         the cache
  *     lengths   (B,)            tokens of each sequence in the cache
  *     rows      (A,)            the sequences of the cache that go on
  *     tokens    (A, T)          the next tokens of each, padded on the right
@@ -27,21 +28,36 @@
 #ifndef RLS_DECODE_ONCE
 #define RLS_DECODE_ONCE
 
-/* A layer's arrays, from its first one on. */
+/* The arrays before the first layer's, and a layer's from its first one on. */
+enum { WTE, WPE, TURNS, BEFORE };
 enum { NORM_1 = 0, QKV = 2, MIX = 4, NORM_2 = 6, WIDEN = 8, NARROW = 10, A_LAYER = 12 };
+
+/* Columns of a layer's first and third matrices. */
+static int64_t qkv_width(const rls_shape *s) { return (s->H + 2 * s->G) * s->D; }
+static int64_t widened(const rls_shape *s) { return s->gated ? 2 * s->inner : s->inner; }
 #endif
 
 /* x = (y + bias) + x, each of n rows. */
 static void FN(add_branch)(int64_t n, int64_t C, const REAL *y, const REAL *bias, REAL *x) {
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n * C; i += C)
+        if (bias)
 #pragma omp simd
-        for (int64_t j = 0; j < C; j++) x[i * C + j] = (y[i * C + j] + bias[j]) + x[i * C + j];
+            for (int64_t j = 0; j < C; j++) x[i + j] = (y[i + j] + bias[j]) + x[i + j];
+        else
+#pragma omp simd
+            for (int64_t j = 0; j < C; j++) x[i + j] = y[i + j] + x[i + j];
 }
 
 static void FN(add_bias)(int64_t n, int64_t C, const REAL *bias, REAL *y) {
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; bias && i < n; i++)
 #pragma omp simd
         for (int64_t j = 0; j < C; j++) y[i * C + j] += bias[j];
+}
+
+/* `norm`: a gain, and a bias or NULL. */
+static void FN(norm)(int64_t N, int64_t C, const REAL *x, const REAL *const *norm, double eps, REAL *y, REAL *stats) {
+    if (norm[1]) FN(layer_norm)(N, C, x, norm[0], norm[1], eps, y, stats);
+    else FN(rms_norm)(N, C, x, norm[0], eps, y, stats);
 }
 
 /* y (A, N) = x (A, K) matrix (K, N).  Where there are panels the matrix is read from there, and they move on to the
@@ -53,22 +69,34 @@ static int FN(apply)(int64_t A, int64_t N, int64_t K, const REAL *x, const REAL 
     return failed;
 }
 
-/* One layer: x (A, T, C) in place.  `aside` holds A T rows of C and of the widest of a layer. */
-static int FN(decode_layer)(const rls_shape *s, int64_t A, int64_t T, const REAL *const *w, const REAL **panels, REAL *keys,
-                            REAL *values, const int64_t *lengths, const int64_t *rows, REAL *x, REAL *stats,
-                            REAL *aside) {
-    const int64_t C = s->C, N = A * T;
-    REAL *n = aside, *wide = aside + N * C;
-    FN(layer_norm)(N, C, x, w[NORM_1], w[NORM_1 + 1], s->eps, n, stats);
-    if (FN(apply)(N, 3 * C, C, n, w[QKV], panels, wide)) return 1;
-    FN(add_bias)(N, 3 * C, w[QKV + 1], wide);
-    if (FN(attention_rows)(A, T, s->H, C / s->H, s->room, wide, keys, values, lengths, rows, n) != -1) return 1;
-    if (FN(apply)(N, C, C, n, w[MIX], panels, wide)) return 1;
+/* What a call of decode() has for every layer: `places` of the tokens; `n`, `wide` and `stats` as scratch. */
+typedef struct {
+    int64_t A, T;
+    const REAL *turns;
+    const int64_t *lengths, *rows, *places;
+    REAL *n, *wide, *stats;
+} FN(decoded);
+
+/* One layer: x (A, T, C) in place. */
+static int FN(decode_layer)(const rls_shape *s, const FN(decoded) *c, const REAL *const *w, const REAL **panels,
+                            REAL *keys, REAL *values, REAL *x) {
+    const int64_t C = s->C, N = c->A * c->T, QKV_C = qkv_width(s), inner = widened(s);
+    REAL *n = c->n, *wide = c->wide;
+    FN(norm)(N, C, x, w + NORM_1, s->eps, n, c->stats);
+    if (FN(apply)(N, QKV_C, C, n, w[QKV], panels, wide)) return 1;
+    FN(add_bias)(N, QKV_C, w[QKV + 1], wide);
+    if (c->turns) FN(rotary)(N, s->H + 2 * s->G, s->D, s->H + s->G, wide, c->turns, c->places, 0, wide);
+    if (FN(attention_rows)(c->A, c->T, s, wide, keys, values, c->lengths, c->rows, n) != -1) return 1;
+    if (FN(apply)(N, C, s->H * s->D, n, w[MIX], panels, wide)) return 1;
     FN(add_branch)(N, C, wide, w[MIX + 1], x);
-    FN(layer_norm)(N, C, x, w[NORM_2], w[NORM_2 + 1], s->eps, n, stats);
-    if (FN(apply)(N, s->inner, C, n, w[WIDEN], panels, wide)) return 1;
-    FN(bias_gelu)(N, s->inner, wide, w[WIDEN + 1], s->exact_gelu, wide);
-    if (FN(apply)(N, C, s->inner, wide, w[NARROW], panels, n)) return 1;
+    FN(norm)(N, C, x, w + NORM_2, s->eps, n, c->stats);
+    if (FN(apply)(N, inner, C, n, w[WIDEN], panels, wide)) return 1;
+    REAL *act = wide;
+    if (s->gated) {
+        FN(add_bias)(N, inner, w[WIDEN + 1], wide);
+        FN(swiglu)(N, s->inner, wide, act = wide + N * inner);
+    } else FN(bias_gelu)(N, inner, wide, w[WIDEN + 1], s->exact_gelu, wide);
+    if (FN(apply)(N, C, s->inner, act, w[NARROW], panels, n)) return 1;
     FN(add_branch)(N, C, n, w[NARROW + 1], x);
     return 0;
 }
@@ -78,7 +106,7 @@ static int FN(decode_layer)(const rls_shape *s, int64_t A, int64_t T, const REAL
  * its first byte to its last.  The result is for free(), or NULL where there is no memory.
  */
 static void *FN(pack_model)(const rls_shape *s, const REAL *const *weights, const REAL *output) {
-    const int64_t C = s->C, V = s->V, from[4] = {C, C, C, s->inner}, to[4] = {3 * C, C, s->inner, C};
+    const int64_t C = s->C, V = s->V, from[4] = {C, s->H * s->D, C, s->inner}, to[4] = {qkv_width(s), C, widened(s), C};
     static const int matrix[4] = {QKV, MIX, WIDEN, NARROW};
     int64_t size = FN(packed_size)(C, V);
     for (int m = 0; m < 4; m++) size += s->L * FN(packed_size)(from[m], to[m]);
@@ -87,36 +115,39 @@ static void *FN(pack_model)(const rls_shape *s, const REAL *const *weights, cons
     if (panels == NULL) return NULL;
     for (int64_t l = 0; l < s->L; l++)
         for (int m = 0; m < 4; panels += FN(packed_size)(from[m], to[m]), m++)
-            FN(pack)(from[m], to[m], weights[2 + A_LAYER * l + matrix[m]], panels);
+            FN(pack)(from[m], to[m], weights[BEFORE + A_LAYER * l + matrix[m]], panels);
     FN(pack)(C, V, output, panels);
     return block;
 }
 
 /* packed: what pack_model returned, or NULL. */
 static int64_t FN(decode)(const rls_shape *s, int64_t A, int64_t T, const REAL *const *weights, const REAL *output,
-                          const void *packed, REAL *const *keys, REAL *const *values, const int64_t *lengths, const int64_t *rows,
-                          const int64_t *tokens, const int64_t *last, REAL *logits) {
-    const int64_t C = s->C, N = A * T, widest = s->inner > 3 * C ? s->inner : 3 * C;
-    REAL *x = malloc((size_t)(N * (2 * C + widest + 2)) * sizeof(REAL));
-    if (x == NULL) return RLS_NO_MEMORY;
-    REAL *stats = x + N * C, *aside = stats + 2 * N;
+                          const void *packed, REAL *const *keys, REAL *const *values, const int64_t *lengths,
+                          const int64_t *rows, const int64_t *tokens, const int64_t *last, REAL *logits) {
+    const int64_t C = s->C, N = A * T, most = C > s->H * s->D ? C : s->H * s->D, q = qkv_width(s);
+    const int64_t act = widened(s) + (s->gated ? s->inner : 0), widest = act > q ? act : q > C ? q : C;
+    int64_t *places = malloc((size_t)N * (sizeof(int64_t) + (size_t)(C + most + widest + 2) * sizeof(REAL)));
+    if (places == NULL) return RLS_NO_MEMORY;
+    REAL *x = (REAL *)(places + N), *n = x + N * C;
+    const FN(decoded) call = {.A = A, .T = T, .turns = weights[TURNS], .lengths = lengths, .rows = rows,
+                              .places = places, .n = n, .stats = n + N * most, .wide = n + N * (most + 2)};
     for (int64_t i = 0; i < N; i++) {
-        const REAL *token = weights[0] + tokens[i] * C, *place = weights[1] + (lengths[rows[i / T]] + i % T) * C;
-        for (int64_t j = 0; j < C; j++) x[i * C + j] = token[j] + place[j];
+        places[i] = lengths[rows[i / T]] + i % T;
+        memcpy(x + i * C, weights[WTE] + tokens[i] * C, (size_t)C * sizeof(REAL));
+        const REAL *place = weights[WPE] ? weights[WPE] + places[i] * C : NULL;
+        for (int64_t j = 0; place && j < C; j++) x[i * C + j] += place[j];
     }
     int failed = 0;
     const REAL *panels = packed ? FN(aligned)(packed) : NULL;
     for (int64_t l = 0; l < s->L && !failed; l++)
-        failed = FN(decode_layer)(s, A, T, weights + 2 + A_LAYER * l, &panels, keys[l], values[l], lengths, rows, x, stats,
-                                  aside);
+        failed = FN(decode_layer)(s, &call, weights + BEFORE + A_LAYER * l, &panels, keys[l], values[l], x);
     if (!failed) {
-        const REAL *const *norm = weights + 2 + A_LAYER * s->L;
         for (int64_t i = 0; i < A; i++)
-            FN(layer_norm_row)(C, x + (i * T + (last ? last[i] : T - 1)) * C, norm[0], norm[1], s->eps, aside + i * C,
-                               stats);
-        failed = FN(apply)(A, s->V, C, aside, output, &panels, logits);
+            memcpy(n + i * C, x + (i * T + (last ? last[i] : T - 1)) * C, (size_t)C * sizeof(REAL));
+        FN(norm)(A, C, n, weights + BEFORE + A_LAYER * s->L, s->eps, x, call.stats);
+        failed = FN(apply)(A, s->V, C, x, output, &panels, logits);
     }
-    free(x);
+    free(places);
     return failed ? RLS_NO_MEMORY : -1;
 }
 

@@ -25,11 +25,14 @@
 #define NORMAL_PEAK 0.3989422804014327 /* 1 / sqrt(2 pi) */
 #endif
 
+static inline REAL FN(sigmoid)(REAL v) {
+    const REAL size = v < 0 ? -v : v, e = EXP(-size);
+    return (v < 0 ? e : 1) / (1 + e);
+}
+
 /* s of the tanh form. */
 static inline REAL FN(gelu_gate)(REAL z) {
-    const REAL v = 2 * (REAL)GELU_SCALE * z * (1 + (REAL)GELU_CUBE * z * z), size = v < 0 ? -v : v;
-    const REAL e = EXP(-size);
-    return (v < 0 ? e : 1) / (1 + e);
+    return FN(sigmoid)(2 * (REAL)GELU_SCALE * z * (1 + (REAL)GELU_CUBE * z * z));
 }
 
 static void FN(bias_gelu_row)(int64_t C, const REAL *x, const REAL *bias, int exact, REAL *y) {

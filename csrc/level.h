@@ -46,7 +46,10 @@ RLS_TARGET(TARGET)
 #include "matmul.c"
 #include "attention.c"
 #include "layer_norm.c"
+#include "rms_norm.c"
 #include "gelu.c"
+#include "swiglu.c"
+#include "rotary.c"
 #include "embedding.c"
 #include "adamw.c"
 #include "decode.c"
@@ -70,7 +73,10 @@ RLS_TARGET(TARGET)
 #include "matmul.c"
 #include "attention.c"
 #include "layer_norm.c"
+#include "rms_norm.c"
 #include "gelu.c"
+#include "swiglu.c"
+#include "rotary.c"
 #include "embedding.c"
 #include "adamw.c"
 #include "decode.c"
@@ -85,8 +91,9 @@ RLS_TARGET(TARGET)
 #define ALL(S)                                                                                     \
     NAMED(softmax, S), NAMED(softmax_backward, S), NAMED(log_softmax, S), NAMED(log_softmax_backward, S), \
     NAMED(chosen_logp, S), NAMED(chosen_logp_backward, S), NAMED(draw, S), NAMED(sample, S), \
-    NAMED(matmul, S), NAMED(attention, S), NAMED(attention_backward, S), NAMED(attention_cached, S),      \
-    NAMED(layer_norm, S), NAMED(layer_norm_backward, S), NAMED(bias_gelu, S), NAMED(bias_gelu_backward, S), \
+    NAMED(matmul, S), NAMED(attention, S), NAMED(attention_backward, S), NAMED(rotary, S), \
+    NAMED(layer_norm, S), NAMED(layer_norm_backward, S), NAMED(rms_norm, S), NAMED(rms_norm_backward, S), \
+    NAMED(bias_gelu, S), NAMED(bias_gelu_backward, S), NAMED(swiglu, S), NAMED(swiglu_backward, S), \
     NAMED(embedding, S), NAMED(embedding_backward, S), NAMED(adamw, S), NAMED(squared_norm, S), \
     NAMED(pack_model, S), NAMED(decode, S), NAMED(answer, S)
 #define TEXT2(x) #x

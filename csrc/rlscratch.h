@@ -4,7 +4,7 @@
  * Letters for the axes, as everywhere in the project:
  *
  *     N  rows        V  vocabulary     B  sequences     T  tokens
- *     C  channels    H  heads          D  width of one head
+ *     C  channels    H  heads          D  width of one head    G  heads of keys and values
  *
  * Arrays are C-contiguous, rows first.  A kernel stands three times: here and in its .c file,
  * as a NumPy twin in rlscratch/kernels/reference/, and as glue in rlscratch/kernels/_compiled.pyx,
@@ -21,8 +21,8 @@
 
 /* What decode.c asks of a model, and of a draw. */
 typedef struct {
-    int64_t V, C, inner, L, H, room; /* inner: channels between the two layers of a block's network */
-    int exact_gelu;
+    int64_t V, C, inner, L, H, G, D, room; /* inner: channels before a block's last matrix; G: heads of keys */
+    int exact_gelu, gated;
     double eps;
 } rls_shape;
 
@@ -50,11 +50,12 @@ typedef struct {
                           int64_t top_k, double top_p, double min_p, int64_t *ids, R *logp);              \
     int64_t (*matmul_##S)(int64_t M, int64_t N, int64_t K, const R *a, int transpose_a, const R *b,       \
                           int transpose_b, R *out);                                                       \
-    int64_t (*attention_##S)(int64_t B, int64_t T, int64_t H, int64_t D, const R *qkv, R *out, R *lse);   \
-    int64_t (*attention_backward_##S)(int64_t B, int64_t T, int64_t H, int64_t D, const R *dout,          \
-                                      const R *qkv, const R *out, const R *lse, R *dqkv);                 \
-    int64_t (*attention_cached_##S)(int64_t B, int64_t T, int64_t H, int64_t D, int64_t room,             \
-                                    const R *qkv, R *keys, R *values, const int64_t *start, R *out);      \
+    int64_t (*attention_##S)(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, const R *qkv,         \
+                             R *out, R *lse);                                                             \
+    int64_t (*attention_backward_##S)(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D,              \
+                                      const R *dout, const R *qkv, const R *out, const R *lse, R *dqkv);  \
+    void (*rotary_##S)(int64_t N, int64_t rows, int64_t D, int64_t heads, const R *x, const R *turns,     \
+                       const int64_t *places, int back, R *y);                                            \
     void *(*pack_model_##S)(const rls_shape *s, const R *const *weights, const R *output);                 \
     int64_t (*decode_##S)(const rls_shape *s, int64_t A, int64_t T, const R *const *weights,              \
                           const R *output, const void *packed, R *const *keys, R *const *values,          \
@@ -68,9 +69,14 @@ typedef struct {
                            R *y, R *stats);                                                               \
     int64_t (*layer_norm_backward_##S)(int64_t N, int64_t C, const R *dy, const R *x, const R *gain,      \
                                        const R *stats, R *dx, R *dgain, R *dbias);                        \
+    void (*rms_norm_##S)(int64_t N, int64_t C, const R *x, const R *gain, double eps, R *y, R *rstd);     \
+    int64_t (*rms_norm_backward_##S)(int64_t N, int64_t C, const R *dy, const R *x, const R *gain,        \
+                                     const R *rstd, R *dx, R *dgain);                                     \
     void (*bias_gelu_##S)(int64_t N, int64_t C, const R *x, const R *bias, int exact, R *y);              \
     int64_t (*bias_gelu_backward_##S)(int64_t N, int64_t C, const R *dy, const R *x, const R *bias,       \
                                       int exact, R *dx, R *dbias);                                        \
+    void (*swiglu_##S)(int64_t N, int64_t inner, const R *x, R *y);                                       \
+    void (*swiglu_backward_##S)(int64_t N, int64_t inner, const R *dy, const R *x, R *dx);                \
     void (*embedding_##S)(int64_t N, int64_t C, const R *table, const int64_t *ids, R *out);              \
     int64_t (*embedding_backward_##S)(int64_t N, int64_t C, int64_t V, const R *dout, const int64_t *ids, \
                                       R *dtable);                                                         \

@@ -36,8 +36,8 @@ from types import ModuleType
 __version__ = "0.2.0"
 
 ROOMS = (
-    "check", "files", "memory", "kernels", "formulas", "autograd", "mdp", "expectations", "transformer", "optim",
-    "bpe", "generate", "tasks", "checkpoint", "conformance", "train", "documents", "report", "cli",
+    "check", "files", "memory", "kernels", "formulas", "autograd", "mdp", "expectations", "blocks", "transformer",
+    "optim", "bpe", "generate", "tasks", "checkpoint", "conformance", "train", "documents", "report", "cli",
 )
 
 

@@ -28,121 +28,37 @@ A cache keeps k and v of past tokens.  One more token then needs its own q, k, v
 all the others again: start() takes the prompts, step() a token each.  With the compiled core the
 logits are those of the whole sequence, bit for bit, whatever else is in the batch.
 
+This is GPT-2.  Llama and Qwen2 differ in five choices of the Config (RMS norm, rotary positions, a gated network,
+keys that heads share, fewer biases), which blocks.py explains; what is said above holds for them, too.
+
 Names and layouts of the parameters are those of Hugging Face's GPT-2: matrices are (in, out).
 
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
-Leaves out: dropout of the attention probabilities, which never exist as a whole here; rotary
-positions, grouped heads, gated layers.
+Leaves out: dropout of the attention probabilities, which never exist as a whole here.
 """
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from rlscratch import check, kernels
+from rlscratch import blocks, check, kernels
 from rlscratch.autograd import Tensor
 from rlscratch.autograd import functions as f
-from rlscratch.autograd.affine import affine
+from rlscratch.blocks import Config, numbers, shapes
 from rlscratch.check import Array
 
 TENSOR = 1000           # bytes of a parameter besides its numbers, about
 AT_A_TIME = 4096        # tokens of prompts that one call reads
-STEP = 16               # the cache has room for a multiple of so many tokens (kernels.attention_cached)
-
-
-@dataclass(frozen=True)
-class Config:
-    """The shape of a transformer.
-
-    vocab_size  V
-    context     the most tokens that a sequence may have
-    width       C, channels of a token
-    layers      L, blocks
-    heads       H, must divide width
-    tied        whether the output matrix is the embedding itself
-    value_head  whether there is a head for values or rewards
-    dropout     share of entries set to 0 behind the embedding and each branch, in calls that bring an rng
-    exact_gelu  GELU with the normal distribution function instead of GPT-2's tanh form
-    eps         added to the variance in layer norms
-    inner       channels between the two layers of a block's network; None: 4 C
-    """
-
-    vocab_size: int
-    context: int
-    width: int
-    layers: int
-    heads: int
-    tied: bool = True
-    value_head: bool = False
-    dropout: float = 0.0
-    exact_gelu: bool = False
-    eps: float = 1e-5
-    inner: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "width", "layers", "heads"):
-            check.integer(1, size=getattr(self, name), called=name)
-        if self.inner is not None:
-            check.integer(1, inner=self.inner)
-        for name in ("tied", "value_head", "exact_gelu"):
-            check.one_of((False, True), flag=getattr(self, name), called=name)
-        if self.width % self.heads:
-            check.fail("width", self.width, f"a multiple of heads, which is {self.heads}")
-        check.below_one(dropout=self.dropout)
-        check.positive(eps=self.eps)
-
-
-def shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of all parameters, from the bottom to the top."""
-    C, inner = config.width, config.inner or 4 * config.width
-    yield from (("wte.weight", (config.vocab_size, C)), ("wpe.weight", (config.context, C)))
-    for layer in range(config.layers):
-        for name, inside, outside in (("attn.c_attn", C, 3 * C), ("attn.c_proj", C, C),
-                                      ("mlp.c_fc", C, inner), ("mlp.c_proj", inner, C)):
-            if not name.endswith("c_proj"):
-                norm = f"h.{layer}.ln_{1 if name.startswith('attn') else 2}"
-                yield from ((f"{norm}.weight", (C,)), (f"{norm}.bias", (C,)))
-            yield from ((f"h.{layer}.{name}.weight", (inside, outside)), (f"h.{layer}.{name}.bias", (outside,)))
-    yield from (("ln_f.weight", (C,)), ("ln_f.bias", (C,)))
-    if not config.tied:
-        yield "lm_head.weight", (config.vocab_size, C)
-    if config.value_head:
-        yield from (("score.weight", (1, C)), ("score.bias", (1,)))
-
-
-def numbers(config: Config) -> int:
-    """How many numbers the parameters have.  One block is counted, whatever the number of blocks.
-
-    >>> numbers(Config(vocab_size=7, context=6, width=8, layers=3, heads=2))
-    2736
-    """
-    sizes = {name: math.prod(shape) for name, shape in shapes(replace(config, layers=1))}
-    return sum(sizes.values()) + (config.layers - 1) * sum(n for name, n in sizes.items() if name.startswith("h."))
-
-
-def memory_to_train(config: Config, batch: int, length: int) -> int:
-    """Bytes that a step takes at the least, in float32: parameters, their gradients and two moments, and of each token
-    its logits, and in each block what the way back needs.
-    """
-    return 16 * numbers(config) + 4 * batch * length * (config.vocab_size + 8 * config.width * config.layers)
-
-
-def _initial(name: str, shape: tuple[int, ...], layers: int, rng: np.random.Generator, dtype: np.dtype) -> Array:
-    """GPT-2's: matrices normal with deviation .02, those that end a branch smaller, gains 1, biases 0."""
-    if len(shape) == 1:
-        return np.full(shape, "ln_" in name and name.endswith("weight"), dtype)
-    deviation = 0.02 / math.sqrt(2 * layers) if name.endswith("c_proj.weight") else 0.02
-    return (deviation * rng.standard_normal(shape)).astype(dtype)
+STEP = 16               # the cache has room for a multiple of so many tokens (csrc/attention.c)
 
 
 @dataclass
 class Cache:
     """What attention needs of the tokens so far, for one batch.
 
-    keys     L arrays (B, H, D, room)
-    values   L arrays (B, H, room, D)
+    keys     L arrays (B, G, D, room), G heads of keys
+    values   L arrays (B, G, room, D)
     lengths  (B,)   how many tokens of each sequence it holds
     output   (C, V) the output matrix, turned: rows of it are read for each token, and its columns never
     """
@@ -155,10 +71,15 @@ class Cache:
     def rows(self, index: Any) -> "Cache":
         """The sequences at these places, a slice or an array as in NumPy: fewer, reordered, or some twice.
 
-        As in NumPy a slice shares memory with this cache, and an array copies.
+        As in NumPy a slice shares memory with this cache, and an array copies; so does a slice with a step, since
+        the core reads rows that lie side by side.
         """
-        return Cache([keys[index] for keys in self.keys], [values[index] for values in self.values],
-                     self.lengths[index], self.output)
+        def part(array: Array) -> Array:
+            chosen = array[index]
+            return chosen if chosen.flags.c_contiguous else chosen.copy()
+
+        return Cache([part(keys) for keys in self.keys], [part(values) for values in self.values],
+                     part(self.lengths), self.output)
 
 
 class Transformer:
@@ -175,15 +96,17 @@ class Transformer:
             check.fail("dtype", str(self.dtype), "float32 or float64", TypeError)
         if rng is not None:
             check.generator(rng=rng)
-        C, L = config.width, config.layers
+        C, L, T = config.width, config.layers, config.context
         check.memory(self.dtype.itemsize * numbers(config) + TENSOR * 12 * L, size=(C, L), called="width and layers")
+        check.memory(24 * T * config.sizes[2] * (config.positions == "rotary"), context=T)
         self._parameters = {
             name: Tensor(np.zeros(shape, self.dtype) if rng is None
-                         else _initial(name, shape, config.layers, rng, self.dtype), requires_grad=True)
+                         else blocks.initial(name, shape, config.layers, rng, self.dtype), requires_grad=True)
             for name, shape in shapes(config)}
         self._blocks = [{name.removeprefix(f"h.{layer}."): p for name, p in self._parameters.items()
                          if name.startswith(f"h.{layer}.")} for layer in range(config.layers)]
-        self._body = list(self._parameters.values())[:4 + 12 * config.layers]      # all but the heads
+        self._turns = blocks.turns(config, self.dtype)
+        self._body = blocks.body(config, self._parameters, self._turns)
 
     def __repr__(self) -> str:
         c = self.config
@@ -217,11 +140,14 @@ class Transformer:
         if rng is not None:
             check.generator(rng=rng)
         p = self._parameters
-        x = f.embedding(p["wte.weight"], tokens) + f.embedding(p["wpe.weight"], np.arange(tokens.shape[1]))
-        x = self._dropped(x, rng)
-        for block in self._blocks:
-            x = self._block(x, block, rng)
-        return f.layer_norm(x, p["ln_f.weight"], p["ln_f.bias"], self.config.eps)
+        x = f.embedding(p["wte.weight"], tokens)
+        if "wpe.weight" in p:
+            x = x + f.embedding(p["wpe.weight"], np.arange(tokens.shape[1]))
+        drop = partial(self._dropped, rng=rng) if rng is not None and self.config.dropout else None
+        x = drop(x) if drop else x
+        for parameters in self._blocks:
+            x = blocks.block(x, parameters, self.config, self._turns, drop)
+        return blocks.norm(x, p, "ln_f", self.config)
 
     def logp(self, tokens: Any, temperature: float = 1.0, hidden: Tensor | None = None,
              entropy: bool = False) -> Any:
@@ -262,9 +188,9 @@ class Transformer:
         if not lengths.all():
             check.fail(f"lengths[{lengths.argmin()}]", 0, "at least 1: there is no distribution before the first token")
         room = check.integer(T, self.config.context, room=self.config.context if room is None else room)
-        H, D, space = self.config.heads, self.config.width // self.config.heads, -(-room // STEP) * STEP
-        cache = Cache([np.empty((B, H, D, space), self.dtype) for _ in self._blocks],
-                      [np.empty((B, H, space, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64),
+        (_, G, D, _), space = self.config.sizes, -(-room // STEP) * STEP
+        cache = Cache([np.empty((B, G, D, space), self.dtype) for _ in self._blocks],
+                      [np.empty((B, G, space, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64),
                       np.ascontiguousarray(self._output.data.T))
         return self._read(cache, prompts, lengths), cache
 
@@ -303,27 +229,10 @@ class Transformer:
 
     def _decoded(self, cache: Cache) -> tuple:
         """What kernels.decode wants of the model and the cache."""
-        c, weights = self.config, [parameter.data for parameter in self._body]
+        c, weights = self.config, [part.data if part.__class__ is Tensor else part for part in self._body]
         return weights, cache.output, cache.keys, cache.values, cache.lengths, c.heads, c.exact_gelu, c.eps
 
-    # ---------------------------------------------------------------- the architecture
-
-    def _block(self, x: Tensor, p: dict[str, Tensor], rng: np.random.Generator | None) -> Tensor:
-        """Attention, then the two-layer network, each added to what came in: (B, T, C)."""
-        (B, T, C), H = x.shape, self.config.heads
-        n = f.layer_norm(x, p["ln_1.weight"], p["ln_1.bias"], self.config.eps)
-        qkv = affine(n, p["attn.c_attn.weight"], p["attn.c_attn.bias"])
-        a = f.attention(qkv.reshape(B, T, 3, H, C // H)).reshape(B, T, C)
-        x = self._added(x, a, p["attn.c_proj.weight"], p["attn.c_proj.bias"], rng)
-        n = f.layer_norm(x, p["ln_2.weight"], p["ln_2.bias"], self.config.eps)
-        inner = f.bias_gelu(f.linear(n, p["mlp.c_fc.weight"]), p["mlp.c_fc.bias"], self.config.exact_gelu)
-        return self._added(x, inner, p["mlp.c_proj.weight"], p["mlp.c_proj.bias"], rng)
-
-    def _added(self, x: Tensor, branch: Tensor, W: Tensor, b: Tensor, rng: np.random.Generator | None) -> Tensor:
-        """The end of a branch: x + branch W + b."""
-        if rng is None or not self.config.dropout:
-            return affine(branch, W, b, x)
-        return x + self._dropped(affine(branch, W, b), rng)
+    # ---------------------------------------------------------------- parts
 
     def _logits(self, hidden: Tensor) -> Tensor:
         return f.linear(hidden, self._output, transposed=True)

@@ -34,17 +34,21 @@ def good(name, rng):
         return rng.normal(size=shape).astype(dtype)
 
     ids, qkv, x, row = rng.integers(0, C, N), normal(B, T, 3, H, D), normal(N, C), normal(C)
+    shared, halves, places = normal(B, T, 3 * H + 2, D), normal(N, 2 * C), rng.integers(0, 9, N)
     temperature = {"temperature": float(rng.choice([0.5, 1.0, 3.0]))}
     out, lse = reference.attention(qkv)
     _, entropy, stats = reference.chosen_logp(x, ids, 1.0)
     room, V = 16 * int(rng.integers(1, 3)), int(rng.integers(1, 9))
 
     def model():
-        W, inner = int(H * D), int(rng.integers(1, 9))
-        layer = [W, W, (W, 3 * W), 3 * W, (W, W), W, W, W, (W, inner), inner, (inner, W), W]
-        return {"weights": [normal(*np.atleast_1d(size)) for size in [(V, W), (room, W), *layer, W, W]],
-                "output": normal(W, V), "keys": [normal(B, H, D, room)], "values": [normal(B, H, room, D)],
-                "lengths": rng.integers(0, room - T + 1, B), "heads": int(H)}
+        W, inner, G, gated, even = int(rng.integers(1, 9)), int(rng.integers(1, 9)), *rng.integers(1, 3, 2), 2 * int(D)
+        Q, wide = (H * G + 2 * G) * even, inner * gated
+        layer = [W, W, (W, Q), Q, (H * G * even, W), W, W, W, (W, wide), wide, (inner, W), W]
+        sizes = [(V, W), (room, W), (room, even), *layer, W, W]
+        bare = {i for i in (1, 2, *range(4, len(sizes), 2)) if rng.random() < 0.5 and (i != 12 or gated == 2)}
+        weights = [None if i in bare else normal(*np.atleast_1d(size)) for i, size in enumerate(sizes)]
+        return {"weights": weights, "output": normal(W, V), "keys": [normal(B, G, even, room)],
+                "values": [normal(B, G, room, even)], "lengths": rng.integers(0, room - T + 1, B), "heads": int(H * G)}
 
     return {
         "softmax": lambda: {"logits": x, **temperature}, "log_softmax": lambda: {"logits": x, **temperature},
@@ -57,13 +61,17 @@ def good(name, rng):
         "sample": lambda: {"logits": x, "u": rng.random(N), **temperature, "top_k": int(rng.integers(0, C + 2)),
                            "top_p": float(rng.choice([1.0, 0.9, 1e-7])), "min_p": float(rng.choice([0.0, 0.1]))},
         "matmul": lambda: {"a": normal(N, C), "b": normal(C, B)},
-        "attention": lambda: {"qkv": qkv},
+        "attention": lambda: {"qkv": qkv} if rng.integers(2) else {"qkv": shared, "kv_heads": 1},
         "attention_backward": lambda: {"dout": normal(*out.shape), "qkv": qkv, "out": out, "lse": lse},
-        "attention_cached": lambda: {"qkv": qkv, "keys": normal(B, H, D, room), "values": normal(B, H, room, D),
-                                     "start": rng.integers(0, room - T + 1, B)},
+        "rotary": lambda: {"x": normal(N, H, 2 * D), "turns": normal(9, 2 * D), "places": places,
+                           "heads": int(rng.integers(0, H + 1)), "back": bool(rng.integers(2))},
         "layer_norm": lambda: {"x": x, "gain": row, "bias": normal(C)},
         "layer_norm_backward": lambda: {"dy": normal(N, C), "x": x, "gain": row,
                                         "stats": reference.layer_norm(x, row, row, 1e-5)[1]},
+        "rms_norm": lambda: {"x": x, "gain": row},
+        "rms_norm_backward": lambda: {"dy": normal(N, C), "x": x, "gain": row,
+                                      "rstd": reference.rms_norm(x, row, 1e-5)[1]},
+        "swiglu": lambda: {"x": halves}, "swiglu_backward": lambda: {"dy": normal(N, C), "x": halves},
         "bias_gelu": lambda: {"x": x, "bias": row, "exact": bool(rng.integers(2))},
         "bias_gelu_backward": lambda: {"dy": normal(N, C), "x": x, "bias": row, "exact": bool(rng.integers(2))},
         "embedding": lambda: {"table": normal(C, B), "ids": ids},
@@ -76,9 +84,9 @@ def good(name, rng):
 
 
 KERNELS = ("softmax", "softmax_backward", "log_softmax", "log_softmax_backward", "chosen_logp", "chosen_logp_backward",
-           "draw", "sample", "matmul", "attention", "attention_backward", "attention_cached", "layer_norm",
-           "layer_norm_backward", "bias_gelu", "bias_gelu_backward", "embedding", "embedding_backward", "adamw",
-           "squared_norm", "decode", "answer")
+           "draw", "sample", "matmul", "attention", "attention_backward", "rotary", "layer_norm", "layer_norm_backward",
+           "rms_norm", "rms_norm_backward", "bias_gelu", "bias_gelu_backward", "swiglu", "swiglu_backward", "embedding",
+           "embedding_backward", "adamw", "squared_norm", "decode", "answer")
 WRITTEN = ("parameter", "m", "v", "keys", "values")         # by their kernels
 
 
@@ -136,9 +144,9 @@ def _changed(args, rng):
     for _ in range(rng.choice([0, 1, 1, 1, 2, 3])):
         name = rng.choice([*args])
         value = args[name]
-        if isinstance(value, list) and value and all(isinstance(a, np.ndarray) for a in value):
+        if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
             place = rng.integers(len(value))
-            args[name] = [a if i != place else _changed({"a": a}, rng)["a"] for i, a in enumerate(value)]
+            args[name] = [a if i != place or a is None else _changed({"a": a}, rng)["a"] for i, a in enumerate(value)]
         elif isinstance(value, np.ndarray):
             try:
                 args[name] = ARRAYS[rng.integers(len(ARRAYS))](value, rng)

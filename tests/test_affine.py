@@ -18,6 +18,13 @@ def test_it_passes_gradcheck(arrays, method):
     gradcheck(affine, *arrays, method=method, rtol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["central", "complex"])
+def test_it_passes_gradcheck_without_a_bias(method):
+    gradcheck(lambda x, W: affine(x, W), X, W, method=method, rtol=1e-9)
+    gradcheck(lambda x, W, stream: affine(x, W, None, stream), X, W, STREAM, method=method, rtol=1e-9)
+    assert_allclose(affine(X, W, None, STREAM).data, affine(X, W, np.zeros(4), STREAM).data, rtol=0)
+
+
 @pytest.mark.parametrize("name, wrong", [("b", lambda dy: -dy.sum(axis=(0, 1))), ("stream", lambda dy: 1.001 * dy),
                                          ("x", lambda dy, W: 0 * (dy @ W.T))], ids=["sign", "factor", "dropped"])
 def test_a_planted_error_is_caught(name, wrong):

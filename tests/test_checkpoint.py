@@ -13,13 +13,20 @@ import pytest
 from numpy.testing import assert_array_equal
 from safetensors.numpy import load_file, save_file
 
-from rlscratch import checkpoint, files
+from rlscratch import bpe, checkpoint, files
+from rlscratch.blocks import STYLES
+from rlscratch.generate import generate
 from rlscratch.optim import SGD, AdamW
 from rlscratch.transformer import Config, Transformer
 
 CONFIG = Config(vocab_size=7, context=6, width=8, layers=2, heads=2)
 KINDS = {"tied": {}, "untied": {"tied": False}, "with a head": {"value_head": True}, "exact GELU": {"exact_gelu": True},
          "other numbers": {"eps": 1e-6, "dropout": 0.1}}
+LLAMAS = {"as Llama": STYLES["llama"] | {"tied": False, "heads": 4, "kv_heads": 2, "head_dim": 2, "inner": 20},
+          "as Qwen2": STYLES["qwen2"] | {"heads": 2, "kv_heads": 1, "head_dim": 6, "inner": 5, "value_head": True},
+          "with biases": STYLES["llama"] | {"kv_heads": 2, "head_dim": 4, "inner": 9, "biases": "all"},
+          "with some": STYLES["llama"] | {"kv_heads": 2, "head_dim": 4, "inner": 9, "biases": "attention",
+                                          "rotary_base": 50.0}}
 
 
 def made(seed=0, dtype=np.float32, **changes):
@@ -49,7 +56,7 @@ def assert_same_model(one, other):
 # ---------------------------------------------------------------- there and back
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("changes", [*KINDS.values(), *LLAMAS.values()], ids=[*KINDS, *LLAMAS])
 def test_a_model_comes_back_bit_for_bit(tmp_path, changes, dtype):
     model = made(dtype=dtype, **changes)
     checkpoint.save(tmp_path, model)
@@ -280,7 +287,7 @@ def test_a_full_disk_is_an_error_that_names_the_file_and_the_old_checkpoint_surv
 
 # ---------------------------------------------------------------- Hugging Face
 
-@pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("changes", [*KINDS.values(), *LLAMAS.values()], ids=[*KINDS, *LLAMAS])
 def test_a_model_goes_to_hugging_face_s_format_and_back(tmp_path, changes):
     model = made(**changes)
     checkpoint.to_huggingface(model, tmp_path)
@@ -347,7 +354,7 @@ def test_half_precision_is_widened(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ({"model_type": "llama"}, "model_type in config.json is 'llama'; expected 'gpt2'"),
+    ({"model_type": "mistral"}, "model_type in config.json is 'mistral'; expected one of 'gpt2', 'llama', 'qwen2'"),
     ({"activation_function": "relu"}, "activation_function in config.json is 'relu'; expected one of 'gelu_new'"),
     ({"add_cross_attention": True}, "add_cross_attention in config.json is True; expected False"),
     ({"n_inner": 16}, r"the shape of h.0.mlp.c_fc.weight is \(8, 32\); expected \(8, 16\)"),
@@ -469,3 +476,117 @@ def test_who_may_read_the_run_s_folder_may_read_every_file_of_a_checkpoint(umask
         os.umask(before)
     files = list(tmp_path.iterdir())
     assert len(files) == 3 and {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}
+
+
+# ---------------------------------------------------------------- a Llama, and a Qwen2
+
+def llama_folder(folder, drop=(), tensors=(), kind="llama", **described):
+    """A folder as transformers writes it, made without us: our numbers, cut and turned by hand."""
+    folder.mkdir(exist_ok=True)
+    config = {"model_type": kind, "vocab_size": 7, "max_position_embeddings": 6, "hidden_size": 8,
+              "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 5,
+              "rms_norm_eps": 1e-5, "hidden_act": "silu", **described}
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k not in drop}))
+    model = made(layers=1, **STYLES[kind] | {"tied": False, "heads": 4, "kv_heads": 2, "inner": 5,
+                                             "rotary_base": 10000.0})
+    p, layer = {name: parameter.data for name, parameter in model.parameters().items()}, "model.layers.0."
+    q, k, v = np.split(p["h.0.attn.c_attn.weight"], [8, 12], axis=1)
+    gate, up = np.split(p["h.0.mlp.c_fc.weight"], 2, axis=1)
+    theirs = {"model.embed_tokens.weight": p["wte.weight"], "model.norm.weight": p["ln_f.weight"],
+              "lm_head.weight": p["lm_head.weight"], f"{layer}input_layernorm.weight": p["h.0.ln_1.weight"],
+              f"{layer}post_attention_layernorm.weight": p["h.0.ln_2.weight"],
+              f"{layer}self_attn.q_proj.weight": q.T, f"{layer}self_attn.k_proj.weight": k.T,
+              f"{layer}self_attn.v_proj.weight": v.T, f"{layer}self_attn.o_proj.weight": p["h.0.attn.c_proj.weight"].T,
+              f"{layer}mlp.gate_proj.weight": gate.T, f"{layer}mlp.up_proj.weight": up.T,
+              f"{layer}mlp.down_proj.weight": p["h.0.mlp.c_proj.weight"].T,
+              f"{layer}self_attn.rotary_emb.inv_freq": np.ones(1)}
+    if kind == "qwen2":
+        for name, part in zip("qkv", np.split(p["h.0.attn.c_attn.bias"], [8, 12]), strict=True):
+            theirs[f"{layer}self_attn.{name}_proj.bias"] = part
+    save_file({name: value.copy() for name, value in theirs.items() if name not in drop} | dict(tensors),
+              folder / "model.safetensors")
+    return model
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_a_folder_of_llama_or_qwen2_is_taken_apart_as_it_was_put_together(kind, tmp_path):
+    model = llama_folder(tmp_path, kind=kind)
+    assert_same_model(checkpoint.from_huggingface(tmp_path), model)
+
+
+def test_what_is_written_for_llama_is_what_is_read(tmp_path):
+    model = llama_folder(tmp_path / "theirs")
+    checkpoint.to_huggingface(model, tmp_path / "ours")
+    ours, theirs = (load_file(tmp_path / side / "model.safetensors") for side in ("ours", "theirs"))
+    assert ours.keys() == theirs.keys() - {"model.layers.0.self_attn.rotary_emb.inv_freq"}
+    for name, tensor in ours.items():
+        assert_array_equal(tensor, theirs[name], err_msg=name)
+
+
+@pytest.mark.parametrize(("said", "base"), [
+    ({}, 10000), ({"rope_theta": 500.0}, 500), ({"rope_theta": 500.0, "rope_scaling": None}, 500),
+    ({"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}}, 500),
+    ({"rope_scaling": {"type": "default"}, "rope_theta": 500.0}, 500)])
+def test_the_base_of_the_angles_is_found_where_either_version_writes_it(said, base, tmp_path):
+    llama_folder(tmp_path, **said)
+    assert checkpoint.from_huggingface(tmp_path).config.rotary_base == base
+
+
+@pytest.mark.parametrize("said", [
+    {"use_sliding_window": False, "sliding_window": 4096, "layer_types": ["full_attention"]}, {"hidden_act": "swish"},
+    {"attention_dropout": 0.5, "pretraining_tp": 2, "head_dim": 2, "partial_rotary_factor": 1.0}])
+def test_settings_that_change_no_number_are_taken(said, tmp_path):
+    model = llama_folder(tmp_path, **said)
+    for name, p in checkpoint.from_huggingface(tmp_path).parameters().items():
+        assert_array_equal(p.data, model.parameters()[name].data)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"hidden_act": "gelu"}, "hidden_act in config.json is 'gelu'; expected 'silu'"),
+    ({"use_sliding_window": True}, "use_sliding_window in config.json is True; expected False"),
+    ({"layer_types": ["sliding_attention"]}, "an entry of layer_types in .* is 'sliding_attention'"),
+    ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "the type of rope_scaling .* is 'llama3'; expected 'd"),
+    ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "the type of rope_scaling .* is 'linear'"),
+    ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, "the type of rope_scaling .* is 'yarn'"),
+    ({"rope_scaling": 2.0}, "rope_scaling in config.json is 2.0; expected null or an object"),
+    ({"rope_theta": -1.0}, "rotary_base is -1.0; expected a finite number > 0"),
+    ({"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "partial_rotary_factor .* is 0.5"),
+    ({"partial_rotary_factor": 0.5}, "partial_rotary_factor in config.json is 0.5; expected 1.0"),
+    ({"quantization_config": {"bits": 4}}, "quantization_config in config.json is {'bits': 4}; expected None"),
+    ({"mlp_bias": True}, "mlp_bias in config.json is True; expected False where attention_bias is False"),
+    ({"attention_bias": True}, r"missing \['layers.0.self_attn.k_proj.bias', 'layers.0.self_attn.o_proj.bias'"),
+    ({"kind": "qwen2", "tensors": {"model.layers.0.self_attn.o_proj.bias": np.ones(8, np.float32)}}, "unknown"),
+    ({"head_dim": 4}, r"layers.0.self_attn.q_proj.weight is \(8, 8\); expected \(16, 8\)"),
+    ({"head_dim": 3}, "the width of a head is 3; expected an even number"),
+    ({"num_key_value_heads": 4}, r"layers.0.self_attn.k_proj.weight is \(4, 8\); expected \(8, 8\)"),
+    ({"num_key_value_heads": 3}, "heads is 4; expected a multiple of kv_heads, which is 3"),
+    ({"intermediate_size": 6}, r"layers.0.mlp.gate_proj.weight is \(5, 8\); expected \(6, 8\)"),
+    ({"drop": ["intermediate_size"]}, "the field 'intermediate_size' of .*config.json is missing"),
+    ({"drop": ["model.layers.0.mlp.up_proj.weight"]}, r"missing \['layers.0.mlp.up_proj.weight'\]"),
+    ({"num_hidden_layers": 10**9}, r"missing \['layers.1.input_layernorm.weight'"),
+    ({"max_position_embeddings": 10**13}, "context is 10000000000000; expected less: it would take .* GiB"),
+    ({"tie_word_embeddings": True, "drop": ["model.norm.weight"]}, r"missing \['norm.weight'\]")])
+def test_a_llama_that_is_another_model_than_its_config_says_is_refused_by_name(arguments, message, tmp_path):
+    llama_folder(tmp_path, **arguments)
+    with pytest.raises(ValueError, match=message):
+        checkpoint.from_huggingface(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [
+    {"norm": "rms"}, {"kv_heads": 1}, {"head_dim": 8}, {"biases": "none"}, STYLES["llama"] | {"gated": False}])
+def test_blocks_that_no_architecture_has_are_not_written_for_transformers(changes, tmp_path):
+    with pytest.raises(ValueError, match="expected the choices of GPT-2, of Llama or of Qwen2"):
+        checkpoint.to_huggingface(made(**changes), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_small_checkpoint_that_is_at_hand_continues_a_text():
+    if "RLSCRATCH_LLAMA" not in os.environ:
+        pytest.skip("RLSCRATCH_LLAMA does not name a folder with a small Llama or Qwen2 of Hugging Face")
+    folder = Path(os.environ["RLSCRATCH_LLAMA"])
+    model, tokenizer = checkpoint.from_huggingface(folder), bpe.load(folder)
+    prompt = tokenizer.encode("The capital of France is")
+    first, again = (generate(model, [prompt], max_new_tokens=8, temperature=0) for _ in range(2))
+    assert first.answers == again.answers
+    said = -model.logp(np.array([prompt])).data[0, 1:].mean()
+    assert said < 0.7 * np.log(model.config.vocab_size)             # a text is likelier than as many words at random

@@ -11,6 +11,7 @@ import pytest
 
 from rlscratch import checkpoint
 from rlscratch.__main__ import main
+from rlscratch.blocks import STYLES
 from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.generate import beam_search, generate
 from rlscratch.train.language.chat import Chat
@@ -80,8 +81,9 @@ def test_sample_fills_the_context_and_shows_the_prompt(folder, capsys):
     assert err == ""
 
 
-def test_sample_reads_a_folder_of_hugging_face(tmp_path, capsys):
-    model = Transformer(Config(256, 12, 16, 1, 2), np.random.default_rng(0))
+@pytest.mark.parametrize("style", STYLES)
+def test_sample_reads_a_folder_of_hugging_face(style, tmp_path, capsys):
+    model = Transformer(Config(256, 12, 16, 1, 2, **STYLES[style]), np.random.default_rng(0))
     checkpoint.to_huggingface(model, tmp_path)
     Tokenizer.train("", 256).save(tmp_path)
     said, _ = answers_of(capsys, tmp_path, "--max-new-tokens", 4)

@@ -97,6 +97,23 @@ def test_the_same_prompt_is_read_once_and_rows_that_ended_leave():
 
 # ---------------------------------------------------------------- what is drawn
 
+@pytest.mark.parametrize("whom", ["a model", "the class"])
+def test_a_step_put_in_the_place_of_a_model_s_own_is_called(whom, monkeypatch):
+    model, seen = model_of(), []
+    step, expected = model.step, generate(model, PROMPTS[:2], max_new_tokens=4, rng=seeded())
+
+    def counted(cache, tokens):
+        seen.append(len(tokens))
+        return step(cache, tokens)
+
+    if whom == "a model":
+        monkeypatch.setattr(model, "step", counted)
+    else:
+        monkeypatch.setattr(Transformer, "step", lambda self, cache, tokens: counted(cache, tokens))
+    assert_array_equal(generate(model, PROMPTS[:2], max_new_tokens=4, rng=seeded()).tokens, expected.tokens)
+    assert seen == [2, 2, 2]
+
+
 @every_knob
 def test_the_cache_draws_what_the_document_s_loop_draws(knobs):
     rollout = generate(MODEL, PROMPTS, max_new_tokens=12, stop=[2, 9], rng=seeded(), **knobs)

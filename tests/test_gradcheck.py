@@ -15,6 +15,7 @@ from rlscratch.autograd.row import Row
 
 RNG = np.random.default_rng(0)
 IDS = np.array([[1, 0, 1], [2, 3, 1]])
+TURNS = np.concatenate([trig(np.outer(np.arange(4), [1.0, 0.1])) for trig in (np.cos, np.sin)], axis=1)
 
 
 def normal(*shape):
@@ -59,11 +60,17 @@ CASES = {
     "log_softmax": (lambda x: ag.log_softmax(x, 0.7), normal(2, 3, 4)),
     "chosen": (lambda x: ag.chosen_logp(x, IDS, 0.7, entropy=True), normal(2, 3, 5)),
     "attention": (ag.attention, normal(2, 5, 3, 2, 4)),
+    "rotary": (lambda x: ag.rotary(x, TURNS.astype(x.dtype), np.array([[0, 1, 2], [2, 0, 3]]), 2), normal(2, 3, 3, 4)),
+    "rms_norm": (ag.rms_norm, normal(2, 3, 5), normal(5)), "swiglu": (ag.swiglu, normal(2, 3, 8)),
     "layer_norm": (ag.layer_norm, normal(2, 3, 5), normal(5), normal(5)),
     "bias_gelu": (lambda x, b: (ag.bias_gelu(x, b), ag.bias_gelu(x, b, exact=True)), normal(2, 3, 5), normal(5)),
     "embedding": (lambda table: ag.embedding(table, IDS), normal(4, 3)),
 }
 NOT_COMPLEX = {"bias_gelu"}                             # the exact form has no complex twin
+
+
+def test_attention_with_shared_keys_passes_too():
+    gradcheck(lambda qkv: ag.attention(qkv, 2), normal(2, 5, 8, 3), rtol=1e-9)
 
 
 def test_every_row_of_the_table_has_a_case():

@@ -19,12 +19,13 @@ LAW = {
     "autograd": {"kernels", "check"},
     "mdp": {"formulas", "check"},
     "expectations": {"mdp", "formulas", "check"},
-    "transformer": {"autograd", "kernels", "check"},
+    "blocks": {"autograd", "kernels", "check"},
+    "transformer": {"blocks", "autograd", "kernels", "check"},
     "optim": {"autograd", "kernels", "check"},
     "bpe": {"check", "files"},
     "generate": {"transformer", "autograd", "formulas", "kernels", "check"},
     "tasks": {"mdp", "bpe", "formulas", "check"},
-    "checkpoint": {"transformer", "optim", "bpe", "files", "check"},
+    "checkpoint": {"transformer", "blocks", "optim", "bpe", "files", "check"},
     "conformance": {"formulas", "expectations", "files", "check"},
     "documents": {"formulas", "mdp", "expectations", "bpe", "tasks", "train.tabular", "check"},
 }
@@ -32,8 +33,8 @@ LAW["train"] = LAW.keys() - {"conformance", "documents"}
 ABOVE = {"__init__", "__main__", "cli", "report"}       # may import everything
 LIBRARIES = {
     "check": {"numpy"}, "kernels": {"numpy"}, "formulas": {"numpy"}, "autograd": {"numpy"},
-    "mdp": {"numpy", "gymnasium"}, "expectations": {"numpy"}, "transformer": {"numpy"}, "optim": {"numpy"},
-    "tasks": {"numpy"}, "bpe": {"regex"}, "generate": {"numpy"},
+    "mdp": {"numpy", "gymnasium"}, "expectations": {"numpy"}, "blocks": {"numpy"}, "transformer": {"numpy"},
+    "optim": {"numpy"}, "tasks": {"numpy"}, "bpe": {"regex"}, "generate": {"numpy"},
 }
 STANDARD = __import__("sys").stdlib_module_names
 

@@ -203,6 +203,7 @@ def test_a_process_may_fork_after_a_kernel_ran_on_several_threads():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_no_network_kernel_depends_on_the_number_of_threads(isa, on_threads, dtype):
     qkv, x, bias = normal(4, 97, 3, 3, 17, dtype=dtype), normal(700, 65, dtype=dtype), normal(65, dtype=dtype)
+    shared, halves = normal(4, 97, 8, 16, dtype=dtype), normal(700, 130, dtype=dtype)
     ids = np.random.default_rng(0).integers(0, 301, 700)
 
     def everything():
@@ -210,9 +211,12 @@ def test_no_network_kernel_depends_on_the_number_of_threads(isa, on_threads, dty
         y, stats = kernels.layer_norm(x, bias, bias)
         p, m, v = x.copy(), x * 0, x * 0
         kernels.adamw(p, x, m, v, lr=.1, beta1=.9, beta2=.99, eps=1e-8, weight_decay=.1, step=1)
-        keys, values = np.zeros((4, 3, 17, 112), dtype), np.zeros((4, 3, 112, 17), dtype)
-        return [out, lse, kernels.attention_backward(out, qkv, out, lse), y, stats, p, m, v,
-                kernels.attention_cached(qkv, keys, values, np.zeros(4, dtype=int)),
+        z, rstd = kernels.rms_norm(x, bias)
+        few, lses = kernels.attention(shared, 2)
+        return [out, lse, kernels.attention_backward(out, qkv, out, lse), y, stats, p, m, v, z, rstd, few, lses,
+                kernels.attention_backward(few, shared, few, lses, 2), *kernels.rms_norm_backward(x, x, bias, rstd),
+                kernels.swiglu(halves), kernels.swiglu_backward(x, halves),
+                kernels.rotary(halves.reshape(700, 13, 10), normal(301, 10, dtype=dtype), ids, 7),
                 *kernels.layer_norm_backward(x, x, bias, stats), kernels.bias_gelu(x, bias),
                 *kernels.bias_gelu_backward(x, x, bias), kernels.embedding(x, ids),
                 kernels.embedding_backward(x, ids, 301), np.array(kernels.squared_norm(x))]

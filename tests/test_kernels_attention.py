@@ -1,4 +1,4 @@
-"""Attention: against its twin, against derivatives, and against itself over a cache.
+"""Attention: against its twin, against derivatives, and with keys that heads share.
 
 A row of its result is the same bit for bit alone and in any company: so a sequence's logits do not
 depend on the batch that it is sampled in.
@@ -16,6 +16,7 @@ from derivatives import complex_step
 from kernel_cases import DTYPES, close, compiled, normal
 from rlscratch import kernels
 from rlscratch.kernels import reference
+from rlscratch.kernels.reference.attention import attention_cached
 
 ATTENTION = [(1, 1, 1, 1), (2, 5, 3, 4), (1, 24, 1, 16), (2, 25, 2, 8), (1, 65, 2, 17), (3, 97, 1, 65), (1, 300, 2, 64)]
 
@@ -78,54 +79,68 @@ def test_tokens_do_not_see_the_future():
     assert (kernels.attention(later)[0][:, 40:] != kernels.attention(qkv)[0][:, 40:]).all()
 
 
-def empty_cache(B, H, D, room, dtype):
-    """What a cache holds before it is written must not matter."""
-    return np.full((B, H, D, room), np.nan, dtype), np.full((B, H, room, D), np.nan, dtype)
+# ---------------------------------------------------------------- heads that share keys
+
+SHARED = [(1, 1, 2, 1, 1), (2, 5, 4, 2, 3), (1, 65, 6, 2, 17), (2, 97, 3, 1, 64), (1, 30, 2, 2, 8)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("D", "pieces"),
-                         [(64, [60]), (16, [1] * 40), (5, [30, 1, 1, 8]), (24, [25, 24, 1]), (1, [7, 1])])
-def test_a_cached_sequence_gives_what_the_whole_sequence_gives(isa, D, pieces, dtype):
-    T = sum(pieces)
-    qkv = normal(2, T, 3, 3, D, dtype=dtype)
-    keys, values = empty_cache(2, 3, D, 64, dtype)
+@pytest.mark.parametrize(("B", "T", "H", "G", "D"), SHARED)
+def test_attention_with_shared_keys_agrees_with_its_twin(isa, B, T, H, G, D, dtype):
+    qkv, dout = normal(B, T, H + 2 * G, D, dtype=dtype), normal(B, T, H, D, dtype=dtype, seed=1)
+    (out, lse), want = kernels.attention(qkv, G), reference.attention(qkv, G)
+    close(out, want[0], T + D)
+    close(lse, want[1], T + D)
+    close(kernels.attention_backward(dout, qkv, *want, G), reference.attention_backward(dout, qkv, *want, G), T * H + D)
+
+
+def repeated(qkv, H, G):
+    """The same as (B, T, 3, H, D): each key and value as often as it is used."""
+    q, k, v = np.split(qkv, [H, H + G], axis=2)
+    return np.stack([q, np.repeat(k, H // G, axis=2), np.repeat(v, H // G, axis=2)], axis=2)
+
+
+def test_shared_keys_are_keys_that_are_there_several_times(isa):
+    B, T, H, G, D = 2, 30, 6, 2, 5
+    qkv, dout = normal(B, T, H + 2 * G, D), normal(B, T, H, D, seed=1)
+    (out, lse), (whole, lses) = kernels.attention(qkv, G), kernels.attention(repeated(qkv, H, G))
+    assert_array_equal(out, whole)
+    assert_array_equal(lse, lses)
+    dqkv = kernels.attention_backward(dout, qkv, out, lse, G)
+    each = kernels.attention_backward(dout, repeated(qkv, H, G), out, lse)
+    for place, got in enumerate(np.split(dqkv, [H, H + G], axis=2)):
+        want = each[:, :, place] if place == 0 else each[:, :, place].reshape(B, T, G, H // G, D).sum(axis=3)
+        assert_allclose(got, want, rtol=1e-12, atol=1e-13)
+
+
+def test_a_key_for_each_head_is_the_other_layout_of_the_same_memory(isa):
+    qkv = normal(2, 30, 3, 4, 8)
+    assert_array_equal(kernels.attention(qkv.reshape(2, 30, 12, 8), 4)[0], kernels.attention(qkv)[0])
+
+
+@pytest.mark.parametrize(("B", "T", "H", "G", "D"), [(1, 1, 2, 1, 1), (2, 3, 4, 2, 3), (1, 5, 3, 1, 2)])
+def test_attention_backward_with_shared_keys_is_the_derivative(isa, B, T, H, G, D):
+    qkv, dout = normal(B, T, H + 2 * G, D), normal(B, T, H, D, seed=1)
+    got = kernels.attention_backward(dout, qkv, *kernels.attention(qkv, G), G)
+    want = complex_step(lambda x: (dout * reference.attention(x, G)[0]).sum(), qkv)
+    assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+
+
+# ---------------------------------------------------------------- over a cache, for reference/decode.py
+
+@pytest.mark.parametrize(("G", "pieces"), [(3, [60]), (1, [1] * 40), (3, [30, 1, 1, 8]), (1, [25, 24, 1])])
+def test_the_twin_of_a_cached_sequence_gives_what_the_whole_sequence_gives(G, pieces):
+    """What the cache holds before it is written must not matter."""
+    T, H, D = sum(pieces), 3, 5
+    qkv, keys, values = normal(2, T, H + 2 * G, D), np.full((2, G, D, 64), np.nan), np.full((2, G, 64, D), np.nan)
     done, parts = 0, []
     for n in pieces:
-        parts.append(kernels.attention_cached(qkv[:, done:done + n], keys, values, np.full(2, done)))
+        parts.append(attention_cached(qkv[:, done:done + n], keys, values, np.full(2, done)))
         done += n
-    whole = kernels.attention(qkv)[0]
-    if kernels.BACKEND == "compiled":
-        assert_array_equal(np.concatenate(parts, axis=1), whole)
-    close(np.concatenate(parts, axis=1), reference.attention(qkv)[0], T)
-    assert_array_equal(keys[..., :T], qkv[:, :, 1].transpose(0, 2, 3, 1))
-    assert_array_equal(values[:, :, :T], qkv[:, :, 2].swapaxes(1, 2))
+    assert_allclose(np.concatenate(parts, axis=1), reference.attention(qkv, G)[0], rtol=1e-12, atol=1e-13)
+    assert_array_equal(keys[..., :T], qkv[:, :, H:H + G].transpose(0, 2, 3, 1))
+    assert_array_equal(values[:, :, :T], qkv[:, :, H + G:].swapaxes(1, 2))
     assert np.isnan(keys[..., T:]).all()
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_a_cached_twin_agrees(isa, dtype):
-    qkv, start = normal(3, 5, 3, 2, 7, dtype=dtype), np.array([0, 9, 27])
-    ours, theirs = ([np.ones((3, 2, 7, 32), dtype), np.ones((3, 2, 32, 7), dtype)] for _ in range(2))
-    close(kernels.attention_cached(qkv, *ours, start), reference.attention_cached(qkv, *theirs, start), 32)
-    for a, b in zip(ours, theirs, strict=True):
-        assert_array_equal(a, b)
-
-
-def test_prompts_padded_on_the_right_then_steps_of_different_lengths():
-    lengths, room = np.array([3, 1, 5]), 16
-    rows = [normal(1, n + 4, 3, 2, 8, seed=n) for n in lengths]           # each prompt and four tokens after it
-    padded = np.concatenate([np.pad(r[:, :n], [(0, 0), (0, 5 - n)] + [(0, 0)] * 3)
-                             for r, n in zip(rows, lengths, strict=True)])
-    keys, values = empty_cache(3, 2, 8, room, np.float64)
-    out = kernels.attention_cached(padded, keys, values, np.zeros(3, dtype=int))
-    for step in range(4):
-        new = np.concatenate([r[:, n + step:n + step + 1] for r, n in zip(rows, lengths, strict=True)])
-        one = kernels.attention_cached(new, keys, values, lengths + step)
-        for b, n in enumerate(lengths):
-            alone = kernels.attention(rows[b])[0]
-            assert_allclose(one[b, 0], alone[0, n + step], rtol=1e-13, atol=1e-14)
-            assert_allclose(out[b, :n], alone[0, :n], rtol=1e-13, atol=1e-14)
 
 
 @compiled
@@ -148,8 +163,8 @@ def test_long_sequences_need_no_square_matrix():
     out, lse = kernels.attention(qkv)
     rows = [0, 63, 64, 4000, T - 1]
     for i in rows:
-        alone = reference.attention_cached(qkv[:, i:i + 1], qkv[:, :, 1].transpose(0, 2, 3, 1).copy(),
-                                           qkv[:, :, 2].swapaxes(1, 2).copy(), np.array([i]))
+        alone = attention_cached(qkv[:, i:i + 1].reshape(1, 1, 3, 4), qkv[:, :, 1].transpose(0, 2, 3, 1).copy(),
+                                 qkv[:, :, 2].swapaxes(1, 2).copy(), np.array([i]))
         assert_allclose(out[0, i], alone[0, 0], rtol=2e-4, atol=2e-5)
     assert np.isfinite(kernels.attention_backward(out, qkv, out, lse)).all()
 

@@ -15,16 +15,19 @@ from rlscratch.kernels import reference
 def calls(dtype=np.float64):
     """Good calls: name -> (arguments, the name of the array to write into, its shape)."""
     x, row, ids = normal(6, 5, dtype=dtype), normal(5, dtype=dtype), np.array([0, 2, 2, 1, 0, 3])
-    qkv, start = normal(2, 4, 3, 2, 3, dtype=dtype), np.array([0, 9])
-    cache = {"keys": np.ones((2, 2, 3, 16), dtype), "values": np.ones((2, 2, 16, 3), dtype)}
+    qkv, halves = normal(2, 4, 3, 2, 3, dtype=dtype), normal(6, 10, dtype=dtype)
     out, lse = reference.attention(qkv)
     return {
         "matmul": ({"a": x, "b": x, "transpose_b": True}, "out", (6, 6)),
         "attention": ({"qkv": qkv}, "out", (2, 4, 2, 3)),
         "attention_backward": ({"dout": out * 2, "qkv": qkv, "out": out, "lse": lse}, "dqkv", qkv.shape),
-        "attention_cached": ({"qkv": qkv, **cache, "start": start}, "out", (2, 4, 2, 3)),
+        "rotary": ({"x": normal(6, 3, 4, dtype=dtype), "turns": normal(4, 4, dtype=dtype), "places": ids, "heads": 2},
+                   "out", (6, 3, 4)),
         "layer_norm": ({"x": x, "gain": row, "bias": row}, "out", (6, 5)),
         "layer_norm_backward": ({"dy": x, "x": x, "gain": row, "stats": normal(6, 2, dtype=dtype)}, "out", (6, 5)),
+        "rms_norm": ({"x": x, "gain": row}, "out", (6, 5)),
+        "rms_norm_backward": ({"dy": x, "x": x, "gain": row, "rstd": normal(6, dtype=dtype)}, "out", (6, 5)),
+        "swiglu": ({"x": halves}, "out", (6, 5)), "swiglu_backward": ({"dy": x, "x": halves}, "out", (6, 10)),
         "bias_gelu": ({"x": x, "bias": row}, "out", (6, 5)),
         "bias_gelu_backward": ({"dy": x, "x": x, "bias": row}, "out", (6, 5)),
         "embedding": ({"table": x, "ids": ids}, "out", (6, 5)),
@@ -101,8 +104,9 @@ ADAMW = {name: np.ones(3) * k for k, name in enumerate(("parameter", "gradient",
 
 def a_model():
     """One layer of two channels and a cache of 16 tokens for two sequences: what decode and answer ask for alike."""
-    sizes = [(3, 2), (9, 2), 2, 2, (2, 6), 6, (2, 2), 2, 2, 2, (2, 8), 8, (8, 2), 2, 2, 2]
-    return {"weights": [normal(*np.atleast_1d(size)) for size in sizes], "output": np.ones((2, 3)), "heads": 2,
+    sizes = [(3, 2), (9, 2), None, 2, 2, (2, 6), 6, (2, 2), 2, 2, 2, (2, 8), 8, (8, 2), 2, 2, 2]
+    weights = [None if size is None else normal(*np.atleast_1d(size)) for size in sizes]
+    return {"weights": weights, "output": np.ones((2, 3)), "heads": 2,
             "keys": [np.ones((2, 2, 1, 16))], "values": [np.ones((2, 2, 16, 1))], "lengths": np.array([0, 4])}
 
 
@@ -125,6 +129,11 @@ def good_calls():
 @pytest.mark.parametrize("name", good_calls())
 def test_the_good_call_is_good(name):
     assert (getattr(kernels, name)(**good_calls()[name]) is None) == (name == "adamw")      # which works in place
+
+
+def without(place):
+    """The arrays of a model but one."""
+    return [None if i == place else array for i, array in enumerate(a_model()["weights"])]
 
 
 ROW = np.zeros((2, 3))
@@ -173,15 +182,22 @@ BAD = [
     ("attention", {"qkv": np.ones((2, 4, 2, 2, 3))}, ValueError, "query, key and value on the third axis"),
     ("attention_backward", {"lse": np.ones((2, 4, 2))}, ValueError, "as attention returned it"),
     ("attention_backward", {"dout": np.ones((2, 4, 2, 2))}, ValueError, "one entry for each of out"),
-    ("attention_cached", {"start": np.array([0, 13])}, ValueError, r"start\[1\] is 13; expected at most 12: 4 new"),
-    ("attention_cached", {"start": np.array([-1, 0])}, ValueError, r"start\[0\] is -1"),
-    ("attention_cached", {"start": np.array([0])}, ValueError, "one length a sequence"),
-    ("attention_cached", {"start": np.array([0.0, 1.0])}, TypeError, "integers"),
-    ("attention_cached", {"keys": np.ones((2, 2, 3, 20))}, ValueError, "the shape of values is"),
-    ("attention_cached", {"keys": np.ones((2, 2, 3, 20)), "values": np.ones((2, 2, 20, 3))}, ValueError,
-     "the last length of keys is 20; expected a multiple of 16"),
-    ("attention_cached", {"keys": np.ones((2, 2, 4, 16))}, ValueError, "the shape of keys"),
-    ("attention_cached", {"keys": [1.0]}, TypeError, "the dtype of keys is 'list'"),
+    ("attention", {"qkv": np.ones((2, 4, 3, 2, 3)), "kv_heads": 1}, ValueError, "expected 4 dimensions"),
+    ("attention", {"qkv": np.ones((2, 4, 4, 3)), "kv_heads": 2}, ValueError, r"H \+ 4, D\), H a multiple of kv_heads"),
+    ("attention", {"qkv": np.ones((2, 4, 7, 3)), "kv_heads": 2}, ValueError, r"H \+ 4, D\), H a multiple of kv_heads"),
+    ("attention", {"qkv": np.ones((2, 4, 6, 3)), "kv_heads": 0}, ValueError, "kv_heads is 0; expected an integer >= 1"),
+    ("attention_backward", {"kv_heads": 1}, ValueError, "expected 4 dimensions"),
+    ("rotary", {"turns": np.ones((4, 6))}, ValueError, r"the shape of turns is \(4, 6\); expected \(P, 4\)"),
+    ("rotary", {"x": np.ones((6, 3, 5)), "turns": np.ones((4, 5))}, ValueError, "an even number of channels"),
+    ("rotary", {"places": np.array([0, 1, 2, 3, 4, 0])}, ValueError, r"places\[4\] is 4; expected an integer in"),
+    ("rotary", {"places": np.array([0, 1])}, ValueError, "one place a token"),
+    ("rotary", {"heads": 4}, ValueError, r"heads is 4; expected an integer in \[0, 3\]"),
+    ("rotary", {"back": 1}, ValueError, "back is 1; expected one of False, True"),
+    ("rms_norm", {"gain": np.ones(4)}, ValueError, r"gain is \(4,\); expected \(5,\), one entry a channel"),
+    ("rms_norm", {"eps": 0.0}, ValueError, "eps is 0.0; expected a finite number > 0"),
+    ("rms_norm_backward", {"rstd": np.ones((6, 2))}, ValueError, "expected 1 dimension"),
+    ("swiglu", {"x": np.ones((6, 5))}, ValueError, r"the shape of x is \(6, 5\); expected \(N, 2 inner\): two halves"),
+    ("swiglu_backward", {"dy": np.ones((6, 10))}, ValueError, "half as wide as x"),
     ("layer_norm", {"gain": np.ones(4)}, ValueError, r"gain is \(4,\); expected \(5,\), one entry a channel"),
     ("layer_norm", {"eps": 0.0}, ValueError, "eps is 0.0; expected a finite number > 0"),
     ("layer_norm_backward", {"dy": np.ones((5, 5))}, ValueError, "like x"),
@@ -206,13 +222,18 @@ BAD = [
     ("decode", {"tokens": np.array([0, 1])}, ValueError, r"the shape of tokens is \(2,\); expected \(B, T\)"),
     ("decode", {"last": np.array([0, 1])}, ValueError, r"last\[1\] is 1; expected an integer in \[0, 1\)"),
     ("decode", {"last": np.array([0])}, ValueError, "one place a sequence"),
-    ("decode", {"weights": []}, ValueError, r"numbers of weights, keys and values is \(0, 1, 1\); expected 2 \+ 12 L"),
-    ("decode", {"weights": [np.ones((3, 2))] * 16}, ValueError, r"the shape of weights\[2\] is"),
-    ("decode", {"weights": [np.ones((3, 2), int)] * 16}, TypeError, r"the dtype of weights\[0\] is"),
+    ("decode", {"weights": []}, ValueError, r"numbers of weights, keys and values is \(0, 1, 1\); expected 3 \+ 12 L"),
+    ("decode", {"weights": [np.ones((3, 2))] * 17}, ValueError, "the third length of keys.0. is 1; expected an even"),
+    ("decode", {"weights": [np.ones((3, 2)), *[None] * 16]}, TypeError, r"the dtype of weights\[13\] is 'NoneType'"),
+    ("decode", {"weights": [np.ones((3, 2), int)] * 17}, TypeError, r"the dtype of weights\[0\] is"),
+    ("decode", {"weights": without(0)}, TypeError, r"the dtype of weights\[0\] is 'NoneType'"),
+    ("decode", {"weights": without(3)}, TypeError, r"the dtype of weights\[3\] is 'NoneType'"),
+    ("decode", {"weights": without(12)}, TypeError, r"the dtype of weights\[12\] is 'NoneType'"),
     ("decode", {"output": np.ones((3, 2))}, ValueError, "a column for each word"),
-    ("decode", {"heads": 3}, ValueError, "heads is 3; expected a divisor of the width, 2"),
+    ("decode", {"heads": 3}, ValueError, "heads is 3; expected a multiple of 2, the heads of the keys"),
     ("decode", {"keys": [np.ones((2, 2, 1, 15))]}, ValueError, r"the shape of values\[0\] is"),
-    ("decode", {"keys": [np.ones((2, 2, 2, 16))]}, ValueError, r"the shape of keys\[0\] is"),
+    ("decode", {"keys": [np.ones((2, 2, 2, 16))]}, ValueError, r"weights\[5\] is \(2, 6\); expected \(2, 12\)"),
+    ("decode", {"keys": [np.ones((3, 2, 1, 16))]}, ValueError, r"the shape of keys\[0\] is"),
     ("decode", {"lengths": np.array([0, 9])}, ValueError, r"lengths\[1\] is 9; expected an integer in \[0, 9\)"),
     ("decode", {"lengths": [0, 1]}, TypeError, r"lengths is \[0, 1\]; expected a contiguous array of int64"),
     ("decode", {"eps": 0.0}, ValueError, "eps is 0.0; expected a finite number > 0"),
@@ -239,11 +260,17 @@ def test_a_bad_call_names_the_argument_its_value_and_what_was_expected(name, cha
 
 
 def test_a_bad_call_changes_nothing():
-    args = calls()["attention_cached"][0]
-    with pytest.raises(ValueError, match="start"):
-        kernels.attention_cached(**(args | {"start": np.array([13, 0])}))
-    assert (args["keys"] == 1).all()
-    assert (args["values"] == 1).all()
+    args = good_calls()["decode"]
+    with pytest.raises(ValueError, match="tokens"):
+        kernels.decode(**(args | {"tokens": np.array([[0], [3]])}))
+    assert (args["keys"][0] == 1).all()
+    assert (args["values"][0] == 1).all()
+
+
+@pytest.mark.parametrize("place", [1, 4, 6, 8, 10, 14, 16])
+def test_a_model_may_lack_places_and_all_biases_but_a_gelu_s(place):
+    logits = kernels.decode(**(good_calls()["decode"] | {"weights": without(place)}))
+    assert logits.shape == (2, 3) and np.isfinite(logits).all()
 
 
 def test_strides_and_read_only_arrays_are_welcome():

@@ -10,11 +10,16 @@ from numpy.testing import assert_array_equal
 from kernel_cases import DTYPES, close, compiled
 from rlscratch import kernels, transformer
 from rlscratch.autograd import no_grad
+from rlscratch.blocks import STYLES
 from rlscratch.kernels import reference
 from rlscratch.transformer import Config, Transformer
 
 SHAPES = [Config(11, 40, 24, 2, 3, tied=False), Config(65, 33, 17, 1, 1),
-          Config(97, 24, 80, 2, 5, exact_gelu=True, inner=37)]
+          Config(97, 24, 80, 2, 5, exact_gelu=True, inner=37),
+          Config(11, 40, 24, 2, 6, kv_heads=2, **STYLES["llama"]),
+          Config(65, 33, 17, 1, 3, kv_heads=1, head_dim=10, tied=False, inner=33, **STYLES["qwen2"]),
+          Config(29, 24, 16, 2, 2, gated=True), Config(29, 24, 16, 1, 2, norm="rms", biases="attention", head_dim=40),
+          Config(29, 24, 16, 2, 4, positions="rotary", biases="none", kv_heads=1)]
 KNOBS = [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "min_p": 0.05}]
 PROMPTS = np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0], [1, 2, 3], [10, 9, 8]])
 LENGTHS = np.array([3, 1, 2, 3, 3])
@@ -91,8 +96,9 @@ def test_log_probabilities_are_those_of_the_training_forward_pass_bit_for_bit(is
 @compiled
 @pytest.mark.parametrize("knobs", KNOBS)
 @pytest.mark.parametrize("tokens", [5, 20])
-def test_whole_answers_are_those_of_a_token_at_a_time(isa, on_threads, tokens, knobs):
-    model = model_of(SHAPES[0], np.float32)
+@pytest.mark.parametrize("config", [SHAPES[0], SHAPES[3]], ids=["gpt2", "llama"])
+def test_whole_answers_are_those_of_a_token_at_a_time(isa, on_threads, config, tokens, knobs):
+    model = model_of(config, np.float32)
 
     def at_once():
         logits, cache, u, stops = begun(model, tokens)
@@ -108,9 +114,10 @@ def test_whole_answers_are_those_of_a_token_at_a_time(isa, on_threads, tokens, k
             assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("config", [SHAPES[0], SHAPES[3]], ids=["gpt2", "llama"])
 @pytest.mark.parametrize("knobs", KNOBS)
-def test_whole_answers_equal_their_twin_s(knobs):
-    model = model_of(SHAPES[0], np.float64)
+def test_whole_answers_equal_their_twin_s(knobs, config):
+    model = model_of(config, np.float64)
     found = []
     for answer in (kernels.answer, reference.answer):
         logits, cache, u, stops = begun(model)

@@ -23,6 +23,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rlscratch import checkpoint
 from rlscratch.__main__ import main
 from rlscratch.autograd import Tensor
+from rlscratch.blocks import STYLES
 from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.optim import AdamW
 from rlscratch.train.model_run import ModelRun
@@ -313,6 +314,19 @@ def test_a_run_leaves_its_model_its_tokenizer_its_curve_and_its_figures(rhyme, t
     assert result["held_out_bits_per_byte"] < 8.2
 
 
+@pytest.mark.parametrize("style", ["llama", "qwen2"])
+def test_a_style_gives_its_blocks_and_the_run_tells_it(style, rhyme, tmp_path, capsys):
+    more = ("--style", style, "--kv-heads", "1", "--steps", "6", "--json")
+    assert command(rhyme, tmp_path / "run", *more) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["style"], result["kv_heads"]) == (style, 1)
+    model = checkpoint.load(tmp_path / "run").model
+    assert model.config == Config(256, 16, 16, 1, 2, dropout=0.2, kv_heads=1, **STYLES[style])
+    assert result["parameters"] == model.num_params and result["held_out_bits_per_byte"] < 8.1
+    assert main(["sample", "--run-dir", str(tmp_path / "run"), "--prompt", "Round", "--max-new-tokens", "5"]) == 0
+    assert capsys.readouterr().out.startswith("Round")
+
+
 def killed_at(step, monkeypatch):
     save = ModelRun.save_model
 
@@ -324,9 +338,9 @@ def killed_at(step, monkeypatch):
     monkeypatch.setattr(ModelRun, "save_model", stop)
 
 
-@pytest.mark.parametrize("step", [3, 6])
-def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(step, rhyme, tmp_path, monkeypatch):
-    more = ("--steps", "8", "--save-every", "3", "--dropout", "0.2")
+@pytest.mark.parametrize(("step", "style"), [(3, ()), (6, ()), (6, ("--style", "llama", "--kv-heads", "1"))])
+def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(step, style, rhyme, tmp_path, monkeypatch):
+    more = ("--steps", "8", "--save-every", "3", "--dropout", "0.2", *style)
     assert command(rhyme, tmp_path / "whole", *more) == 0
     with monkeypatch.context() as patch:
         killed_at(step, patch)

@@ -3,6 +3,7 @@
 A tokenizer of 6 letters and a model of 16 channels; 4 marks make 10 tokens.
 """
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import letters
 from rlscratch import checkpoint
 from rlscratch.__main__ import main
+from rlscratch.blocks import STYLES
 from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.formulas.distribution import softmax
 from rlscratch.train.language import pretrained, worlds
@@ -18,8 +20,8 @@ from rlscratch.train.language.chat import SPECIAL, Chat
 from rlscratch.transformer import Config, Transformer
 
 
-def model(vocab_size=6, dropout=0.0, tied=True, dtype=np.float64, context=16):
-    config = Config(vocab_size, context, 16, 1, 1, tied=tied, dropout=dropout)
+def model(vocab_size=6, dropout=0.0, tied=True, dtype=np.float64, context=16, heads=1, **blocks):
+    config = Config(vocab_size, context, 16, 1, heads, tied=tied, dropout=dropout, **blocks)
     made = Transformer(config, np.random.default_rng(0), dtype)
     for parameter in made.parameters().values():
         parameter.data += 0.5 * np.random.default_rng(1).standard_normal(parameter.shape)
@@ -87,16 +89,21 @@ def planted(monkeypatch):
     letters.plant(monkeypatch, letters.letters())
 
 
-def gpt2(folder):
+def gpt2(folder, **blocks):
     """A folder as transformers writes it, with GPT-2's two files of a tokenizer."""
     tokenizer = Tokenizer.train("abc abc", 257)
-    checkpoint.to_huggingface(model(tokenizer.vocab_size, dtype=np.float32), folder)
+    checkpoint.to_huggingface(model(tokenizer.vocab_size, dtype=np.float32, **blocks), folder)
     tokenizer.save(folder)
     known = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.json").write_text(json.dumps(known["vocab"]), "utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(known["merges"]) + "\n", "utf-8")
     return folder
+
+
+def llama(folder):
+    """The same for a Llama."""
+    return gpt2(folder, tied=False, heads=4, kv_heads=2, **STYLES["llama"])
 
 
 def pretrain(folder):
@@ -107,7 +114,7 @@ def pretrain(folder):
     return folder
 
 
-@pytest.mark.parametrize("made", [gpt2, pretrain])
+@pytest.mark.parametrize("made", [gpt2, llama, pretrain])
 def test_pretraining_fine_tuning_rewards_and_policy_gradients_are_one_flow_on_one_model(made, tmp_path):
     init = made(tmp_path / "init")
     before = letters.contents(init)
@@ -118,10 +125,11 @@ def test_pretraining_fine_tuning_rewards_and_policy_gradients_are_one_flow_on_on
     more = ("--steps", "2", "--init", tmp_path / "sft")
     assert letters.run("ppo", tmp_path / "ppo", *more, "--reward-model", tmp_path / "rm") == 0
     assert letters.run("grpo", tmp_path / "grpo", *more) == letters.run("dpo", tmp_path / "dpo", *more) == 0
-    start = checkpoint.from_huggingface(init) if made is gpt2 else checkpoint.load(init).model
+    start = checkpoint.load(init).model if made is pretrain else checkpoint.from_huggingface(init)
     for name in ("sft", "rm", "ppo", "grpo", "dpo"):
         found = checkpoint.load(tmp_path / name).model.config
-        assert (found.context, found.width, found.vocab_size) == (16, 16, start.config.vocab_size + 4)
+        assert found == replace(start.config, vocab_size=start.config.vocab_size + 4, dropout=0.0,
+                                value_head=name in ("rm", "ppo"))
     world = worlds.make("addition")
     first = world.policy(init).model.parameters()["wte.weight"].data
     assert np.abs(checkpoint.load(tmp_path / "sft").model.parameters()["wte.weight"].data - first).max() < 0.02

@@ -14,13 +14,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 from rlscratch import kernels
 from rlscratch.autograd import Tensor, backward
 from rlscratch.autograd.gradcheck import GradientError, gradcheck
+from rlscratch.blocks import STYLES, memory_to_train, numbers, shapes
 from rlscratch.formulas.distribution import entropy, log_softmax
 from rlscratch.optim import AdamW
 from rlscratch.train.pretraining.pretrain import learn
-from rlscratch.transformer import Config, Transformer, memory_to_train, numbers, shapes
+from rlscratch.transformer import Config, Transformer
 
 SMALL = Config(vocab_size=11, context=12, width=12, layers=2, heads=3, value_head=True)
-OPTIONS = {"as GPT-2": {}, "untied": {"tied": False}, "exact GELU": {"exact_gelu": True}, "eps": {"eps": 0.1}}
+LLAMA = {"heads": 6, "kv_heads": 2, **STYLES["llama"]}
+OPTIONS = {"as GPT-2": {}, "untied": {"tied": False}, "exact GELU": {"exact_gelu": True}, "eps": {"eps": 0.1},
+           "as Llama": LLAMA, "as Qwen2": {**STYLES["qwen2"], "heads": 4, "kv_heads": 1, "head_dim": 10, "tied": False},
+           "rms": {"norm": "rms"}, "rotary": {"positions": "rotary", "rotary_base": 50.0}, "gated": {"gated": True},
+           "shared keys": {"heads": 6, "kv_heads": 3}, "no biases": {"biases": "none", "head_dim": 3}}
 
 
 def made(dtype=np.float64, seed=0, **changes):
@@ -50,31 +55,48 @@ def equal_rows(actual, expected):
 def by_hand(model, tokens):
     """hidden (T, C) and logits (T, V) of one sequence, token by token and head by head."""
     c, w = model.config, {name: p.data for name, p in model.parameters().items()}
-    D = c.width // c.heads
+    H, G, D, _ = c.sizes
 
     def norm(x, name):
+        if c.norm == "rms":
+            return w[f"{name}.weight"] * x / math.sqrt((x * x).mean() + c.eps)
         return w[f"{name}.weight"] * (x - x.mean()) / math.sqrt(x.var() + c.eps) + w[f"{name}.bias"]
 
     def affine(x, name):
-        return x @ w[f"{name}.weight"] + w[f"{name}.bias"]
+        return x @ w[f"{name}.weight"] + w.get(f"{name}.bias", 0)
 
     def gelu(z):
         if c.exact_gelu:
             return z * np.array([(1 + math.erf(v / math.sqrt(2))) / 2 for v in z])
         return 0.5 * z * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
 
-    x = [w["wte.weight"][token] + w["wpe.weight"][t] for t, token in enumerate(tokens)]
+    def placed(head, t):
+        """A query or a key of token t: pairs of channels, as complex numbers, turned by their angles."""
+        if c.positions == "learned":
+            return head
+        turned = (head[:D // 2] + 1j * head[D // 2:]) * [
+            np.exp(1j * t * c.rotary_base ** (-2 * d / D)) for d in range(D // 2)]
+        return np.concatenate([turned.real, turned.imag])
+
+    def inner(n, name):
+        if not c.gated:
+            return gelu(affine(n, name))
+        gate, passing = np.split(affine(n, name), 2)
+        return gate / (1 + np.exp(-gate)) * passing
+
+    x = [w["wte.weight"][token] + (w["wpe.weight"][t] if "wpe.weight" in w else 0) for t, token in enumerate(tokens)]
     for layer in range(c.layers):
-        q, k, v = zip(*(np.split(affine(norm(row, f"h.{layer}.ln_1"), f"h.{layer}.attn.c_attn"), 3) for row in x),
-                      strict=True)
+        heads = [affine(norm(row, f"h.{layer}.ln_1"), f"h.{layer}.attn.c_attn").reshape(H + 2 * G, D) for row in x]
         for t, row in enumerate(x):
-            heads = []
-            for part in (slice(D * head, D * (head + 1)) for head in range(c.heads)):
-                p = np.exp([q[t][part] @ k[j][part] / math.sqrt(D) for j in range(t + 1)])
-                heads.append(sum(p[j] / p.sum() * v[j][part] for j in range(t + 1)))
-            row = row + affine(np.concatenate(heads), f"h.{layer}.attn.c_proj")
-            inner = gelu(affine(norm(row, f"h.{layer}.ln_2"), f"h.{layer}.mlp.c_fc"))
-            x[t] = row + affine(inner, f"h.{layer}.mlp.c_proj")
+            mixed = []
+            for head in range(H):
+                key = H + head // (H // G)
+                q = placed(heads[t][head], t)
+                p = np.exp([q @ placed(heads[j][key], j) / math.sqrt(D) for j in range(t + 1)])
+                mixed.append(sum(p[j] / p.sum() * heads[j][key + G] for j in range(t + 1)))
+            row = row + affine(np.concatenate(mixed), f"h.{layer}.attn.c_proj")
+            wide = inner(norm(row, f"h.{layer}.ln_2"), f"h.{layer}.mlp.c_fc")
+            x[t] = row + affine(wide, f"h.{layer}.mlp.c_proj")
     hidden = np.array([norm(row, "ln_f") for row in x])
     return hidden, hidden @ w["wte.weight" if c.tied else "lm_head.weight"].T
 
@@ -163,7 +185,8 @@ def as_function(model, tokens):
     return run, [p.data for p in model.parameters().values()]
 
 
-@pytest.mark.parametrize("changes", [{}, {"tied": False, "exact_gelu": True}], ids=["as GPT-2", "untied, exact"])
+@pytest.mark.parametrize("changes", [{}, {"tied": False, "exact_gelu": True}, LLAMA, {**LLAMA, "biases": "qkv"}],
+                         ids=["as GPT-2", "untied, exact", "as Llama", "as Qwen2"])
 def test_a_model_of_two_layers_passes_gradcheck_end_to_end(changes):
     run, arrays = as_function(made(**changes), some_tokens(B=2, T=5))
     gradcheck(run, *arrays, projections=3, rtol=1e-7)
@@ -234,9 +257,10 @@ def test_a_later_token_is_never_seen_and_an_earlier_one_is():
 # ---------------------------------------------------------------- the cache
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("width, heads", [(12, 3), (32, 2), (40, 5)])
-def test_logits_with_a_cache_equal_those_of_the_whole_sequence(dtype, width, heads):
-    model, tokens = made(dtype, width=width, heads=heads, context=40), some_tokens(B=4, T=40)
+@pytest.mark.parametrize("changes", [
+    {}, {"width": 32, "heads": 2}, {"width": 40, "heads": 5}, LLAMA, OPTIONS["as Qwen2"]])
+def test_logits_with_a_cache_equal_those_of_the_whole_sequence(dtype, changes):
+    model, tokens = made(dtype, **{"context": 40, **changes}), some_tokens(B=4, T=40)
     whole, lengths = model(tokens).data, np.array([25, 1, 17, 30])
     logits, cache = model.start(np.where(np.arange(30) < lengths[:, None], tokens[:, :30], 0), lengths)
     equal_rows(logits, whole[np.arange(4), lengths - 1])
@@ -247,7 +271,8 @@ def test_logits_with_a_cache_equal_those_of_the_whole_sequence(dtype, width, hea
 
 
 @pytest.mark.parametrize("config", [
-    Config(300, 48, 48, 2, 4), Config(65, 48, 96, 2, 6), Config(17, 48, 130, 1, 5)], ids=["48", "96", "130"])
+    Config(300, 48, 48, 2, 4), Config(65, 48, 96, 2, 6), Config(17, 48, 130, 1, 5),
+    Config(65, 48, 96, 2, 6, kv_heads=2, **STYLES["llama"])], ids=["48", "96", "130", "llama"])
 def test_a_sequence_has_the_same_logits_alone_and_among_others(config):
     rng = np.random.default_rng(0)
     model, tokens = Transformer(config, rng), rng.integers(config.vocab_size, size=(7, 48))
@@ -279,6 +304,28 @@ def test_rows_of_a_cache_go_on_by_themselves():
     equal_rows(model.step(cache, tokens[:, 5]), model(tokens[:, :6]).data[:, -1])
 
 
+@pytest.mark.parametrize("index", [
+    slice(None, None, 2), slice(None, None, -1), slice(2, None), [2, 0], [True, False, True]])
+def test_any_index_of_numpy_s_picks_rows_that_step_takes(index):
+    model, tokens = made(), some_tokens(B=3, T=6)
+    _, cache = model.start(tokens[:, :5])
+    equal_rows(model.step(cache.rows(index), tokens[index, 5]), model(tokens[index]).data[:, -1])
+    assert_array_equal(cache.lengths[:2], 5)
+
+
+def test_keys_that_heads_share_are_cached_once():
+    _, cache = made(**LLAMA).start(some_tokens(), room=12)
+    assert {k.shape for k in cache.keys} == {(3, 2, 2, 16)} and {v.shape for v in cache.values} == {(3, 2, 16, 2)}
+
+
+def test_a_word_said_again_and_again_says_nothing_of_places_unless_they_are_learned():
+    """Its values are all the same, so how rotary scores weigh them does not matter."""
+    word = np.array([[3] * 9])
+    rotary, learned = (made(**changes)(word).data[0] for changes in (LLAMA, {}))
+    assert_allclose(rotary[1:], rotary[:-1], rtol=1e-11, atol=1e-11)
+    assert np.abs(learned[1:] - learned[:-1]).max() > 0.01
+
+
 def test_a_context_that_is_no_multiple_of_the_cache_s_step_can_be_filled_to_the_last_token():
     model, tokens = made(context=19), some_tokens(B=2, T=19)
     _, cache = model.start(tokens[:, :18])
@@ -308,6 +355,19 @@ def test_parameters_have_gpt_2_s_names_and_as_many_numbers_as_gpt_2():
         for part in ("weight", "bias")}
     assert [name for name in model.parameters() if not name.startswith("h.")] == [
         "wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias", "score.weight", "score.bias"]
+
+
+def test_a_llama_has_as_many_numbers_as_its_paper_says():
+    """LLaMA 7B: 6,738,415,616; SmolLM-135M, with shared keys and a tied embedding: 134,515,008."""
+    seven = Config(32000, 2048, 4096, 32, 32, tied=False, inner=11008, **STYLES["llama"])
+    assert numbers(seven) == 6_738_415_616
+    assert numbers(Config(49152, 2048, 576, 30, 9, inner=1536, kv_heads=3, **STYLES["llama"])) == 134_515_008
+    assert numbers(Config(151936, 32768, 896, 24, 14, inner=4864, kv_heads=2, **STYLES["qwen2"])) == 494_032_768
+
+
+def test_a_gated_network_has_as_many_numbers_as_another():
+    plain, gated = (numbers(Config(7, 6, 48, 1, 2, biases="none", gated=gated)) for gated in (False, True))
+    assert plain == gated
 
 
 def test_a_model_says_in_one_line_what_it_is():
@@ -402,7 +462,15 @@ def test_gradients_go_through_dropout():
     ({"dropout": 1.0}, ValueError, r"dropout is 1.0; expected a number in \[0, 1\)"),
     ({"dropout": -0.1}, ValueError, r"dropout is -0.1; expected a number in \[0, 1\)"),
     ({"tied": 1}, ValueError, r"tied is 1; expected one of False, True"),
-    ({"eps": 0.0}, ValueError, r"eps is 0.0; expected a finite number > 0")])
+    ({"eps": 0.0}, ValueError, r"eps is 0.0; expected a finite number > 0"),
+    ({"norm": "batch"}, ValueError, r"norm is 'batch'; expected one of 'layer', 'rms'"),
+    ({"positions": "none"}, ValueError, r"positions is 'none'; expected one of 'learned', 'rotary'"),
+    ({"gated": 1}, ValueError, r"gated is 1; expected one of False, True"),
+    ({"biases": False}, ValueError, r"biases is False; expected one of 'all', 'attention', 'qkv', 'none'"),
+    ({"kv_heads": 2}, ValueError, r"heads is 3; expected a multiple of kv_heads, which is 2"),
+    ({"kv_heads": 0}, ValueError, r"kv_heads is 0; expected an integer >= 1"),
+    ({"head_dim": 5, "positions": "rotary"}, ValueError, r"the width of a head is 5; expected an even number with rot"),
+    ({"rotary_base": 0.0}, ValueError, r"rotary_base is 0.0; expected a finite number > 0")])
 def test_a_config_that_cannot_be_says_why(changes, error, message):
     with pytest.raises(error, match=message):
         Config(**{**vars(SMALL), **changes})
@@ -467,7 +535,8 @@ def test_steps_that_do_not_fit_say_why_and_change_nothing():
 
 # ---------------------------------------------------------------- how much it takes
 
-@pytest.mark.parametrize("changes", [{}, {"tied": False, "value_head": False}, {"layers": 5, "inner": 7}])
+@pytest.mark.parametrize("changes", [{}, {"tied": False, "value_head": False}, {"layers": 5, "inner": 7},
+                                     *OPTIONS.values()])
 def test_parameters_are_counted_without_making_them(changes):
     model = made(**changes)
     assert numbers(model.config) == sum(p.size for p in model.parameters().values()) == model.num_params
@@ -477,6 +546,8 @@ def test_what_no_memory_can_hold_is_refused_before_it_is_made():
     for changes in ({"layers": 10**9}, {"vocab_size": 10**15}, {"width": 3 * 10**9}):
         with pytest.raises(ValueError, match=r"width and layers is \(.*\); expected less: it would take .* GiB"):
             made(**changes)
+    with pytest.raises(ValueError, match=r"context is 1000000000000; expected less: it would take .* GiB"):
+        made(**LLAMA, context=10**12)
 
 
 @pytest.mark.compiled_only("what a step keeps does not depend on the backend")

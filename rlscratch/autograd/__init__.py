@@ -37,10 +37,13 @@ from rlscratch.autograd.functions import (
     power,
     relu,
     reshape,
+    rms_norm,
+    rotary,
     sigmoid,
     softmax,
     sqrt,
     sum,
+    swiglu,
     tanh,
     transpose,
     where,
@@ -50,5 +53,6 @@ from rlscratch.autograd.tensor import GraphError, Tensor, backward, no_grad
 __all__ = [
     "GraphError", "Tensor", "absolute", "attention", "backward", "bias_gelu", "chosen_logp", "concatenate", "embedding",
     "exp", "gather", "layer_norm", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "minimum",
-    "no_grad", "power", "relu", "reshape", "sigmoid", "softmax", "sqrt", "sum", "tanh", "transpose", "where",
+    "no_grad", "power", "relu", "reshape", "rms_norm", "rotary", "sigmoid", "softmax", "sqrt", "sum", "swiglu", "tanh",
+    "transpose", "where",
 ]

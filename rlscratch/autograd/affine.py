@@ -1,6 +1,6 @@
 """A linear layer with its bias, and the residual stream that it is added to, as one node.
 
-    y = x W + b            or            y = x W + b + stream                               (1)
+    y = x W + b            or            y = x W + b + stream,       either without b       (1)
 
 From (1), with sums over the rows of x:
 
@@ -19,9 +19,9 @@ from rlscratch.autograd.tensor import Tensor
 from rlscratch.check import Array
 
 
-def _forward(x: Array, W: Array, b: Array, stream: Array | None) -> Array:
+def _forward(x: Array, W: Array, b: Array | None, stream: Array | None) -> Array:
     y = product(rows(x), W)
-    for term in (b,) if stream is None else (b, rows(stream)):
+    for term in (term for term in (b, None if stream is None else rows(stream)) if term is not None):
         y = np.add(y, term, out=y if y.dtype == term.dtype else None)       # two dtypes: a complex step
     return y.reshape(*x.shape[:-1], -1)
 
@@ -39,12 +39,12 @@ AFFINE = Row(_forward,
 AFFINE.name = "affine"
 
 
-def affine(x: Any, W: Any, b: Any, stream: Any = None) -> Tensor:
+def affine(x: Any, W: Any, b: Any = None, stream: Any = None) -> Tensor:
     """Equation (1), all of one dtype.
 
     x       (..., C)
     W       (C, K)
-    b       (K,)
+    b       (K,)      None: none
     stream  (..., K)  what the layer's result is added to; None: nothing
     """
     return AFFINE(x, W, b, stream)

@@ -242,9 +242,21 @@ def chosen_logp(x: Any, target: Array, temperature: float = 1.0, entropy: bool =
     return (both[0], both[1]) if entropy else both[0]
 
 
-def attention(qkv: Any) -> Tensor:
-    """Causal attention, (B, T, H, D), of queries, keys and values (B, T, 3, H, D), scaled by 1 / sqrt(D)."""
-    return TABLE["attention"](qkv)
+def attention(qkv: Any, kv_heads: int | None = None) -> Tensor:
+    """Causal attention, (B, T, H, D), of queries, keys and values (B, T, 3, H, D), scaled by 1 / sqrt(D).
+
+    With kv_heads qkv is (B, T, H + 2 kv_heads, D), and H / kv_heads queries share a key and a value.
+    """
+    return TABLE["attention"](qkv, kv_heads)
+
+
+def rotary(x: Any, turns: Array, places: Array, heads: int) -> Tensor:
+    """The first `heads` of the heads of x (..., R, D) turned by their tokens' places: kernels.reference.rotary.
+
+    turns   (P, D)  of each place, the cosines of its D/2 angles, then their sines
+    places  (...)   of the tokens
+    """
+    return TABLE["rotary"](x, turns, _plain(places).ravel(), heads)
 
 
 def layer_norm(x: Any, gain: Any, bias: Any, eps: float = 1e-5) -> Tensor:
@@ -252,9 +264,19 @@ def layer_norm(x: Any, gain: Any, bias: Any, eps: float = 1e-5) -> Tensor:
     return TABLE["layer_norm"](x, gain, bias, eps)
 
 
+def rms_norm(x: Any, gain: Any, eps: float = 1e-5) -> Tensor:
+    """gain x / sqrt(mean(x^2) + eps) along the last axis; gain (C,)."""
+    return TABLE["rms_norm"](x, gain, eps)
+
+
 def bias_gelu(x: Any, bias: Any, exact: bool = False) -> Tensor:
     """GELU of x + bias; the tanh form, which is GPT-2's, or the exact one."""
     return TABLE["bias_gelu"](x, bias, exact)
+
+
+def swiglu(x: Any) -> Tensor:
+    """silu(g) u, where g and u are the halves of the last axis: (..., 2 inner) to (..., inner)."""
+    return TABLE["swiglu"](x)
 
 
 def embedding(table: Any, ids: Array) -> Tensor:

@@ -127,15 +127,24 @@ TABLE = {
                        x=lambda dy, y, x, target, temperature, stats: kernels.chosen_logp_backward(
                            *dy.reshape(2, -1), rows(x), target.ravel(), y[1].ravel(), stats, temperature
                        ).reshape(x.shape)),
-    "attention":   Row(lambda qkv: kernel("attention", qkv)(qkv), ["lse"],
-                       qkv=lambda dy, qkv, y, lse: kernels.attention_backward(dy, qkv, y, lse)),
+    "attention":   Row(lambda qkv, kv_heads: kernel("attention", qkv)(qkv, kv_heads), ["lse"],
+                       qkv=lambda dy, qkv, y, lse, kv_heads: kernels.attention_backward(dy, qkv, y, lse, kv_heads)),
+    "rotary":      Row(lambda x, turns, places, heads: kernel("rotary", x)(
+                           x.reshape(-1, *x.shape[-2:]), turns, places, heads).reshape(x.shape),
+                       x=lambda dy, turns, places, heads: kernels.rotary(
+                           dy.reshape(-1, *dy.shape[-2:]), turns, places, heads, True).reshape(dy.shape)),
     "layer_norm":  Row(lambda x, gain, bias, eps: _shaped(
                            kernel("layer_norm", x, gain, bias)(rows(x), gain, bias, eps), x.shape),
                        ["stats"], together=3, joint=lambda dy, x, gain, stats: _shaped(
                            kernels.layer_norm_backward(rows(dy), rows(x), gain, stats), x.shape)),
+    "rms_norm":    Row(lambda x, gain, eps: _shaped(kernel("rms_norm", x, gain)(rows(x), gain, eps), x.shape),
+                       ["rstd"], together=2, joint=lambda dy, x, gain, rstd: _shaped(
+                           kernels.rms_norm_backward(rows(dy), rows(x), gain, rstd), x.shape)),
     "bias_gelu":   Row(lambda x, bias, exact: kernel("bias_gelu", x, bias)(rows(x), bias, exact).reshape(x.shape),
                        together=2, joint=lambda dy, x, bias, exact: _shaped(
                            kernels.bias_gelu_backward(rows(dy), rows(x), bias, exact), x.shape)),
+    "swiglu":      Row(lambda x: kernel("swiglu", x)(rows(x)).reshape(*x.shape[:-1], -1),
+                       x=lambda dy, x: kernels.swiglu_backward(rows(dy), rows(x)).reshape(x.shape)),
     "embedding":   Row(lambda table, ids: (kernel("embedding", table)(table, ids.ravel()).reshape(*ids.shape, -1),
                                            len(table)), ["V"],
                        table=lambda dy, ids, V: kernels.embedding_backward(rows(dy), ids.ravel(), V)),

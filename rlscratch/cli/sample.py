@@ -6,8 +6,9 @@
     rlscratch sample --run-dir runs/grpo --prompt Ubiquitous --n 4                 a model that answers
     rlscratch sample --run-dir runs/sft                                            a chat, in a terminal
 
-The folder is that of a run, or one that transformers wrote for GPT-2 (config.json, model.safetensors and
-the tokenizer's vocab.json and merges.txt).  Special tokens of the tokenizer end an answer.
+The folder is that of a run, or one that transformers wrote for a GPT-2, a Llama or a Qwen2 (config.json,
+model.safetensors or its shards, and the tokenizer's vocab.json and merges.txt, or tokenizer.json).  Special tokens of
+the tokenizer end an answer.
 
 A tokenizer with the marks of the chat template belongs to a model that was trained on prompts and answers
 (rlscratch train sft and what follows).  It is prompted as it was in training, through the template; its end mark, and
@@ -38,7 +39,7 @@ from rlscratch.transformer import Transformer
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `rlscratch sample`."""
     parser.add_argument("--run-dir", type=Path, default=Path("runs/pretrain"), metavar="FOLDER",
-                        help="a run's folder, or a GPT-2 of Hugging Face")
+                        help="a run's folder, or a GPT-2, Llama or Qwen2 of Hugging Face")
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER",
                         help=f"where the tokenizer is, if not in that folder{UNSAID}")
     parser.add_argument("--prompt", help="what the model goes on from (default: a line break); to a model that was "
@@ -92,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
     length = args.max_new_tokens
     if length is None:
         length = max(1, min(LONGEST, model.config.context - len(prompt)))
-    rows, each = args.beams or args.n, 8 * model.config.layers * model.config.width       # keys and values of a token
+    _, shared, wide, _ = model.config.sizes
+    rows, each = args.beams or args.n, 8 * model.config.layers * shared * wide      # keys and values of a token
     check.memory(rows * each * (len(prompt) + length), rows=rows, called="--beams" if args.beams else "--n")
     begin = time.perf_counter()
     rollout, scores = _answers(args, model, prompt, {"max_new_tokens": length, "stop": stop})

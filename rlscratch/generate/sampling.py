@@ -10,8 +10,8 @@ depend on their neighbours, so with the compiled core an answer is the same, bit
 any batch, next to rows that end early or late.  On NumPy, whose matrix products round otherwise in
 other batches, logits agree to rounding, and tokens do unless a uniform lies that close to a boundary.
 
-Where no penalty asks for the text so far, a Transformer runs this loop in one call (Transformer.answer), else
-it stands below.
+Where no penalty asks for the text so far, a Transformer whose step is its own runs this loop in one call
+(Transformer.answer), else it stands below.
 
 A stream gives max_new_tokens uniforms whether or not they are used, so what it gives next does not
 depend on how long the answer became.
@@ -37,6 +37,8 @@ from rlscratch.check import Array
 from rlscratch.generate import filters
 from rlscratch.generate.rollout import Rollout, assemble, checked_prompts, checked_stop, streams
 from rlscratch.transformer import Transformer
+
+STEP = Transformer.step         # that Transformer.answer stands for; one put in its place has to be called
 
 
 def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, temperature: float = 1.0,
@@ -69,7 +71,8 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
         uniforms = np.stack([stream.random(N) for stream in streams(rng, B)])
 
     logits, cache = _start(model, prompts, N)
-    if type(model) is Transformer and repetition_penalty == 1:           # nothing is asked of the text so far
+    at_once = type(model) is Transformer and getattr(model.step, "__func__", None) is STEP
+    if at_once and repetition_penalty == 1:                 # nothing is asked of the text so far
         answers, logp, counts = model.answer(cache, logits, uniforms, stops, **filters.for_kernel(**knobs))
         return assemble(prompts, answers, logp, counts, stops[answers[np.arange(B), counts - 1]], pad)
     # A row's prompt, filled up with its own first token so that no other id counts as seen; then its answer.

@@ -50,17 +50,19 @@ chosen_logp, chosen_logp_backward = _backend.chosen_logp, _backend.chosen_logp_b
 draw, sample = _backend.draw, _backend.sample
 matmul = _backend.matmul
 attention, attention_backward = _backend.attention, _backend.attention_backward
-attention_cached = _backend.attention_cached
+rotary = _backend.rotary
 layer_norm, layer_norm_backward = _backend.layer_norm, _backend.layer_norm_backward
+rms_norm, rms_norm_backward = _backend.rms_norm, _backend.rms_norm_backward
 bias_gelu, bias_gelu_backward = _backend.bias_gelu, _backend.bias_gelu_backward
+swiglu, swiglu_backward = _backend.swiglu, _backend.swiglu_backward
 embedding, embedding_backward = _backend.embedding, _backend.embedding_backward
 adamw, squared_norm = _backend.adamw, _backend.squared_norm
 decode, answer = _backend.decode, _backend.answer
 
 __all__ = [
-    "BACKEND", "ISA", "ISAS", "OPENMP", "adamw", "answer", "attention", "attention_backward", "attention_cached",
-    "bias_gelu", "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "decode", "draw", "embedding",
-    "embedding_backward", "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul",
-    "reference", "sample",
-    "set_threads", "softmax", "softmax_backward", "squared_norm", "threads",
+    "BACKEND", "ISA", "ISAS", "OPENMP", "adamw", "answer", "attention", "attention_backward", "bias_gelu",
+    "bias_gelu_backward", "chosen_logp", "chosen_logp_backward", "decode", "draw", "embedding", "embedding_backward",
+    "layer_norm", "layer_norm_backward", "log_softmax", "log_softmax_backward", "matmul", "reference", "rms_norm",
+    "rms_norm_backward", "rotary", "sample", "set_threads", "softmax", "softmax_backward", "squared_norm", "swiglu",
+    "swiglu_backward", "threads",
 ]

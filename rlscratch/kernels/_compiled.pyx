@@ -23,8 +23,8 @@ cdef extern from "rlscratch.h" nogil:
     int RLS_STEP
 
     ctypedef struct rls_shape:
-        int64_t V, C, inner, L, H, room
-        int exact_gelu
+        int64_t V, C, inner, L, H, G, D, room
+        int exact_gelu, gated
         double eps
 
     ctypedef struct rls_knobs:
@@ -60,16 +60,18 @@ cdef extern from "rlscratch.h" nogil:
         int64_t (*matmul_f32)(int64_t, int64_t, int64_t, const float *, int, const float *, int, float *) noexcept nogil
         int64_t (*matmul_f64)(int64_t, int64_t, int64_t, const double *, int, const double *, int,
                               double *) noexcept nogil
-        int64_t (*attention_f32)(int64_t, int64_t, int64_t, int64_t, const float *, float *, float *) noexcept nogil
-        int64_t (*attention_f64)(int64_t, int64_t, int64_t, int64_t, const double *, double *, double *) noexcept nogil
-        int64_t (*attention_backward_f32)(int64_t, int64_t, int64_t, int64_t, const float *, const float *,
+        int64_t (*attention_f32)(int64_t, int64_t, int64_t, int64_t, int64_t, const float *, float *,
+                                 float *) noexcept nogil
+        int64_t (*attention_f64)(int64_t, int64_t, int64_t, int64_t, int64_t, const double *, double *,
+                                 double *) noexcept nogil
+        int64_t (*attention_backward_f32)(int64_t, int64_t, int64_t, int64_t, int64_t, const float *, const float *,
                                           const float *, const float *, float *) noexcept nogil
-        int64_t (*attention_backward_f64)(int64_t, int64_t, int64_t, int64_t, const double *, const double *,
+        int64_t (*attention_backward_f64)(int64_t, int64_t, int64_t, int64_t, int64_t, const double *, const double *,
                                           const double *, const double *, double *) noexcept nogil
-        int64_t (*attention_cached_f32)(int64_t, int64_t, int64_t, int64_t, int64_t, const float *, float *, float *,
-                                        const int64_t *, float *) noexcept nogil
-        int64_t (*attention_cached_f64)(int64_t, int64_t, int64_t, int64_t, int64_t, const double *, double *, double *,
-                                        const int64_t *, double *) noexcept nogil
+        void (*rotary_f32)(int64_t, int64_t, int64_t, int64_t, const float *, const float *, const int64_t *, int,
+                           float *) noexcept nogil
+        void (*rotary_f64)(int64_t, int64_t, int64_t, int64_t, const double *, const double *, const int64_t *, int,
+                           double *) noexcept nogil
         void (*layer_norm_f32)(int64_t, int64_t, const float *, const float *, const float *, double, float *,
                                float *) noexcept nogil
         void (*layer_norm_f64)(int64_t, int64_t, const double *, const double *, const double *, double, double *,
@@ -78,12 +80,23 @@ cdef extern from "rlscratch.h" nogil:
                                            float *, float *, float *) noexcept nogil
         int64_t (*layer_norm_backward_f64)(int64_t, int64_t, const double *, const double *, const double *,
                                            const double *, double *, double *, double *) noexcept nogil
+        void (*rms_norm_f32)(int64_t, int64_t, const float *, const float *, double, float *, float *) noexcept nogil
+        void (*rms_norm_f64)(int64_t, int64_t, const double *, const double *, double, double *,
+                             double *) noexcept nogil
+        int64_t (*rms_norm_backward_f32)(int64_t, int64_t, const float *, const float *, const float *, const float *,
+                                         float *, float *) noexcept nogil
+        int64_t (*rms_norm_backward_f64)(int64_t, int64_t, const double *, const double *, const double *,
+                                         const double *, double *, double *) noexcept nogil
         void (*bias_gelu_f32)(int64_t, int64_t, const float *, const float *, int, float *) noexcept nogil
         void (*bias_gelu_f64)(int64_t, int64_t, const double *, const double *, int, double *) noexcept nogil
         int64_t (*bias_gelu_backward_f32)(int64_t, int64_t, const float *, const float *, const float *, int, float *,
                                           float *) noexcept nogil
         int64_t (*bias_gelu_backward_f64)(int64_t, int64_t, const double *, const double *, const double *, int,
                                           double *, double *) noexcept nogil
+        void (*swiglu_f32)(int64_t, int64_t, const float *, float *) noexcept nogil
+        void (*swiglu_f64)(int64_t, int64_t, const double *, double *) noexcept nogil
+        void (*swiglu_backward_f32)(int64_t, int64_t, const float *, const float *, float *) noexcept nogil
+        void (*swiglu_backward_f64)(int64_t, int64_t, const double *, const double *, double *) noexcept nogil
         void (*embedding_f32)(int64_t, int64_t, const float *, const int64_t *, float *) noexcept nogil
         void (*embedding_f64)(int64_t, int64_t, const double *, const int64_t *, double *) noexcept nogil
         int64_t (*embedding_backward_f32)(int64_t, int64_t, int64_t, const float *, const int64_t *,
@@ -193,8 +206,11 @@ include "softmax.pxi"
 include "sample.pxi"
 include "matmul.pxi"
 include "attention.pxi"
+include "rotary.pxi"
 include "layer_norm.pxi"
+include "rms_norm.pxi"
 include "gelu.pxi"
+include "swiglu.pxi"
 include "embedding.pxi"
 include "adamw.pxi"
 include "decode.pxi"

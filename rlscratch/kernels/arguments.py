@@ -13,11 +13,11 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.kernels.arrays import Array, float_array, out_array, plain, shaped, writable
+from rlscratch.kernels.models import checked_model
 
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST = 2**63 - 1        # what an integer of the core holds
-STEP = 16       # attention reads the cache in pieces of this many tokens (csrc/attention.c)
 
 
 def guarded(asked: Callable[P, tuple], twin: Callable[..., R]) -> Callable[P, R]:
@@ -138,40 +138,48 @@ def matmul(a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = Fa
 
 # ---------------------------------------------------------------- attention
 
-def _qkv(qkv: Any) -> Array:
-    qkv = float_array(5, qkv=qkv)
-    if qkv.shape[2] != 3:
-        check.fail("the shape of qkv", qkv.shape, "(B, T, 3, H, D): query, key and value on the third axis")
-    return qkv
+def _qkv(qkv: Any, kv_heads: Any) -> tuple[Array, int | None, int]:
+    """qkv, kv_heads and the number of heads."""
+    if kv_heads is None:
+        qkv = float_array(5, qkv=qkv)
+        if qkv.shape[2] != 3:
+            check.fail("the shape of qkv", qkv.shape, "(B, T, 3, H, D): query, key and value on the third axis")
+        return qkv, None, qkv.shape[3]
+    qkv = float_array(4, qkv=qkv)
+    kv_heads = check.integer(1, kv_heads=kv_heads)
+    heads = qkv.shape[2] - 2 * kv_heads
+    if heads < 1 or heads % kv_heads:
+        check.fail("the shape of qkv", qkv.shape, f"(B, T, H + {2 * kv_heads}, D), H a multiple of kv_heads")
+    return qkv, int(kv_heads), heads
 
 
-def attention(qkv: Array, out: Array | None = None) -> tuple:
-    qkv = _qkv(qkv)
-    B, T, _, H, D = qkv.shape
-    return qkv, out_array((B, T, H, D), qkv, (qkv,), out=out)
+def attention(qkv: Array, kv_heads: int | None = None, out: Array | None = None) -> tuple:
+    qkv, kv_heads, H = _qkv(qkv, kv_heads)
+    B, T, *_, D = qkv.shape
+    return qkv, kv_heads, out_array((B, T, H, D), qkv, (qkv,), out=out)
 
 
-def attention_backward(dout: Array, qkv: Array, out: Array, lse: Array, dqkv: Array | None = None) -> tuple:
-    qkv = _qkv(qkv)
-    B, T, _, H, D = qkv.shape
+def attention_backward(dout: Array, qkv: Array, out: Array, lse: Array, kv_heads: int | None = None,
+                       dqkv: Array | None = None) -> tuple:
+    qkv, kv_heads, H = _qkv(qkv, kv_heads)
+    B, T, *_, D = qkv.shape
     dout = shaped((B, T, H, D), "one entry for each of out", qkv, dout=dout)
     out = shaped((B, T, H, D), "as attention returned it", qkv, out=out)
     lse = shaped((B, H, T), "as attention returned it", qkv, lse=lse)
-    return dout, qkv, out, lse, out_array(qkv.shape, qkv, (dout, qkv, out, lse), dqkv=dqkv)
+    return dout, qkv, out, lse, kv_heads, out_array(qkv.shape, qkv, (dout, qkv, out, lse), dqkv=dqkv)
 
 
-def attention_cached(qkv: Array, keys: Array, values: Array, start: Array, out: Array | None = None) -> tuple:
-    qkv = _qkv(qkv)
-    B, T, _, H, D = qkv.shape
-    room = keys.shape[-1] if isinstance(keys, np.ndarray) and keys.ndim == 4 else 0
-    keys = writable((B, H, D, room), qkv, (qkv,), keys=keys)
-    values = writable((B, H, room, D), qkv, (qkv, keys), values=values)
-    if room % STEP:
-        check.fail("the last length of keys", room, f"a multiple of {STEP}")
-    start = check.shape((B,), "one length a sequence", start=check.ids(room + 1, ndim=1, start=start))
-    if start.max() + T > room:
-        check.fail(f"start[{start.argmax()}]", start.max(), f"at most {room - T}: {T} new tokens, room for {room}")
-    return qkv, keys, values, plain(start), out_array((B, T, H, D), qkv, (qkv, keys, values), out=out)
+# ---------------------------------------------------------------- rotary
+
+def rotary(x: Array, turns: Array, places: Array, heads: int, back: bool = False, out: Array | None = None) -> tuple:
+    x = float_array(3, x=x)
+    N, R, D = x.shape
+    turns = float_array(2, x, turns=turns)
+    if D % 2 or turns.shape[1] != D:
+        check.fail("the shape of turns", turns.shape, f"(P, {D + D % 2}), an even number of channels like x")
+    places = check.shape((N,), "one place a token", places=_ids(len(turns), places=places))
+    heads = check.integer(0, R, heads=heads)
+    return x, turns, places, int(heads), _flag(back=back), out_array(x.shape, x, (x, turns), out=out)
 
 
 # ---------------------------------------------------------------- layer_norm
@@ -193,6 +201,21 @@ def layer_norm_backward(dy: Array, x: Array, gain: Array, stats: Array, out: Arr
     return dy, x, gain, stats, out_array(x.shape, x, (dy, x, gain, stats), out=out)
 
 
+# ---------------------------------------------------------------- rms_norm
+
+def rms_norm(x: Array, gain: Array, eps: float = 1e-5, out: Array | None = None) -> tuple:
+    x = float_array(2, x=x)
+    gain = _channels(x, gain=gain)
+    return x, gain, check.positive(eps=eps), out_array(x.shape, x, (x, gain), out=out)
+
+
+def rms_norm_backward(dy: Array, x: Array, gain: Array, rstd: Array, out: Array | None = None) -> tuple:
+    x = float_array(2, x=x)
+    dy, gain = shaped(x.shape, "like x", x, dy=dy), _channels(x, gain=gain)
+    rstd = shaped((len(x),), "as rms_norm returned it", x, rstd=rstd)
+    return dy, x, gain, rstd, out_array(x.shape, x, (dy, x, gain, rstd), out=out)
+
+
 # ---------------------------------------------------------------- gelu
 
 def bias_gelu(x: Array, bias: Array, exact: bool = False, out: Array | None = None) -> tuple:
@@ -207,18 +230,39 @@ def bias_gelu_backward(dy: Array, x: Array, bias: Array, exact: bool = False, ou
     return dy, x, bias, _flag(exact=exact), out_array(x.shape, x, (dy, x, bias), out=out)
 
 
+# ---------------------------------------------------------------- swiglu
+
+def _halves(x: Any) -> tuple[Array, int]:
+    x = float_array(2, x=x)
+    if x.shape[1] % 2:
+        check.fail("the shape of x", x.shape, "(N, 2 inner): two halves")
+    return x, x.shape[1] // 2
+
+
+def swiglu(x: Array, out: Array | None = None) -> tuple:
+    x, inner = _halves(x)
+    return x, out_array((len(x), inner), x, (x,), out=out)
+
+
+def swiglu_backward(dy: Array, x: Array, out: Array | None = None) -> tuple:
+    x, inner = _halves(x)
+    dy = shaped((len(x), inner), "half as wide as x", x, dy=dy)
+    return dy, x, out_array(x.shape, x, (dy, x), out=out)
+
+
 # ---------------------------------------------------------------- embedding
 
 def embedding(table: Array, ids: Array, out: Array | None = None) -> tuple:
     table = float_array(2, table=table)
-    ids = _ids(len(table), ids)
+    ids = _ids(len(table), ids=ids)
     return table, ids, out_array((len(ids), table.shape[1]), table, (table,), out=out)
 
 
-def _ids(V: int, ids: Any) -> Array:
-    ids = plain(check.ids(V, ndim=1, ids=ids))
+def _ids(V: int, **named: Any) -> Array:
+    (name, _), = named.items()
+    ids = plain(check.ids(V, ndim=1, **named))
     if ids.size == 0:
-        check.fail("the shape of ids", ids.shape, "at least one id")
+        check.fail(f"the shape of {name}", ids.shape, "at least one id")
     return ids
 
 
@@ -226,7 +270,7 @@ def embedding_backward(dout: Array, ids: Array, V: int, out: Array | None = None
     dout = float_array(2, dout=dout)
     V = check.integer(1, V=V)
     check.memory(V * dout.shape[1] * dout.itemsize, V=V)
-    ids = check.shape(dout.shape[:1], "one id a row of dout", ids=_ids(V, ids))
+    ids = check.shape(dout.shape[:1], "one id a row of dout", ids=_ids(V, ids=ids))
     return dout, ids, V, out_array((V, dout.shape[1]), dout, (dout,), out=out)
 
 
@@ -254,41 +298,12 @@ def squared_norm(x: Array) -> tuple:
 
 # ---------------------------------------------------------------- decode
 
-def _model(weights: Any, output: Any, keys: Any, values: Any, lengths: Any, heads: Any, new: int = 1) -> tuple:
-    """The arrays of a model and of its cache, which has room for `new` tokens more."""
-    weights, keys, values = list(weights), list(keys), list(values)
-    if not keys or len(values) != len(keys) or len(weights) != 4 + 12 * len(keys):
-        check.fail("the numbers of weights, keys and values", (len(weights), len(keys), len(values)),
-                   "2 + 12 L + 2, L and L for L >= 1 layers")
-    wte = float_array(2, **{"weights[0]": weights[0]})
-    V, C = wte.shape
-    if C % check.integer(1, heads=heads):
-        check.fail("heads", heads, f"a divisor of the width, {C}")
-    context = len(float_array(2, wte, **{"weights[1]": weights[1]}))
-    inner = float_array(2, wte, **{"weights[10]": weights[10]}).shape[1]
-    layer = ((C,), (C,), (C, 3 * C), (3 * C,), (C, C), (C,), (C,), (C,), (C, inner), (inner,), (inner, C), (C,))
-    expected = ((V, C), (context, C), *layer * len(keys), (C,), (C,))
-    weights = [shaped(shape, "as in rlscratch.transformer.shapes", wte, **{f"weights[{i}]": array})
-               for i, (shape, array) in enumerate(zip(expected, weights, strict=True))]
-    output = shaped((C, V), "a column for each word", wte, output=output)
-    if not (isinstance(lengths, np.ndarray) and lengths.dtype == np.int64 and lengths.flags.carray):
-        check.fail("lengths", lengths, "a contiguous array of int64 that can be written to", TypeError)
-    B, room, D = lengths.size, keys[0].shape[-1] if isinstance(keys[0], np.ndarray) else 0, C // heads
-    for i, (k, v) in enumerate(zip(keys, values, strict=True)):
-        writable((B, heads, D, room), wte, (), **{f"keys[{i}]": k})
-        writable((B, heads, room, D), wte, (k,), **{f"values[{i}]": v})
-    if room % STEP:
-        check.fail("the last length of keys[0]", room, f"a multiple of {STEP}")
-    check.ids(max(0, min(room, context) - new) + 1, ndim=1, lengths=lengths)
-    return weights, output, keys, values, lengths, int(heads)
-
-
-def decode(tokens: Array, last: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],
+def decode(tokens: Array, last: Array, weights: Sequence[Any], output: Array, keys: Sequence[Array],
            values: Sequence[Array], lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5) -> tuple:
     if not isinstance(tokens, np.ndarray) or tokens.ndim != 2 or tokens.size == 0:
         check.fail("the shape of tokens", np.shape(tokens), "(B, T), none of length 0")
     B, T = tokens.shape
-    model = _model(weights, output, keys, values, lengths, heads, T)
+    model = checked_model(weights, output, keys, values, lengths, heads, T)
     check.shape((len(model[4]), T), "one row a sequence of the cache", tokens=tokens)
     tokens = np.require(check.ids(model[1].shape[1], ndim=2, tokens=tokens), np.int64, ("C", "A"))
     last = np.require(check.shape((B,), "one place a sequence", last=check.ids(T, ndim=1, last=last)), np.int64,
@@ -296,13 +311,13 @@ def decode(tokens: Array, last: Array, weights: Sequence[Array], output: Array, 
     return tokens, last, *model, _flag(exact_gelu=exact_gelu), check.positive(eps=eps)
 
 
-def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],
+def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Any], output: Array, keys: Sequence[Array],
            values: Sequence[Array], lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5,
            temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> tuple:
     u = check.array(u=u)
     if u.ndim != 2 or u.size == 0:
         check.fail("the shape of u", u.shape, "(B, N), none of length 0")
-    model = _model(weights, output, keys, values, lengths, heads, u.shape[1])
+    model = checked_model(weights, output, keys, values, lengths, heads, u.shape[1])
     B, V = len(model[4]), model[1].shape[1]
     logits, _, temperature, *filters = sample(logits, u[:, 0], temperature, top_k, top_p, min_p)
     check.shape((B, V), "one row a sequence of the cache, one column a word", logits=logits)

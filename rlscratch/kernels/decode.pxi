@@ -1,65 +1,80 @@
 # The glue of csrc/decode.c, part of _compiled.pyx.
 
 cdef enum:
+    BEFORE = 3      # arrays of a model before its first layer's
     LAYER = 12      # arrays of a layer
     CHUNK = 32      # tokens between two looks for an interrupt
     PACK = 8        # tokens that repay a copy of the matrices
 
 
-cdef bint vectors(arrays, x, int64_t length_of):
-    """A gain and a bias, (length_of,) each."""
-    cdef int i
-    for i in range(2):
-        if not (like(arrays[i], x, 1) and length(arrays[i], 0) == length_of):
-            return False
-    return True
+cdef bint vector(a, x, int64_t length_of):
+    return like(a, x, 1) and length(a, 0) == length_of
+
+
+cdef bint norm(gain, bias, x, int64_t C):
+    return vector(gain, x, C) and (bias is None or vector(bias, x, C))
 
 
 cdef bint linear(matrix, bias, x, int64_t inner, int64_t outer):
     return (like(matrix, x, 2) and length(matrix, 0) == inner and length(matrix, 1) == outer
-            and like(bias, x, 1) and length(bias, 0) == outer)
+            and (bias is None or vector(bias, x, outer)))
+
+
+cdef bint table(a, x, int64_t columns):
+    """Rows for places, or none."""
+    return a is None or (like(a, x, 2) and length(a, 1) == columns)
 
 
 cdef bint whole(weights, output, keys, values, lengths, heads, int64_t new):
     """A model and a cache as decode wants them, with room for `new` tokens more."""
     cdef Py_ssize_t L, l
-    cdef int64_t C, D, B, inner, room, context
+    cdef int64_t C, G, D, B, H, inner, wide, room, context
     if not (type(weights) is list and type(keys) is list and type(values) is list and type(heads) is int
-            and len(keys) == len(values) > 0 and len(weights) == 4 + LAYER * len(keys)
-            and plain(weights[0], 2) and like(weights[10], weights[0], 2) and like(weights[1], weights[0], 2) and integers(lengths)
-            and cnp.PyArray_ISWRITEABLE(lengths)):
+            and 0 < heads < 1 << 30 and len(keys) == len(values) > 0 and len(weights) == BEFORE + LAYER * len(keys) + 2
+            and plain(weights[0], 2) and like(weights[11], weights[0], 2) and like(weights[13], weights[0], 2)
+            and like(keys[0], weights[0], 4) and integers(lengths) and cnp.PyArray_ISWRITEABLE(lengths)):
         return False
-    x, C, B, L = weights[0], length(weights[0], 1), length(lengths, 0), len(keys)
-    if not (length(weights[1], 1) == C and heads > 0 and C % heads == 0 and like(output, x, 2)
-            and length(output, 0) == C and length(output, 1) == length(x, 0) and like(keys[0], x, 4)):
+    x, C, H, B, L = weights[0], length(weights[0], 1), heads, length(lengths, 0), len(keys)
+    G, D, room = length(keys[0], 1), length(keys[0], 2), length(keys[0], 3)
+    inner, wide = length(weights[13], 0), length(weights[11], 1)
+    if not (H % G == 0 and like(output, x, 2) and length(output, 0) == C and length(output, 1) == length(x, 0)
+            and table(weights[1], x, C) and table(weights[2], x, D) and (weights[2] is None or D % 2 == 0)
+            and (wide == inner or wide == 2 * inner)):
         return False
-    D, inner, room, context = C // heads, length(weights[10], 1), length(keys[0], 3), length(weights[1], 0)
     for l in range(L):
-        w, k, v = weights[2 + LAYER * l:2 + LAYER * (l + 1)], keys[l], values[l]
-        if not (vectors(w, x, C) and linear(w[2], w[3], x, C, 3 * C) and linear(w[4], w[5], x, C, C)
-                and vectors(w[6:], x, C) and linear(w[8], w[9], x, C, inner) and linear(w[10], w[11], x, inner, C)
+        w, k, v = weights[BEFORE + LAYER * l:BEFORE + LAYER * (l + 1)], keys[l], values[l]
+        if not (norm(w[0], w[1], x, C) and linear(w[2], w[3], x, C, (H + 2 * G) * D) and linear(w[4], w[5], x, H * D, C)
+                and norm(w[6], w[7], x, C) and linear(w[8], w[9], x, C, wide) and linear(w[10], w[11], x, inner, C)
+                and (wide != inner or w[9] is not None)
                 and like(k, x, 4) and like(v, x, 4) and cnp.PyArray_ISWRITEABLE(k) and cnp.PyArray_ISWRITEABLE(v)
-                and length(k, 0) == B == length(v, 0) and length(k, 1) == heads == length(v, 1)
+                and length(k, 0) == B == length(v, 0) and length(k, 1) == G == length(v, 1)
                 and length(k, 2) == D == length(v, 3) and length(k, 3) == room == length(v, 2) and apart(k, v)):
             return False
-    return vectors(weights[2 + LAYER * L:], x, C) and room % RLS_STEP == 0 and within(lengths, min(room, context) - new + 1)
+    context = room
+    for places in weights[1:BEFORE]:
+        if places is not None:
+            context = min(context, length(places, 0))
+    return (norm(weights[BEFORE + LAYER * L], weights[BEFORE + LAYER * L + 1], x, C) and room % RLS_STEP == 0
+            and within(lengths, context - new + 1))
 
 
 cdef rls_shape shape(list weights, list keys, heads, exact_gelu, eps):
     cdef rls_shape s
     s.V, s.C, s.L, s.H = length(weights[0], 0), length(weights[0], 1), len(keys), heads
-    s.inner, s.room, s.exact_gelu, s.eps = length(weights[10], 1), length(keys[0], 3), exact_gelu, eps
+    s.G, s.D, s.room = length(keys[0], 1), length(keys[0], 2), length(keys[0], 3)
+    s.inner, s.exact_gelu, s.eps = length(weights[13], 0), exact_gelu, eps
+    s.gated = length(weights[11], 1) == 2 * s.inner
     return s
 
 
 cdef const void **addresses(list arrays) except NULL:
-    """Where each array's entries are; to be freed."""
+    """Where each array's entries are, NULL for None; to be freed."""
     cdef const void **found = <const void **>malloc(len(arrays) * sizeof(void *))
     cdef Py_ssize_t i
     if found == NULL:
         raise MemoryError("no memory for the addresses of a model's arrays")
     for i in range(len(arrays)):
-        found[i] = cnp.PyArray_DATA(arrays[i])
+        found[i] = NULL if arrays[i] is None else cnp.PyArray_DATA(arrays[i])
     return found
 
 
@@ -76,17 +91,17 @@ def decode(tokens, last, weights, output, keys, values, lengths, heads, exact_ge
     cdef rls_shape s = shape(w, k, args[7], args[8], args[9])
     cdef int64_t A = ids.shape[0], T = ids.shape[1], bad
     cdef cnp.ndarray rows = np.arange(A), logits = np.empty((A, s.V), out.dtype)
-    cdef const void **table = addresses([*w, *k, *v])
-    cdef void **cache = <void **>table + len(w)
+    cdef const void **starts = addresses([*w, *k, *v])
+    cdef void **cache = <void **>starts + len(w)
     if single(out):
         with nogil:
-            bad = K.decode_f32(&s, A, T, <const float *const *>table, f32(out), NULL, <float *const *>cache,
+            bad = K.decode_f32(&s, A, T, <const float *const *>starts, f32(out), NULL, <float *const *>cache,
                                <float *const *>(cache + s.L), i64(start), i64(rows), i64(ids), i64(ends), f32(logits))
     else:
         with nogil:
-            bad = K.decode_f64(&s, A, T, <const double *const *>table, f64(out), NULL, <double *const *>cache,
+            bad = K.decode_f64(&s, A, T, <const double *const *>starts, f64(out), NULL, <double *const *>cache,
                                <double *const *>(cache + s.L), i64(start), i64(rows), i64(ids), i64(ends), f64(logits))
-    free(table)
+    free(starts)
     _memory(bad)
     return logits
 
@@ -111,24 +126,24 @@ def answer(logits, u, stops, weights, output, keys, values, lengths, heads, exac
     cdef int64_t B = uniforms.shape[0], N = uniforms.shape[1], A = B, n, bad = -1
     cdef cnp.ndarray rows = np.arange(B), ids = np.zeros((B, N), np.int64), logp = np.zeros((B, N), z.dtype)
     cdef cnp.ndarray counts = np.zeros(B, np.int64)
-    cdef const void **table = addresses([*w, *k, *v])
-    cdef void **cache = <void **>table + len(w)
+    cdef const void **starts = addresses([*w, *k, *v])
+    cdef void **cache = <void **>starts + len(w)
     cdef void *packed = NULL
     try:
         if N > PACK:
-            packed = (K.pack_model_f32(&s, <const float *const *>table, f32(out)) if single(out)
-                      else K.pack_model_f64(&s, <const double *const *>table, f64(out)))
+            packed = (K.pack_model_f32(&s, <const float *const *>starts, f32(out)) if single(out)
+                      else K.pack_model_f64(&s, <const double *const *>starts, f64(out)))
             _memory(RLS_NO_MEMORY if packed == NULL else -1)
         for n in range(0, N, CHUNK):
             if single(out):
                 with nogil:
-                    bad = K.answer_f32(&s, &knobs, N, n, min(n + CHUNK, N), <const float *const *>table, f32(out),
+                    bad = K.answer_f32(&s, &knobs, N, n, min(n + CHUNK, N), <const float *const *>starts, f32(out),
                                        packed, <float *const *>cache, <float *const *>(cache + s.L), i64(start),
                                        f64(uniforms), <const char *>cnp.PyArray_DATA(ends), &A, i64(rows), f32(z),
                                        i64(ids), f32(logp), i64(counts))
             else:
                 with nogil:
-                    bad = K.answer_f64(&s, &knobs, N, n, min(n + CHUNK, N), <const double *const *>table, f64(out),
+                    bad = K.answer_f64(&s, &knobs, N, n, min(n + CHUNK, N), <const double *const *>starts, f64(out),
                                        packed, <double *const *>cache, <double *const *>(cache + s.L), i64(start),
                                        f64(uniforms), <const char *>cnp.PyArray_DATA(ends), &A, i64(rows), f64(z),
                                        i64(ids), f64(logp), i64(counts))
@@ -137,6 +152,6 @@ def answer(logits, u, stops, weights, output, keys, values, lengths, heads, exac
                 break
     finally:
         free(packed)
-        free(table)
+        free(starts)
     _good(bad, "softmax", (z[:A],))
     return ids, logp, counts

@@ -39,63 +39,78 @@ def _attend(q: Array, k: Array, v: Array, first: Array | int) -> tuple[Array, Ar
     return np.einsum("bhrn,bnhd->brhd", w / S, v), (m + np.log(S))[..., 0]
 
 
-def attention(qkv: Array, out: Array | None = None) -> tuple[Array, Array]:
+def _split(qkv: Array, kv_heads: int | None) -> tuple[Array, Array, Array]:
+    """Queries, keys and values, (B, T, H, D) each: a key once for each query that it is shared by."""
+    if kv_heads is None:
+        return qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    H = qkv.shape[2] - 2 * kv_heads
+    q, k, v = np.split(qkv, [H, H + kv_heads], axis=2)
+    return q, np.repeat(k, H // kv_heads, axis=2), np.repeat(v, H // kv_heads, axis=2)
+
+
+def attention(qkv: Array, kv_heads: int | None = None, out: Array | None = None) -> tuple[Array, Array]:
     """Causal attention, equation (1): out (B, T, H, D) and lse (B, H, T) = log sum_j exp(s[i,j]).
 
-    qkv  (B, T, 3, H, D)  query, key and value of each token and head; any D
+    qkv       (B, T, 3, H, D)                query, key and value of each token and head; any D
+    kv_heads  with it qkv is (B, T, H + 2 kv_heads, D): a token's queries, keys, values.  H / kv_heads queries, one
+              behind the other, share a key and a value
 
     Memory beyond the results is linear in T.
     """
-    B, T, _, H, D = qkv.shape
+    q, k, v = _split(qkv, kv_heads)
+    B, T, H, D = q.shape
     result = np.empty((B, T, H, D), qkv.dtype) if out is None else out
     lse = np.empty((B, H, T), qkv.dtype)
     for i in _strips(T):
-        result[:, i], lse[:, :, i] = _attend(qkv[:, i, 0], qkv[:, :i.stop, 1], qkv[:, :i.stop, 2], i.start)
+        result[:, i], lse[:, :, i] = _attend(q[:, i], k[:, :i.stop], v[:, :i.stop], i.start)
     return result, lse
 
 
-def attention_backward(dout: Array, qkv: Array, out: Array, lse: Array, dqkv: Array | None = None) -> Array:
-    """Equations (2) and (3): dqkv, (B, T, 3, H, D); the argument dqkv is an array to write it into.
+def attention_backward(dout: Array, qkv: Array, out: Array, lse: Array, kv_heads: int | None = None,
+                       dqkv: Array | None = None) -> Array:
+    """Equations (2) and (3): dqkv, in the shape of qkv; the argument dqkv is an array to write it into.
 
-    dout      (B, T, H, D)     derivative of the loss in out
-    qkv       (B, T, 3, H, D)  as in the forward call
-    out, lse  (B, T, H, D), (B, H, T)   what the forward call returned
+    dout           (B, T, H, D)              derivative of the loss in out
+    qkv, kv_heads                            as in the forward call
+    out, lse       (B, T, H, D), (B, H, T)   what the forward call returned
     """
-    result = np.empty_like(qkv) if dqkv is None else dqkv
-    result[...] = 0
+    q, k, v = _split(qkv, kv_heads)
+    dq, dk, dv = (np.zeros_like(q) for _ in range(3))
     scale = qkv.dtype.type(1 / math.sqrt(qkv.shape[-1]))
     delta = np.einsum("bthd,bthd->bht", dout, out)
-    for i in _strips(qkv.shape[1]):
-        q, k, v = qkv[:, i, 0], qkv[:, :i.stop, 1], qkv[:, :i.stop, 2]
-        p = np.exp(_scores(q, k, i.start) - lse[:, :, i, None])
-        ds = p * (np.einsum("brhd,bnhd->bhrn", dout[:, i], v) - delta[:, :, i, None]) * scale
-        result[:, i, 0] = np.einsum("bhrn,bnhd->brhd", ds, k)
-        result[:, :i.stop, 1] += np.einsum("bhrn,brhd->bnhd", ds, q)
-        result[:, :i.stop, 2] += np.einsum("bhrn,brhd->bnhd", p, dout[:, i])
-    return result
+    for i in _strips(q.shape[1]):
+        p = np.exp(_scores(q[:, i], k[:, :i.stop], i.start) - lse[:, :, i, None])
+        ds = p * (np.einsum("brhd,bnhd->bhrn", dout[:, i], v[:, :i.stop]) - delta[:, :, i, None]) * scale
+        dq[:, i] = np.einsum("bhrn,bnhd->brhd", ds, k[:, :i.stop])
+        dk[:, :i.stop] += np.einsum("bhrn,brhd->bnhd", ds, q[:, i])
+        dv[:, :i.stop] += np.einsum("bhrn,brhd->bnhd", p, dout[:, i])
+    if kv_heads is None:
+        return np.stack([dq, dk, dv], axis=2, out=dqkv)
+    B, T, H, D = q.shape
+    dk, dv = (a.reshape(B, T, kv_heads, H // kv_heads, D).sum(axis=3) for a in (dk, dv))    # of all that share it
+    return np.concatenate([dq, dk, dv], axis=2, out=dqkv)
 
 
-def attention_cached(qkv: Array, keys: Array, values: Array, start: Array, out: Array | None = None) -> Array:
+def attention_cached(qkv: Array, keys: Array, values: Array, start: Array) -> Array:
     """Causal attention of T new tokens a sequence to themselves and to a cache of earlier ones: (B, T, H, D).
 
-    qkv     (B, T, 3, H, D)  of the new tokens
-    keys    (B, H, D, room)  the cache; the new keys are written to keys[b, :, :, start[b] : start[b] + T]
-    values  (B, H, room, D)  likewise; both change in place
-    start   (B,)             how many tokens of each sequence the cache holds already
+    qkv     (B, T, H + 2 G, D)  of the new tokens, G heads of keys
+    keys    (B, G, D, room)     the cache; the new keys are written to keys[b, :, :, start[b] : start[b] + T]
+    values  (B, G, room, D)     likewise; both change in place
+    start   (B,)                how many tokens of each sequence the cache holds already
 
     Rows may have different lengths.  A batch of prompts padded on the right starts at 0: the rows of
-    padding hold no meaning, and the next tokens, at start[b] = length of prompt b, overwrite them.
-    Compiled, a row equals that of attention() over the whole sequence bit for bit.
-
-    room is a multiple of 16, which the compiled loop reads at a time; the cache may hold anything
-    behind start.  Raises ValueError where start[b] + T > room.
+    padding hold no meaning, and the next tokens, at start[b] = length of prompt b, overwrite them.  For decode.py.
     """
-    B, T, _, H, D = qkv.shape
-    result = np.empty((B, T, H, D), qkv.dtype) if out is None else out
+    T, (_, G, D, _) = qkv.shape[1], keys.shape
+    H = qkv.shape[2] - 2 * G
+    q, new_k, new_v = np.split(qkv, [H, H + G], axis=2)
+    result = np.empty((len(q), T, H, D), qkv.dtype)
     for b, n in enumerate(start.tolist()):
-        keys[b, :, :, n:n + T] = qkv[b, :, 1].transpose(1, 2, 0)
-        values[b, :, n:n + T] = qkv[b, :, 2].swapaxes(0, 1)
+        keys[b, :, :, n:n + T] = new_k[b].transpose(1, 2, 0)
+        values[b, :, n:n + T] = new_v[b].swapaxes(0, 1)
+        k, v = (np.repeat(a, H // G, axis=1)[None] for a in (
+            keys[b, :, :, :n + T].transpose(2, 0, 1), values[b, :, :n + T].swapaxes(0, 1)))
         for i in _strips(T):
-            k, v = keys[b, :, :, :n + i.stop].transpose(2, 0, 1), values[b, :, :n + i.stop].swapaxes(0, 1)
-            result[b, i] = _attend(qkv[b:b + 1, i, 0], k[None], v[None], n + i.start)[0][0]
+            result[b, i] = _attend(q[b:b + 1, i], k[:, :n + i.stop], v[:, :n + i.stop], n + i.start)[0][0]
     return result

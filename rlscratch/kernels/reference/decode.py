@@ -1,51 +1,76 @@
 """More tokens of each sequence through a whole transformer, and whole answers, by the other kernels.
 
-The arrays of a model come as a list, in the order of rlscratch.transformer.shapes: wte (V, C), wpe (context, C);
-for each of L layers a norm (gain, bias), c_attn and c_proj (matrix, bias), a norm, c_fc and c_proj; the last norm.
+The arrays of a model come as a list: wte (V, C), wpe (context, C), turns (context, D); for each of L layers a norm
+(gain, bias), c_attn and c_proj (matrix, bias), a norm, c_fc and c_proj; the last norm.  None stands where a model has
+no such array: wpe with rotary positions and turns without, a bias.  What a model is made of is read off them:
+
+    a norm without a bias is RMS norm           else layer norm
+    c_fc with twice the columns that c_proj has rows is SwiGLU      else GELU, which has a bias always
+    keys with fewer heads than there are queries are shared
 
 Compiled: csrc/decode.c.
 """
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from rlscratch.kernels.reference.attention import attention_cached
 from rlscratch.kernels.reference.gelu import bias_gelu
 from rlscratch.kernels.reference.layer_norm import layer_norm
+from rlscratch.kernels.reference.rms_norm import rms_norm
+from rlscratch.kernels.reference.rotary import rotary
 from rlscratch.kernels.reference.sample import sample
+from rlscratch.kernels.reference.swiglu import swiglu
 
-LAYER = 12      # arrays of a layer
+BEFORE, LAYER = 3, 12       # arrays before the first layer's, and of a layer
 
 Array = np.ndarray
 
 
-def decode(tokens: Array, last: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],
+def _norm(x: Array, gain: Array, bias: Array | None, eps: float) -> Array:
+    return rms_norm(x, gain, eps)[0] if bias is None else layer_norm(x, gain, bias, eps)[0]
+
+
+def _affine(x: Array, W: Array, bias: Array | None, stream: Array | float = 0.0) -> Array:
+    return (x @ W if bias is None else x @ W + bias) + stream
+
+
+def decode(tokens: Array, last: Array, weights: Sequence[Any], output: Array, keys: Sequence[Array],
            values: Sequence[Array], lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5) -> Array:
     """The logits after more tokens of each sequence, (B, V); their keys and values go into the cache.
 
     tokens   (B, T)               ids, padded on the right
     last     (B,)                 which of the T the logits are wanted after
-    weights  2 + 12 L + 2 arrays  of the model
+    weights  3 + 12 L + 2 arrays  of the model, or None
     output   (C, V)               the output matrix, a column for each word
-    keys     L arrays (B, H, D, room), values  L arrays (B, H, room, D): the cache, changed in place
+    keys     L arrays (B, G, D, room), values  L arrays (B, G, room, D): the cache, changed in place; G heads of keys
     lengths  (B,)                 tokens of each sequence that it holds; the caller adds last + 1 afterwards
+    heads    H                    of queries
 
     Compiled, a row equals that of the whole sequence's forward pass bit for bit.
     """
-    x = weights[0][tokens] + weights[1][lengths[:, None] + np.arange(tokens.shape[1])]
-    B, T, C = x.shape
-    x = x.reshape(B * T, C)
+    (B, T), wte, wpe, turns = tokens.shape, *weights[:BEFORE]
+    places = (lengths[:, None] + np.arange(T)).ravel()
+    x = wte[tokens.ravel()] if wpe is None else wte[tokens.ravel()] + wpe[places]
     for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
         g1, b1, qkv, qkv_bias, mix, mix_bias, g2, b2, widen, widen_bias, narrow, narrow_bias = \
-            weights[2 + LAYER * layer:2 + LAYER * (layer + 1)]
-        n = layer_norm(x, g1, b1, eps)[0] @ qkv + qkv_bias
-        a = attention_cached(n.reshape(B, T, 3, heads, C // heads), k, v, lengths)
-        x = a.reshape(B * T, C) @ mix + mix_bias + x
-        x = bias_gelu(layer_norm(x, g2, b2, eps)[0] @ widen, widen_bias, exact_gelu) @ narrow + narrow_bias + x
-    return layer_norm(x[np.arange(B) * T + last], weights[-2], weights[-1], eps)[0] @ output
+            weights[BEFORE + LAYER * layer:BEFORE + LAYER * (layer + 1)]
+        G, D = k.shape[1:3]
+        n = _affine(_norm(x, g1, b1, eps), qkv, qkv_bias).reshape(B * T, heads + 2 * G, D)
+        n = n if turns is None else rotary(n, turns, places, heads + G)
+        a = attention_cached(n.reshape(B, T, heads + 2 * G, D), k, v, lengths)
+        x = _affine(a.reshape(B * T, heads * D), mix, mix_bias, x)
+        n = _norm(x, g2, b2, eps)
+        if widen.shape[1] == 2 * len(narrow):
+            inner = swiglu(_affine(n, widen, widen_bias))
+        else:
+            inner = bias_gelu(n @ widen, widen_bias, exact_gelu)
+        x = _affine(inner, narrow, narrow_bias, x)
+    return _norm(x[np.arange(B) * T + last], weights[-2], weights[-1], eps) @ output
 
 
-def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Array], output: Array, keys: Sequence[Array],
+def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Any], output: Array, keys: Sequence[Array],
            values: Sequence[Array], lengths: Array, heads: int, exact_gelu: bool = False, eps: float = 1e-5,
            temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0
            ) -> tuple[Array, Array, Array]:

@@ -52,8 +52,8 @@ def add_beginning(group: Any, method: LanguageMethod) -> None:
                        help=f"{bring.WORDS}: a file with words of your own, 5 to 12 letters each{runs.UNSAID}")
     default = "one is fine-tuned, in sft/ of the run's folder" if "sft" in method.needs else "a new one"
     group.add_argument("--init", type=Path, metavar="FOLDER",
-                       help="model to begin with: the run of a policy or of pretrain, or a GPT-2 of Hugging Face "
-                            f"(default: {default}){runs.UNSAID}")
+                       help="model to begin with: the run of a policy or of pretrain, or a GPT-2, Llama or "
+                            f"Qwen2 of Hugging Face (default: {default}){runs.UNSAID}")
     if "reward-model" in method.needs:
         group.add_argument("--reward-model", type=Path, metavar="FOLDER",
                            help="run of a reward model to train on instead of the task's own reward (default: for "

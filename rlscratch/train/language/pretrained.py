@@ -30,7 +30,7 @@ EMBEDDINGS = ("wte.weight", "lm_head.weight")
 
 
 def load(folder: str | Path, rng: np.random.Generator) -> tuple[Transformer, Chat]:
-    """The model in a folder and its template: of a run, or of a GPT-2 that transformers wrote.
+    """The model in a folder and its template: of a run, or of a GPT-2, Llama or Qwen2 that transformers wrote.
 
     rng  the rows of marks that the tokenizer lacks are drawn from it
 

@@ -42,6 +42,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rlscratch import check
+from rlscratch.blocks import STYLES, memory_to_train
 from rlscratch.check import Array
 from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_loss
 from rlscratch.formulas.weights import token_mean
@@ -50,7 +51,7 @@ from rlscratch.train import run as runs
 from rlscratch.train.model_run import ModelRun
 from rlscratch.train.pretraining import bits_per_byte, text
 from rlscratch.train.pretraining.corpus import Corpus
-from rlscratch.transformer import Config, Transformer, memory_to_train
+from rlscratch.transformer import Config, Transformer
 
 STEPS = 2000
 SHORTEST = 8                    # tokens of a context
@@ -135,6 +136,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--width", type=int, default=192, metavar="C", help="channels of a token")
     group.add_argument("--layers", type=int, default=4, metavar="L", help="blocks")
     group.add_argument("--heads", type=int, default=6, metavar="H", help="attention heads; must divide the width")
+    group.add_argument("--style", choices=tuple(STYLES), default="gpt2",
+                       help="whose blocks: Llama's and Qwen2's have RMS norm, rotary positions and gated networks")
+    group.add_argument("--kv-heads", type=int, metavar="K",
+                       help=f"heads of keys and values, must divide the heads (default: as many){runs.UNSAID}")
     group.add_argument("--dropout", type=float, default=0.2, metavar="P", help="share of entries dropped, in [0, 1)")
     group = parser.add_argument_group("the learner")
     group.add_argument("--minutes", type=float, metavar="M",
@@ -147,8 +152,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_arguments(parser, "pretrain", save_every=200, explain_steps=f"{STEPS}")
 
 
-CHOICES = ("tokenizer", "vocab_size", "context", "width", "layers", "heads", "dropout", "minutes", "batch", "lr",
-           "warmup", "weight_decay", "seed")
+CHOICES = ("tokenizer", "vocab_size", "context", "width", "layers", "heads", "style", "kv_heads", "dropout", "minutes",
+           "batch", "lr", "warmup", "weight_decay", "seed")
 
 
 def train(args: argparse.Namespace) -> ModelRun:
@@ -171,7 +176,7 @@ def train(args: argparse.Namespace) -> ModelRun:
         check.fail("context", args.context, f"at most {corpus.start}, the tokens that there are to learn from; "
                    "lower it, or give a longer text, or several")
     config = Config(corpus.tokenizer.vocab_size, args.context, args.width, args.layers, args.heads,
-                    dropout=args.dropout)
+                    dropout=args.dropout, kv_heads=args.kv_heads, **STYLES[args.style])
     check.memory(memory_to_train(config, args.batch, args.context),
                  sizes=tuple(getattr(args, name) for name in SIZES), called=" x ".join(SIZES))
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]

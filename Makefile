@@ -1,5 +1,5 @@
 # make install      Make .venv, and install rlscratch and all that it needs there.  The others do this first.
-# make tour         Run the worked examples.  Write one page about them: out/tour/index.html
+# make tour         Run the worked examples.  Write the course that explains them: out/tour/index.html
 # make verify F=ppo Run the proofs of one module of formulas.  Print each claim as a sentence.
 # make figures E=11 Run one example, or all without E.  Keep its figures for slides: out/figures/*.svg and *.png
 # make test         Run the linter and the type checker, then all tests on the compiled core, then on NumPy.

@@ -25,7 +25,7 @@ from rlscratch import __version__
 
 # command -> what has add_arguments(parser) and run(args), a module or module:name; what it does; an example
 COMMANDS = {
-    "tour": ("rlscratch.report.tour.command", "run the worked examples and write one page about them",
+    "tour": ("rlscratch.report.tour.command", "run the worked examples and write the course that explains them",
              "rlscratch tour --out out/tour"),
     "notebook": ("rlscratch.cli.notebook", "write one worked example as a Jupyter notebook, or list them",
                  "rlscratch notebook 11"),

@@ -53,7 +53,8 @@ const sizes = {}, walk = document.createTreeWalker(document.body, NodeFilter.SHO
 while (walk.nextNode()) {
   const node = walk.currentNode.parentElement, text = walk.currentNode.textContent.trim();
   if (!text || !node.getClientRects().length || ["SCRIPT", "STYLE"].includes(node.tagName)) continue;
-  const scale = node.ownerSVGElement ? Math.abs(node.getScreenCTM().a) : 1;
+  const turned = node.ownerSVGElement?.contains(node) && node.getScreenCTM();
+  const scale = turned ? Math.hypot(turned.a, turned.b) : 1;
   sizes[(parseFloat(getComputedStyle(node).fontSize) * scale).toFixed(2)] ??= text.slice(0, 60);
 }
 return sizes;

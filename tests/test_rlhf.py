@@ -28,7 +28,7 @@ from rlscratch.train.language.over_optimisation import Trajectory, turn
 from rlscratch.train.language.policy import Policy, by_task
 from rlscratch.transformer import Config, Transformer
 from strategies import arrays, eighths
-from test_report import Tags, needs_browser, opened, outside
+from test_report import Tags, outside
 
 TINY = {"sft": {"steps": 4, "shown": 1, "batch": 8}, "reward-model": {"steps": 3, "rankings": 12, "answers": 3},
         "ppo": {"steps": 6, "kl_target": 1.8, "batch": 16}, "dpo": {"steps": 20, "max_kl": 1.8, "batch": 4},
@@ -348,11 +348,10 @@ def test_a_run_without_a_turn_says_so(copy, capsys):
     assert "did not turn" in " ".join(Tags((copy / "index.html").read_text("utf-8")).text)
 
 
-@needs_browser
-def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(built, tmp_path):
-    report, console, asked = opened({"index.html": built}, tmp_path)
-    assert console == [] and asked == ["/frame.html", "/index.html"]
+def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(browser, finished):
     for width in (390, 1280):
-        seen = report[f"index.html {width}"]
-        assert seen["width"] <= width and seen["scroll"] <= seen["width"] and seen["wide"] == [] and seen["images"]
-        assert seen["theme"] in ("light", "dark")
+        browser.open(finished / "index.html", width=width)
+        assert browser.overflow() == browser.console() == browser.requests() == []
+        assert browser.run("return [...document.images].every((image) => image.naturalWidth > 0)")
+        browser.run("document.getElementById('theme').click()")
+        assert browser.run("return document.documentElement.dataset.theme") in ("light", "dark")

@@ -3,6 +3,8 @@
 A figure is an SVG file with its caption beside it.  The folder is the environment's RLSCRATCH_OUT,
 or out/ where that is not set, so an example run by hand and one run by the tour share one path.
 With RLSCRATCH_PNG, dots an inch, each is a PNG file, too: `make figures` sets it, for slides.
+Where the environment has RLSCRATCH_NARROW, the figure is drawn once more for that folder, as wide as
+a telephone: panels below each other, letters as large as before.
 
 Nothing is shown on a screen, unless the environment's MPLBACKEND asks for it: a notebook's kernel sets
 it, and shows below a cell the figures that the cell leaves open.
@@ -10,6 +12,7 @@ it, and shows below a cell the figures that the cell leaves open.
 import json
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +21,8 @@ matplotlib.use(os.environ.get("MPLBACKEND", "Agg"))
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.text import Text
 
 from rlscratch.files import write_atomic
 
@@ -30,8 +35,12 @@ STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left",
     "axes.titlesize": 11, "axes.labelsize": 10, "font.size": 10, "legend.frameon": False,
     "axes.prop_cycle": matplotlib.cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK]),
-    "figure.constrained_layout.use": True, "svg.hashsalt": "rlscratch", "svg.fonttype": "path",
+    "figure.constrained_layout.use": True, "path.simplify_threshold": 0.5, "svg.hashsalt": "rlscratch",
+    "svg.fonttype": "none",
 }
+
+NARROW = 3.6            # inches
+LEAST = 9               # points of the smallest letters, in a figure of up to 7 inches: 11 pixels of a screen
 
 
 def new(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.4) -> tuple[Figure, Axes]:
@@ -50,13 +59,51 @@ def save(figure: Figure, name: str, caption: str, folder: Path | None = None) ->
     told, folder = folder is None, folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
+    _enlarge(figure)
     write_atomic(path, lambda part: figure.savefig(part, format="svg", metadata={"Date": None}))
     if dots := os.environ.get("RLSCRATCH_PNG"):
         write_atomic(path.with_suffix(".png"), lambda part: figure.savefig(part, format="png", dpi=float(dots)))
     write_atomic(path.with_suffix(".json"),
                  lambda part: part.write_text(json.dumps({"figure": path.name, "caption": caption}), "utf-8"))
+    if told and (narrow := os.environ.get("RLSCRATCH_NARROW")):
+        Path(narrow).mkdir(parents=True, exist_ok=True)
+        _stack(figure)
+        figure.savefig(Path(narrow) / path.name, format="svg", metadata={"Date": None})
     if told:
         print(f"figure: {path}", file=sys.stderr)
     if "MPLBACKEND" not in os.environ:
         plt.close(figure)
     return path
+
+
+def _enlarge(figure: Figure) -> None:
+    """No letter is smaller than can be read; a wide figure is shown smaller than it is."""
+    least = LEAST * max(1.0, figure.get_figwidth() / 7)
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if any(label.get_fontsize() < least for label in axis.get_ticklabels()):
+                axis.set_tick_params(labelsize=least)           # ticks that are made later, too
+    for text in figure.findobj(Text):
+        if text.get_fontsize() < least:
+            text.set_fontsize(least)
+
+
+def _stack(figure: Figure) -> None:
+    """Panels below each other, lines of text that end in time."""
+    height = figure.get_figheight()
+    panels = [ax for ax in figure.axes if ax.get_subplotspec() is not None]
+    grids = {id(ax.get_gridspec()): ax.get_gridspec() for ax in panels}
+    rows, columns = max((grid.get_geometry() for grid in grids.values()), default=(1, 1))
+    if len(grids) == 1 and columns > 1:
+        below = GridSpec(len(panels), 1, figure=figure)
+        for panel, place in zip(panels, below, strict=False):
+            panel.set_subplotspec(place)
+            panel.tick_params(labelleft=True, labelbottom=True)
+        height = len(panels) * min(height / rows, 3.0)
+    figure.set_size_inches(NARROW, height)
+    for ax in figure.axes:
+        for text in (ax.title, ax._left_title, ax.xaxis.label):
+            text.set_text(textwrap.fill(text.get_text(), 42))
+        if (legend := ax.get_legend()) is not None:
+            legend.set_ncols(1)
+    _enlarge(figure)

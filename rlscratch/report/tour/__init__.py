@@ -1,1 +1,1 @@
-"""The tour: runs the ladder of examples, draws their figures, and writes one page."""
+"""The tour: runs the ladder of examples, draws their figures, and writes a course of eight chapters."""

@@ -1,4 +1,4 @@
-"""The tour: computes the ledger, runs the ladder, and writes one page that shows both."""
+"""The tour: computes the ledger, runs the ladder, and writes the course that shows both."""
 import argparse
 import json
 import sys
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from rlscratch.documents import ledger
 from rlscratch.documents.ledger import LedgerRow
-from rlscratch.report.tour import ladder, page, questions
+from rlscratch.report.tour import course, ladder, questions
 from rlscratch.report.tour.ladder import Result, Rung
 from rlscratch.train.settings import UNSAID
 
@@ -24,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--chapter", metavar="NAME", help="one chapter's examples, by its number or a part of its name: "
                        + ", ".join(f"{i} {name!r}" for i, name in enumerate(ladder.CHAPTERS, 1)) + UNSAID)
     parser.add_argument("--out", type=Path, default=Path("out/tour"), metavar="FOLDER",
-                        help="where index.html goes")
+                        help="where index.html and the chapters go")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", action="store_true", help="the last line on standard output is one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the page; 0 if every number holds and every example ran to its end, else 1."""
+    """Write the pages; 0 if every number holds and every example ran to its end, else 1."""
     start = time.perf_counter()
     if args.out.exists() and not args.out.is_dir():
         print(f"tour: --out {args.out} is a file; expected a folder", file=sys.stderr)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     rows, ran = ledger.table(), {result.rung.name: result for result in ladder.run_all(running, quiet=args.quiet)}
     results, answers = ([ran.get(rung.name) or ladder.recorded(rung) for rung in each] for each in (rungs, asked))
     try:
-        page.write(index, page.build(rows, results, _hint(rungs, wanted), _reference(index.parent), answers))
+        course.write(args.out, course.build(rows, results, _hint(rungs, wanted), _reference(args.out), answers))
     except OSError as error:
         return _cannot_write(index, error)
     return _report(args, index, rows, list(ran.values()), time.perf_counter() - start)
@@ -73,7 +73,7 @@ def _hint(rungs: list[Rung], wanted: list[Rung]) -> str:
     if not rungs:
         return ladder.ABSENT
     left_out = [rung.name[:2] for rung in rungs if rung not in wanted]
-    return f"Not run for this page, and shown as recorded: {', '.join(left_out)}." if left_out else ""
+    return f"Not run for this course, and shown as recorded: {', '.join(left_out)}." if left_out else ""
 
 
 def _cannot_write(index: Path, error: OSError) -> int:
@@ -91,12 +91,13 @@ def _report(args: argparse.Namespace, index: Path, rows: Sequence[LedgerRow], re
     took: dict[bool, dict[str, float]] = {False: {}, True: {}}
     for result in results:
         took[isinstance(result.rung, questions.Question)][result.rung.name] = round(result.seconds, 3)
-    tqdm.write(f"{len(took[False])} examples and {len(took[True])} findings in {seconds:.0f} s; the page is {index}")
+    tqdm.write(f"{len(took[False])} examples and {len(took[True])} findings in {seconds:.0f} s; "
+               f"the course begins at {index}")
     if over:
         tqdm.write("over budget, in seconds of processor time: " + ", ".join(
             f"{result.rung.name} {result.seconds:.1f} of {result.rung.budget:g}" for result in over))
     if numbers or examples:
-        print(f"tour: {', '.join(numbers + examples)} failed; the page shows how", file=sys.stderr)
+        print(f"tour: {', '.join(numbers + examples)} failed; the course shows how", file=sys.stderr)
     if args.json:
         print(json.dumps({
             "page": str(index), "entries": len(rows), "counts": ledger.counts(rows), "failed_entries": numbers,

@@ -29,12 +29,14 @@ PATIENCE, LEAST = 20, 60                        # budgets, and seconds, after wh
 ABSENT = ("The examples are not installed with the package: they stand in examples/ of the source distribution and "
           "of the repository. Unpack it and run this command there.")
 
-# The ladder's chapters, each with the number of its first rung.
+# The course's chapters, each with the numbers of its rungs in the order of reading.  A rung that stands in none of them
+# belongs to "Beyond".
 CHAPTERS = {
-    "Sampling from a model": 1, "Values on the frozen lake": 3, "What training raises": 7,
-    "PPO, GRPO and rewards, small enough to see": 11, "The policy gradient, proven": 16,
-    "Training on the lake, and what GRPO ascends": 21, "What you bring": 25, "Exploring, and what is rewarded": 26,
-    "The network": 29, "Language models learn from rewards": 36, "Memory, chance and games": 42}
+    "Sampling": (1, 2, 34, 43), "Values and exploration": (3, 4, 6, 5, 26, 27, 28, 35, 42),
+    "Policy gradients": (8, 7, 10, 16, 17, 18, 19, 20, 21, 22), "PPO, GRPO and KL": (11, 12, 9, 24, 40, 41, 23, 37),
+    "Language models": (29, 30, 31, 32, 33, 36), "Preferences and RLHF": (13, 14, 25, 38, 39),
+    "Beyond": (15, 44, 45, 46, 48), "The referee": (47,)}
+BEYOND = "Beyond"
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,12 @@ class Rung:
 
 @dataclass(frozen=True)
 class Figure:
-    """An SVG that a rung saved, and its caption."""
+    """An SVG that a rung saved, and its caption; `narrow` is the same for a telephone, if it was drawn."""
 
     name: str
     svg: bytes
     caption: str
+    narrow: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,14 @@ def in_chapter(ladder: Iterable[Rung], chapter: str) -> list[Rung]:
     fitting = [name for i, name in enumerate(names, 1) if chapter == str(i) or chapter.lower() in name.lower()]
     if len(fitting) != 1:
         check.fail("chapter", chapter, "one of " + "; ".join(f"{i} {name}" for i, name in enumerate(names, 1)))
-    first = CHAPTERS[fitting[0]]
-    after = min((start for start in CHAPTERS.values() if start > first), default=100)
-    return [rung for rung in ladder if first <= rung.number < after]
+    order = CHAPTERS[fitting[0]]
+    mine = [rung for rung in ladder if chapter_of(rung) == fitting[0]]
+    return sorted(mine, key=lambda rung: order.index(rung.number) if rung.number in order else 100 + rung.number)
+
+
+def chapter_of(rung: Rung) -> str:
+    """The name of the chapter that has it."""
+    return next((name for name, numbers in CHAPTERS.items() if rung.number in numbers), BEYOND)
 
 
 def recorded(rung: Rung) -> Result:
@@ -198,7 +206,7 @@ def run(rung: Rung, environment: dict[str, str] | None = None, children: Process
     with (tempfile.TemporaryDirectory(prefix="rlscratch-") as out, tempfile.TemporaryFile() as output,
           tempfile.TemporaryFile() as errors):
         status, seconds = children.run([sys.executable, *rung.command], patience, stdout=output, stderr=errors,
-                                       env=environment | {"RLSCRATCH_OUT": out})
+                                       env=environment | {"RLSCRATCH_OUT": out, "RLSCRATCH_NARROW": f"{out}/narrow"})
         said = f"exit status {status}" if status >= 0 else f"stopped by signal {-status}"
         if status == -signal.SIGKILL:
             said += f"; patience ends after {patience:g} s"
@@ -222,10 +230,10 @@ def _environment(workers: int) -> dict[str, str]:
 
 
 def _figures(out: Path) -> Iterator[Figure]:
-    for path in sorted(out.rglob("*.svg")):
-        said = path.with_suffix(".json")
+    for path in sorted(out.glob("*.svg")):
+        said, narrow = path.with_suffix(".json"), out / "narrow" / path.name
         caption = json.loads(said.read_text("utf-8")).get("caption", "") if said.exists() else ""
-        yield Figure(path.stem, path.read_bytes(), caption)
+        yield Figure(path.stem, path.read_bytes(), caption, narrow.read_bytes() if narrow.exists() else b"")
 
 
 def _text(stream: BinaryIO) -> str:

@@ -14,6 +14,7 @@ from types import ModuleType
 from rlscratch import formulas
 from rlscratch.documents import proofs
 from rlscratch.documents.entry import Entry
+from rlscratch.report import equations
 from rlscratch.report.tour.ladder import Rung
 
 
@@ -27,6 +28,7 @@ class Formula:
     summary: str
     details: str
     proof: str
+    equations: tuple[tuple[str, int], ...]
     entries: tuple[Entry, ...]
     rungs: tuple[Rung, ...]
 
@@ -44,6 +46,11 @@ class Derivation:
     title: str
     text: str
     formulas: tuple[Formula, ...]
+
+    @property
+    def name(self) -> str:
+        """The module's last name, such as "ppo"."""
+        return self.module.rpartition(".")[2]
 
     @property
     def file(self) -> str:
@@ -98,5 +105,6 @@ def _formula(module: str, name: str, function: object, entries: list[Entry], run
     arguments = ", ".join(str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters if p.name != "self")
     word, dotted = re.compile(rf"\b{name.split('.')[-1]}\("), f"{module}.{name}"
     return Formula(name, module, f"{name}({arguments})", summary, details.strip("\n"), proofs.proof_of(dotted),
+                   tuple(equations.numbers(module.rpartition(".")[2], function)),
                    tuple(entry for entry in entries if entry.source == dotted),
                    tuple(rung for rung in rungs if word.search(rung.source)))

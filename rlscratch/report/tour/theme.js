@@ -9,7 +9,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     const toggle = document.getElementById("theme");
     const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    const label = () => { toggle.textContent = dark() ? "Light colours" : "Dark colours"; };
+    const label = () => { toggle.textContent = dark() ? "Light" : "Dark"; };
     toggle.hidden = false;
     label();
     toggle.addEventListener("click", () => {

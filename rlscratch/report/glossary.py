@@ -1,0 +1,219 @@
+"""Letters and words: what each stands for, said once, for README's table, the pages' tips and the search."""
+from collections.abc import Iterable
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A letter of the equations.
+
+    key      base and index as an equation has them, such as "π_old"; what marks it
+    code     its names in the code
+    meaning  in one line
+    only     the modules in which it means this; () for all that have no meaning of their own
+    """
+
+    key: str
+    code: str
+    meaning: str
+    only: tuple[str, ...] = ()
+
+
+SYMBOLS = (
+    Symbol("π", "`probs`, `logp`", "the policy: π(a|s) is the probability of a after s; logarithms are natural"),
+    Symbol("π_old", "`logp_old`", "the policy that sampled"),
+    Symbol("π_ref", "`logp_ref`, `ref`", "the frozen reference of a KL penalty"),
+    Symbol("z", "`logits`", "scores before the softmax: π = softmax(z / T)"),
+    Symbol("T", "`temperature`", "the temperature of the softmax", ("distribution",)),
+    Symbol("p", "`probs`", "probabilities of one row"),
+    Symbol("r", "`rewards`", "the reward; r_t follows action t, and time starts at 0"),
+    Symbol("R", "`rewards`, `returns`", "what the whole answer earned"),
+    Symbol("J", "`expected_reward`", "the expected reward: what training raises"),
+    Symbol("L", "`x_loss`", "the loss: what a step lowers; its derivative is `x_grad`"),
+    Symbol("γ", "`gamma`, `discount`",
+           "the worth of the next reward now; `discount[t]` is 0 where an episode terminated"),
+    Symbol("G", "`returns`", "the reward-to-go: what is earned from here on"),
+    Symbol("A", "`advantage`", "better than expected by how much, in units of reward"),
+    Symbol("ρ", "`ratio`", "π / π_old: how much likelier the token has become"),
+    Symbol("w", "`weight`", "how much a token counts in a loss: `formulas.weights` makes it"),
+    Symbol("β", "`beta`", "the strength of the KL penalty"),
+    Symbol("ε", "`eps_low`, `eps_high`", "clip range of the ratio"),
+    Symbol("H", "`entropy`", "the entropy: how undecided a row is, in nats"),
+    Symbol("b", "`baseline`", "the baseline: what is subtracted from the reward"),
+    Symbol("V", "`values`", "the value of a state: the return to be expected from it"),
+    Symbol("Q", "`q`", "the value of an action in a state"),
+    Symbol("α", "`alpha`", "the step size of a Q-learning update", ("td",)),
+    Symbol("λ", "`lam`", "how far the advantage trusts rewards rather than values", ("returns",)),
+    Symbol("σ", "", "the sigmoid, 1 / (1 + exp(-m))", ("preference", "pairs", "surrogates")),
+    Symbol("s", "`s`", "the state: what the policy sees"),
+    Symbol("a", "`a`, `action`", "the action: here, the next token"),
+    Symbol("E", "", "the mean over what the policy would draw"),
+)
+# The same letters with a meaning of their own in one module: told on the pages, and left out of README's table.
+LOCAL = (
+    Symbol("ε", "`epsilon`", "how often any action is tried", ("td",)),
+    Symbol("H", "`huber_loss`", "Huber's loss", ("td",)),
+    Symbol("A", "`A`", "the number of actions", ("td",)),
+    Symbol("δ", "`delta`", "where Huber's loss turns into a line", ("td",)),
+    Symbol("d", "`discount`", "γ, or 0 where nothing follows", ("td", "returns")),
+    Symbol("y", "`q_target`", "the target of an update", ("td",)),
+    Symbol("δ", "`td_errors`", "the TD error: by how much the value was wrong", ("returns",)),
+    Symbol("D", "", "the discounts of k steps, multiplied", ("returns",)),
+    Symbol("b", "`boundary`", "1 where an episode ended", ("returns",)),
+    Symbol("d", "", "log π(a) - log q(a)", ("kl", "off_policy")),
+    Symbol("q", "`ref`, `logp_ref`", "the reference policy", ("kl",)),
+    Symbol("q", "`teacher`", "the teacher's distribution", ("distillation",)),
+    Symbol("s", "`score`", "the score, grad log π(a)", ("kl", "policy_gradient", "off_policy", "trust_region")),
+    Symbol("c", "", "the reward less its share of the KL penalty", ("kl",)),
+    Symbol("Z", "", "what makes the probabilities add to 1", ("kl", "preference")),
+    Symbol("k_1", "`kl_k1`", "the first estimator of the KL", ("kl",)),
+    Symbol("k_2", "`kl_k2`", "the second estimator of the KL", ("kl",)),
+    Symbol("k_3", "`kl_k3`", "the third estimator of the KL", ("kl", "grpo")),
+    Symbol("c", "`clip_ratio`", "the ratio, cut to its range", ("ppo",)),
+    Symbol("v", "`values`", "the value that the critic gives", ("ppo",)),
+    Symbol("R", "`returns`", "the return that the critic should have given", ("ppo",)),
+    Symbol("m", "`rewards.mean()`", "the mean reward of the group", ("grpo",)),
+    Symbol("s", "`rewards.std(ddof=1)`", "the standard deviation of the group", ("grpo",)),
+    Symbol("G", "`G`", "how many answers the group has", ("grpo", "group")),
+    Symbol("s_i", "`gspo_loss`", "the sequence's ratio: the geometric mean of its tokens'", ("grpo", "surrogates")),
+    Symbol("W", "", "the weights of a sequence, added up", ("grpo", "surrogates")),
+    Symbol("m_i", "", "1 where the policy chose the token", ("weights",)),
+    Symbol("s", "`scores`", "what the reward model gives an answer", ("preference", "pairs")),
+    Symbol("m", "`margin`", "by how much the chosen answer leads", ("preference", "pairs")),
+    Symbol("h", "", "how much more than the reference the policy prefers the chosen answer", ("preference", "pairs")),
+    Symbol("l", "", "the loss of a pair, -log σ", ("pairs",)),
+    Symbol("μ", "`mean`", "where the Gaussian has its middle", ("continuous",)),
+    Symbol("σ", "`exp(log_std)`", "how wide the Gaussian is", ("continuous",)),
+    Symbol("e", "", "the distance from the mean, in widths", ("continuous",)),
+    Symbol("μ", "`logp_sampler`", "the policy that drew the tokens", ("off_policy",)),
+)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word of the field, its meaning in a sentence or two, and the chapter that has it."""
+
+    word: str
+    meaning: str
+    chapter: int
+
+
+TERMS = (
+    Term("agent", "Whoever chooses the actions. Here it is the language model.", 1),
+    Term("environment", "What answers an action with a new state and a reward. Here it is the text so far and whoever "
+         "scores it.", 1),
+    Term("state", "What the agent sees before it acts. Here: the text so far.", 1),
+    Term("action", "What the agent chooses. Here: the next token.", 1),
+    Term("reward", "A number that says how good an answer was. Training raises its mean.", 1),
+    Term("policy", "For every state, a row of probabilities over actions. A language model is one.", 1),
+    Term("token", "A piece of text that the model reads or writes at once: a word, a part of one, a character.", 1),
+    Term("logit", "A score for a token before the softmax; only differences of logits matter.", 1),
+    Term("softmax", "The function that turns a row of scores into probabilities.", 1),
+    Term("temperature", "A number that the logits are divided by: below 1 the row gets sharper, above 1 flatter.", 1),
+    Term("top-k", "Keep the k likeliest tokens, and draw from those.", 1),
+    Term("top-p", "Keep the likeliest tokens that together have the mass p, and draw from those.", 1),
+    Term("min-p", "Keep the tokens with at least p times the largest probability.", 1),
+    Term("greedy decoding", "Always take the likeliest token.", 1),
+    Term("beam search", "Keep the few likeliest beginnings and extend each of them: a search for a likely text, and no "
+         "sampling.", 1),
+    Term("repetition penalty", "Lower the logits of tokens that the text already has.", 1),
+    Term("rollout", "One answer, drawn token by token from the policy.", 1),
+    Term("best of N", "Draw N answers and keep the one with the highest score.", 6),
+    Term("episode", "One run from a start to an end: one game, one answer.", 2),
+    Term("return", "The rewards of an episode, added up, later ones discounted.", 2),
+    Term("discount", "What a reward one step later is worth now.", 2),
+    Term("value", "The return to be expected from a state.", 2),
+    Term("Q-value", "The return to be expected after an action in a state.", 2),
+    Term("Q-learning", "Move one entry of a table of Q-values towards reward plus discounted best next value.", 2),
+    Term("Bellman equation", "A value is the reward now plus the discounted value of what comes next.", 2),
+    Term("exploration", "Trying actions that do not look best, to learn what they are worth.", 2),
+    Term("exploitation", "Taking the action that looks best.", 2),
+    Term("epsilon-greedy", "With probability epsilon any action, else the best one.", 2),
+    Term("regret", "What is missing from the reward of somebody who knew the best action from the start.", 2),
+    Term("Markov decision process", "States, actions, chances of the next state, rewards and a discount; the next "
+         "state depends on the last one alone.", 2),
+    Term("DQN", "Q-learning with a network in the place of the table.", 2),
+    Term("policy gradient", "The direction in which the policy's numbers should move for more expected reward.", 3),
+    Term("score", "The gradient of the logarithm of the probability of what was drawn.", 3),
+    Term("log-derivative trick", "The gradient of a mean, written as a mean that samples can estimate.", 3),
+    Term("REINFORCE", "Weigh the score of each action with what was earned after it.", 3),
+    Term("baseline", "A number subtracted from the reward, so that the estimate is less noisy.", 3),
+    Term("advantage", "By how much an answer was better than expected.", 3),
+    Term("critic", "A network that estimates values, to serve as a baseline.", 4),
+    Term("GAE", "Generalised advantage estimation: a mixture of short and long looks ahead.", 4),
+    Term("PPO", "Proximal policy optimisation: several steps on one batch, held near the policy that sampled it by a "
+         "clip.", 4),
+    Term("ratio", "The probability of a token now, divided by the one when it was drawn.", 4),
+    Term("clip", "A bound on the ratio, beyond which a token pulls no further.", 4),
+    Term("GRPO", "Group relative policy optimisation: several answers to one prompt are each other's baseline.", 4),
+    Term("KL divergence", "How far one distribution is from another, in nats.", 4),
+    Term("reference policy", "A frozen copy of the model from which training began.", 4),
+    Term("entropy", "How undecided a distribution is.", 4),
+    Term("byte-pair encoding", "How text becomes tokens: the pair that occurs most often becomes one token, again and "
+         "again.", 5),
+    Term("transformer", "The network behind language models: layers of attention and of small networks.", 5),
+    Term("attention", "How a token looks at those before it: a weighted mean, with weights that are learned.", 5),
+    Term("backpropagation", "The chain rule, from the loss back to every parameter.", 5),
+    Term("pre-training", "Learning to predict the next token of a large text.", 5),
+    Term("cross-entropy", "The loss of prediction: minus the log-probability of what came.", 5),
+    Term("supervised fine-tuning", "Learning to imitate answers that were shown (SFT).", 6),
+    Term("reward model", "A network that learned from people's choices to score answers.", 6),
+    Term("RLHF", "Reinforcement learning from human feedback: imitate, learn what people prefer, train on it.", 6),
+    Term("Bradley-Terry model", "The chance that one answer beats another is the sigmoid of the difference of their "
+         "scores.", 6),
+    Term("DPO", "Direct preference optimisation: learn from pairs without a reward model.", 6),
+    Term("over-optimisation", "The score of the reward model climbs and what was meant gets worse.", 6),
+    Term("proxy and gold", "The reward that is trained on, and the one that was meant.", 6),
+    Term("continuous action", "An action that is a number, drawn from a density.", 7),
+    Term("self-play", "Learning from games against oneself.", 7),
+    Term("off-policy", "Learning from answers that another policy drew.", 7),
+)
+
+
+def notation() -> str:
+    """README's table of notation."""
+    lines = ["| written | in code | meaning |", "| --- | --- | --- |"]
+    for symbol in SYMBOLS:
+        lines.append(f"| {symbol.key} | {symbol.code} | {symbol.meaning.replace('|', '&#124;')} |")
+    return "\n".join(lines)
+
+
+def meaning(key: str, module: str) -> Symbol | None:
+    """What a letter stands for in a module's equations."""
+    fitting = [symbol for symbol in (*LOCAL, *SYMBOLS) if symbol.key == key]
+    return next((s for s in fitting if module in s.only), None) or next((s for s in fitting if not s.only), None)
+
+
+def tips() -> list[str]:
+    """What a page shows of each letter; an element's data-tip is a place in this list."""
+    return [f"{symbol.key}: {symbol.meaning}" for symbol in (*SYMBOLS, *LOCAL)]
+
+
+def mark(root: Element, module: str) -> None:
+    """Give each letter of a <math> that has a meaning a tip with it; the first of each can have the focus."""
+    seen: set[str] = set()
+    for element, key in list(_letters(root)):
+        found = meaning(key, module) or (meaning(key.split("_")[0], module) if "_" in key else None)
+        if found is None:
+            continue
+        element.set("data-tip", str((*SYMBOLS, *LOCAL).index(found)))
+        if found.key not in seen:
+            element.set("tabindex", "0")
+            seen.add(found.key)
+
+
+def _letters(root: Element) -> Iterable[tuple[Element, str]]:
+    """Every letter with its index, outermost first: its element and its key."""
+    for child in root:
+        if child.tag in ("msub", "msubsup") and child[0].tag == "mi":
+            index = "".join(child[1].itertext())
+            yield child, f"{_plain(child[0])}_{index}"
+        elif child.tag == "mi":
+            yield child, _plain(child)
+        else:
+            yield from _letters(child)
+
+
+def _plain(element: Element) -> str:
+    return {"ϵ": "ε", "ϱ": "ρ"}.get(element.text or "", element.text or "")

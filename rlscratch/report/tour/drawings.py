@@ -1,0 +1,102 @@
+"""A figure of matplotlib's as part of a page: letters stay letters, colours follow the page, names clash with nobody's.
+
+Inline, an SVG shares the page's style sheet and its ids.  So black becomes the colour of the text, white the paper's,
+and ids carry the figure's name.  What shows colours of its own, an image say, stays as it was drawn.
+"""
+import re
+import zlib
+from xml.etree import ElementTree
+
+from rlscratch.report.tour.ladder import Figure
+
+SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+INK, BLUE, PAPER = "currentColor", "var(--blue)", "var(--paper)"
+COLOURS = {"#000000": INK, "#222222": INK, "#262626": INK, "black": INK, "#0072b2": BLUE, "#ffffff": PAPER,
+           "white": PAPER}
+DOT, TILE = "M3 4a1 1 0 1 0 2 0a1 1 0 1 0-2 0z", 8        # what a hatching of many small circles becomes
+PLACES = ("d", "x", "y", "x1", "x2", "y1", "y2", "points", "transform", "width", "height")
+
+
+def inline(figure: Figure, label: str) -> str:
+    """The figure as one or two <svg>: as wide as it was drawn and, if it was drawn so, for narrow screens."""
+    if not figure.narrow:
+        return _svg(figure.svg, figure.name, label, "")
+    return (_svg(figure.svg, figure.name, label, "wide")
+            + _svg(figure.narrow, f"{figure.name}-narrow", label, "narrow"))
+
+
+def _svg(source: bytes, name: str, label: str, kind: str) -> str:
+    root = ElementTree.fromstring(source)
+    own = any(element.tag == f"{SVG}image" for element in root.iter())
+    used = dict.fromkeys(re.findall(r"#([\w-]+)[\")]", source.decode("utf-8")))
+    ids = {old: f"f{zlib.crc32(name.encode()):x}-{i}" for i, old in enumerate(used)}
+    _tidy(root)
+    for pattern in root.iter(f"{SVG}pattern"):
+        if len(pattern[-1].get("d", "")) > 2000:
+            pattern.attrib |= {"width": str(TILE), "height": str(TILE)}
+            pattern[-1].set("d", DOT)
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(SVG)
+        element.attrib = dict(filter(None, (_attribute(*pair, ids, own) for pair in element.attrib.items())))
+    _share(root)
+    width = float(root.attrib["viewBox"].split()[2]) * 4 / 3
+    root.attrib = {"viewBox": root.attrib["viewBox"], "class": f"{kind} own".strip() if own else kind, "role": "img",
+                   "aria-label": label, "style": f"max-width:{width:.0f}px"}
+    root.tail = None
+    return re.sub(r">\s+<", "><", ElementTree.tostring(root, encoding="unicode"))
+
+
+def _tidy(element: ElementTree.Element) -> None:
+    """Nothing that is not seen: metadata, styles for the whole page, groups that group nothing."""
+    kept = []
+    for child in element:
+        _tidy(child)
+        name = child.tag.rpartition("}")[2]
+        if name in ("metadata", "style") or (name == "defs" and not len(child)):
+            continue
+        idle = name == "g" and not set(child.attrib) - {"id"}
+        kept += list(child) if idle else [child]
+    element[:] = kept
+
+
+def _attribute(key: str, value: str, ids: dict[str, str], own: bool) -> tuple[str, str] | None:
+    """One attribute of an element, as the page has it; None for one that says nothing."""
+    if key == "id":
+        return (key, ids[value]) if value in ids else None
+    if key in (LINK, "href"):
+        return "href", f"#{ids[value[1:]]}" if value.startswith("#") else value
+    if key == "transform" and value.startswith(("rotate(-0 ", "rotate(0 ")):
+        return None
+    if key in PLACES:
+        value = re.sub(r"-?\d+\.\d+(?:e-?\d+)?", _shorter, value)
+        return key, _path(value) if key == "d" else value
+    value = re.sub(r"url\(#([\w-]+)\)", lambda found: f"url(#{ids[found[1]]})", value)
+    if key == "style":
+        value = re.sub(r"font:[^;]*?([\d.]+px)[^;]*", r"font-size: \1", value)
+        value = re.sub(r"(font-family|font-stretch)[^;]*;?\s*", "", value)
+        value = re.sub(r"([:;]) ", r"\1", re.sub(r"\d+\.\d{3,}", _shorter, value))
+        if not own:
+            value = re.sub("#[0-9a-f]{6}|black|white", lambda found: COLOURS.get(found[0], found[0]), value)
+    return key, value
+
+
+def _path(value: str) -> str:
+    """The commands of a path without what they do not need; lines go on without a command of their own."""
+    value = re.sub(r"\s*([MLCQz])\s*", r"\1", value)
+    return value if re.search("[CQ]", value) else value.replace("L", " ")
+
+
+def _share(root: ElementTree.Element) -> None:
+    """Marks that look alike have their style once, at the group that holds them."""
+    for group in root.iter("g"):
+        styles = {child.get("style") for child in group}
+        if len(group) > 1 and len(styles) == 1 and None not in styles and not group.get("style"):
+            group.set("style", styles.pop())
+            for child in group:
+                del child.attrib["style"]
+
+
+def _shorter(found: re.Match) -> str:
+    """A coordinate to a tenth of a point; factors near 0 keep their digits."""
+    number = float(found[0])
+    return f"{number:.1f}".removesuffix(".0") if abs(number) >= 0.1 or number == 0 else f"{number:.3g}"

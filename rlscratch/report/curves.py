@@ -26,7 +26,7 @@ PANELS = {"reward": "reward", "loss": "loss", "kl": "KL from the reference, nats
           "kl_from_reference": "KL from the reference, nats", "flat_groups": "share of groups that are flat",
           "held_out_bits_per_byte": "bits per byte, held out", "train_bits_per_byte": "bits per byte, learned from"}
 SHARE = 0.05            # of the steps: over so many the dark lines average
-COLUMNS = 3
+COLUMNS, LONGEST = 3, 20                # panels in a row; letters of a run's name in a legend
 
 
 def of_finished(run: Path, draw: Callable[[Path], Path]) -> Path | None:
@@ -68,10 +68,12 @@ def pretraining(folder: str | Path) -> Path:
                         "a 5-gram of bytes need for the held-out tenth when they are given the rest.", folder)
 
 
-def training(folder: str | Path, name: str = "training_curves", into: Path | None = None) -> Path:
+def training(folder: str | Path, name: str = "training_curves", into: Path | None = None,
+             widest: int = COLUMNS) -> Path:
     """What the steps of a run of `rlscratch train` wrote down, as an SVG of that name in its folder; the path.
 
-    into  another folder for the SVG
+    into    another folder for the SVG
+    widest  panels in a row, at most
     """
     folder = Path(folder)
     points = read_lines(folder / "metrics.jsonl")
@@ -82,7 +84,7 @@ def training(folder: str | Path, name: str = "training_curves", into: Path | Non
     best = {key.removeprefix("best_"): value for key, value in result.items() if key.startswith("best_")}
     shown = [key for key in PANELS if any(point.get(key) is not None for point in points)]
     count = len(shown) + (calibration is not None)
-    rows, columns = math.ceil(count / COLUMNS), min(count, COLUMNS)
+    rows, columns = math.ceil(count / widest), min(count, widest)
     figure, axes = figures.new(columns, rows, width=3.1 * columns, height=0.4 + 2.3 * rows)
     panels = list(np.ravel(axes))
     window = max(1, round(SHARE * len(points)))
@@ -105,13 +107,14 @@ def training(folder: str | Path, name: str = "training_curves", into: Path | Non
     return figures.save(figure, name, caption, into or folder)
 
 
-def beside(runs: Mapping[str, Sequence[Mapping[str, Any]]], name: str, folder: Path) -> Path:
+def beside(runs: Mapping[str, Sequence[Mapping[str, Any]]], name: str, folder: Path, widest: int = COLUMNS) -> Path:
     """The figures of one run or of several, a colour each, as an SVG of that name in a folder; the path.
 
-    runs  what a run is called -> its points; at least one has a figure with a panel
+    runs    what a run is called -> its points; at least one has a figure with a panel
+    widest  panels in a row, at most
     """
     shown = [key for key in PANELS if any(point.get(key) is not None for points in runs.values() for point in points)]
-    rows, columns = math.ceil(len(shown) / COLUMNS), min(len(shown), COLUMNS)
+    rows, columns = math.ceil(len(shown) / widest), min(len(shown), widest)
     figure, axes = figures.new(columns, rows, width=3.1 * columns, height=0.4 + 2.3 * rows)
     panels = list(np.ravel(axes))
     for ax, key in zip(panels, shown, strict=False):
@@ -121,12 +124,12 @@ def beside(runs: Mapping[str, Sequence[Mapping[str, Any]]], name: str, folder: P
             ax.plot(x, y, color=color, linewidth=0.8, alpha=0.35 if window > 1 else 1,
                     marker="o" if len(x) < len(points) or len(x) == 1 else None, markersize=3)
             ax.plot(x[window - 1:], np.convolve(y, np.full(window, 1 / window), "valid") if x else [], color=color,
-                    label=called)
+                    label=called if len(called) <= LONGEST else f"...{called[-LONGEST:]}")
         ax.set(xlabel="step", title=PANELS[key])
     for ax in panels[len(shown):]:
         ax.remove()
     if len(runs) > 1:
-        panels[0].legend(fontsize=8)
+        panels[0].legend(fontsize=9)
     return figures.save(figure, name, "What the steps wrote down: pale as it was, dark averaged over a twentieth of "
                         "the steps.", folder)
 

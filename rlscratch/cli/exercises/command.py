@@ -63,7 +63,7 @@ def told(file: Path, mark: Mark) -> str:
     """
     exercise = catalogue.of(file)
     claims = f"{len(exercise.cases)} claims hold" + (", and the laws of the referee" if exercise.like else "") + (
-        f", and the proofs of formulas.{exercise.proofs[0]}" if exercise.proofs else "")
+        f", and the proofs of formulas.{exercise.proofs[0]}" if alone.provable(exercise) else "")
     return "\n    ".join([f"{file.name}: {mark.state}", *(mark.sentences or [claims])])
 
 

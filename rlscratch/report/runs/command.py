@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises ValueError for a folder without a run, more than two, or a port in use.
     """
-    from rlscratch.report.runs import page          # it draws, and --help needs no figures
+    from rlscratch.report.runs import page  # it draws, and --help needs no figures
     if len(args.runs) > 2:
         check.fail("RUN", len(args.runs), "one folder or two")
     if args.live is None:
@@ -47,8 +47,8 @@ def with_page(train: Callable[[argparse.Namespace], int], args: argparse.Namespa
     with live.served(args):
         status = train(args)
     if getattr(args, "page", False) and args.run_dir is not None:
-        from rlscratch.report.runs import page
         from rlscratch.report.curves import of_finished
+        from rlscratch.report.runs import page
         path = of_finished(Path(args.run_dir), lambda folder: page.write([folder]))
         if path and not args.quiet:
             print(f"page: {path}", file=sys.stderr)

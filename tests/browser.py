@@ -26,6 +26,8 @@ CHROMEDRIVER = shutil.which("chromedriver")
 MISSING = " and no ".join(
     name for name, path in (("chromium", CHROMIUM), ("chromedriver", CHROMEDRIVER)) if path is None)
 
+ICON = "/favicon.ico"       # chromium asks a server for it when it likes, whatever the page
+
 # Elements that reach beyond the page, and those that scroll sideways; what is cut off on purpose does not count.
 OVERFLOW = """
 const root = document.documentElement, style = (node) => getComputedStyle(node);
@@ -89,15 +91,16 @@ class Browser:
 
     def console(self):
         """Warnings and errors: of scripts, of the content security policy, of files that are not there."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+        return [entry["message"] for entry in self.driver.get_log("browser")
+                if entry["level"] in ("SEVERE", "WARNING") and ICON not in entry["message"]]
 
     def requests(self):
         """Addresses that the page asked for, but for itself and for what it carries (data:)."""
         events = (json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance"))
         asked = (event["params"]["request"]["url"] for event in events
                  if event["method"] == "Network.requestWillBeSent")
-        return [address for address in asked
-                if address.split("#")[0] != self.address.split("#")[0] and not address.startswith("data:")]
+        return [address for address in asked if address.split("#")[0] != self.address.split("#")[0]
+                and not address.startswith("data:") and not address.endswith(ICON)]
 
     def overflow(self):
         """The beginnings of elements that are wider than the page, or that scroll sideways within it."""

@@ -7,7 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.compiled_only("pages, whichever backend their numbers come from")
 
-GOOD = """<!doctype html><link rel="icon" href="data:,"><meta name="viewport" content="width=device-width"><style>
+GOOD = """<!doctype html><meta name="viewport" content="width=device-width"><style>
   body { background: white } @media (prefers-color-scheme: dark) { body { background: black } }
   svg { width: 200px } b { display: none } @media print { b { display: block } }
 </style><p>fits<b>ink</b><svg viewBox="0 0 100 10"><text y="8" font-size="6">drawn</text></svg>"""

@@ -218,6 +218,8 @@ CHANGED = {
     "46": [("Settings(lr=2e-3)", "Settings(lr=2e-3, steps=8)"), ("EPISODES = 70, 300", "EPISODES = 70, 20")],
     "47": [("epochs=epochs, target_kl", "epochs=epochs, episodes=4, target_kl")],
     "48": [("20_000", "500")],
+    "53": [("PULL = 0.02", "PULL = 0.2")],
+    "54": [("STEPS, RATE, PARTS = 1000", "STEPS, RATE, PARTS = 10"), ("sweeps=400", "sweeps=40")],
 }
 
 

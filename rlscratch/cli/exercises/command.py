@@ -8,6 +8,7 @@ import argparse
 import csv
 import functools
 import os
+import textwrap
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ from rlscratch.files import write_atomic
 from rlscratch.report.table import table
 
 COLUMNS = ("student", "exercise", "state", "said")
+WIDTH = 112             # of a line of a sentence
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +66,9 @@ def told(file: Path, mark: Mark) -> str:
     exercise = catalogue.of(file)
     claims = f"{len(exercise.cases)} claims hold" + (", and the laws of the referee" if exercise.like else "") + (
         f", and the proofs of formulas.{exercise.proofs[0]}" if alone.provable(exercise) else "")
-    return "\n    ".join([f"{file.name}: {mark.state}", *(mark.sentences or [claims])])
+    said = (textwrap.fill(sentence, WIDTH, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
+            for sentence in mark.sentences or [claims])
+    return "\n".join([f"{file.name}: {mark.state}", *said])
 
 
 def progress(files: Sequence[Path], marks: Sequence[Mark]) -> str:

@@ -5,10 +5,10 @@
  *     lse[i] = log sum_j exp(s[i,j])
  *     p[i,j] = exp(s[i,j] - lse[i])           out[i] = sum_j p[i,j] v[j]
  *
- *     qkv, dqkv   (B, T, H + 2 G, D)  a token's H queries, then G keys, then G values: H / G heads, one behind
+ *     qkv, dqkv   (B, T, H + 2 K, D)  a token's H queries, then K keys, then K values: H / K heads, one behind
  *                                     the other, share a key and a value
  *     out, dout   (B, T, H, D)        lse (B, H, T)
- *     keys        (B, G, D, room)     values (B, G, room, D)      the cache; room is whole RLS_STEPs
+ *     keys        (B, K, D, room)     values (B, K, room, D)      the cache; room is whole RLS_STEPs
  *     start       (B,)                how many tokens of a sequence the cache holds already
  *
  * Twins: kernels/reference/attention.py, attention() and attention_backward().  Equal to rounding.  decode.c
@@ -23,7 +23,7 @@
  * terms beyond the row's own token are exact zeros.  So the cached result equals the other bit for
  * bit, and a row does not change with the rest of the batch.
  *
- * Assumed, and checked before the call: B, T, H, G, D >= 1; G divides H; start[b] + T <= room.
+ * Assumed, and checked before the call: B, T, H, K, D >= 1; K divides H; start[b] + T <= room.
  */
 #ifndef RLS_ATTENTION_ONCE
 #define RLS_ATTENTION_ONCE
@@ -125,7 +125,7 @@ static int FN(attention_head)(int64_t T, int64_t token, int64_t D, const REAL *q
 
 /* What the tasks of this file read and write; each uses some of it. */
 typedef struct {
-    int64_t T, H, G, D, room;
+    int64_t T, H, K, D, room;
     const REAL *qkv, *dout, *y, *lse;
     const int64_t *start, *rows; /* rows: where sequence b stands in the cache */
     REAL *keys, *values, *out, *out_lse, *dqkv;
@@ -133,20 +133,20 @@ typedef struct {
 
 static int64_t FN(attention_task)(const void *call, int64_t first, int64_t end) {
     const FN(heads) *c = call;
-    const int64_t H = c->H, G = c->G, D = c->D, token = (H + 2 * G) * D;
+    const int64_t H = c->H, K = c->K, D = c->D, token = (H + 2 * K) * D;
     for (int64_t n = first; n < end; n++) {
         const int64_t b = n / H, h = n % H;
-        const REAL *row = c->qkv + b * c->T * token, *k = row + (H + h / (H / G)) * D;
-        if (FN(attention_head)(c->T, token, D, row + h * D, k, k + G * D, c->out + (b * c->T * H + h) * D, H * D,
+        const REAL *row = c->qkv + b * c->T * token, *k = row + (H + h / (H / K)) * D;
+        if (FN(attention_head)(c->T, token, D, row + h * D, k, k + K * D, c->out + (b * c->T * H + h) * D, H * D,
                                c->out_lse + n * c->T))
             return RLS_NO_MEMORY;
     }
     return -1;
 }
 
-static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, const REAL *qkv, REAL *out,
+static int64_t FN(attention)(int64_t B, int64_t T, int64_t H, int64_t K, int64_t D, const REAL *qkv, REAL *out,
                              REAL *lse) {
-    const FN(heads) call = {.T = T, .H = H, .G = G, .D = D, .qkv = qkv, .out = out, .out_lse = lse};
+    const FN(heads) call = {.T = T, .H = H, .K = K, .D = D, .qkv = qkv, .out = out, .out_lse = lse};
     return rls_share(B * H, 2 * B * H * T * (T + RLS_STEP) * D / PRODUCTS, FN(attention_task), &call);
 }
 
@@ -197,7 +197,7 @@ static void FN(write_rows)(int64_t n, int64_t D, const REAL *from, REAL *to, int
 
 /* The heads of sequence b that share key and value g. */
 static int FN(attention_group_backward)(const FN(heads) *c, int64_t b, int64_t g) {
-    const int64_t T = c->T, H = c->H, G = c->G, D = c->D, token = (H + 2 * G) * D;
+    const int64_t T = c->T, H = c->H, K = c->K, D = c->D, token = (H + 2 * K) * D;
     const int64_t width = round_up(T, RLS_STEP), wide = round_up(D, VECTOR), key = b * T * token + (H + g) * D;
     void *block;
     FN(backward_work) w = {.T = T, .D = D, .width = width, .wide = wide};
@@ -209,8 +209,8 @@ static int FN(attention_group_backward)(const FN(heads) *c, int64_t b, int64_t g
     memset(w.dk, 0, (size_t)(2 * T * wide) * sizeof(REAL));
     FN(copy_rows)(T, D, c->qkv + key, token, w.keys);
     FN(turn_rows)(T, D, c->qkv + key, token, w.keys_turned, width);
-    FN(turn_rows)(T, D, c->qkv + key + G * D, token, w.values_turned, width);
-    for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
+    FN(turn_rows)(T, D, c->qkv + key + K * D, token, w.values_turned, width);
+    for (int64_t h = g * (H / K); h < (g + 1) * (H / K); h++)
         for (int64_t i = 0; i < T; i += STRIP) {
             const int64_t rows = least(STRIP, T - i), q = (b * T + i) * token + h * D, y = ((b * T + i) * H + h) * D;
             FN(copy_rows)(rows, D, c->qkv + q, token, w.q);
@@ -219,7 +219,7 @@ static int FN(attention_group_backward)(const FN(heads) *c, int64_t b, int64_t g
             FN(write_rows)(rows, D, w.dq, c->dqkv + q, token);
         }
     FN(write_rows)(T, D, w.dk, c->dqkv + key, token);
-    FN(write_rows)(T, D, w.dv, c->dqkv + key + G * D, token);
+    FN(write_rows)(T, D, w.dv, c->dqkv + key + K * D, token);
     free(block);
     return 0;
 }
@@ -227,15 +227,15 @@ static int FN(attention_group_backward)(const FN(heads) *c, int64_t b, int64_t g
 static int64_t FN(attention_backward_task)(const void *call, int64_t first, int64_t end) {
     const FN(heads) *c = call;
     for (int64_t n = first; n < end; n++)
-        if (FN(attention_group_backward)(c, n / c->G, n % c->G)) return RLS_NO_MEMORY;
+        if (FN(attention_group_backward)(c, n / c->K, n % c->K)) return RLS_NO_MEMORY;
     return -1;
 }
 
-static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, const REAL *dout,
+static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t K, int64_t D, const REAL *dout,
                                       const REAL *qkv, const REAL *out, const REAL *lse, REAL *dqkv) {
-    const FN(heads) call = {.T = T, .H = H, .G = G, .D = D, .dout = dout, .qkv = qkv, .y = out, .lse = lse,
+    const FN(heads) call = {.T = T, .H = H, .K = K, .D = D, .dout = dout, .qkv = qkv, .y = out, .lse = lse,
                             .dqkv = dqkv};
-    return rls_share(B * G, 4 * B * H * T * (T + RLS_STEP) * D / PRODUCTS, FN(attention_backward_task), &call);
+    return rls_share(B * K, 4 * B * H * T * (T + RLS_STEP) * D / PRODUCTS, FN(attention_backward_task), &call);
 }
 
 /*
@@ -246,10 +246,10 @@ static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t G
  */
 static void FN(attention_cached_group)(const FN(heads) *c, int64_t g, int64_t start, const REAL *qkv, REAL *keys,
                                        REAL *values, REAL *work, REAL *out) {
-    const int64_t T = c->T, H = c->H, G = c->G, D = c->D, room = c->room, token = (H + 2 * G) * D;
+    const int64_t T = c->T, H = c->H, K = c->K, D = c->D, room = c->room, token = (H + 2 * K) * D;
     const int64_t n = start + T, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
     for (int64_t t = 0; t < T; t++) {
-        const REAL *k = qkv + t * token + (H + g) * D, *v = k + G * D;
+        const REAL *k = qkv + t * token + (H + g) * D, *v = k + K * D;
         for (int64_t d = 0; d < D; d++) keys[d * room + start + t] = k[d];
         memcpy(values + (start + t) * D, v, (size_t)D * sizeof(REAL));
     }
@@ -258,7 +258,7 @@ static void FN(attention_cached_group)(const FN(heads) *c, int64_t g, int64_t st
         FN(copy_rows)(n, D, values, D, copy);
         values = copy;
     }
-    for (int64_t h = g * (H / G); h < (g + 1) * (H / G); h++)
+    for (int64_t h = g * (H / K); h < (g + 1) * (H / K); h++)
         for (int64_t t = 0; t < T; t += STRIP)
             FN(attend_strip)(least(STRIP, T - t), start + t, D, qkv + t * token + h * D, token, keys, room, values,
                              wide, work, out + (t * H + h) * D, H * D, NULL);
@@ -271,8 +271,8 @@ static int64_t FN(attention_cached_task)(const void *call, int64_t first, int64_
     REAL *work = FN(workspace)(STRIP * (c->room + wide) + (wide > D ? c->room * wide : 0), &block);
     if (work == NULL) return RLS_NO_MEMORY;
     for (int64_t n = first; n < end; n++) {
-        const int64_t b = n / c->G, g = n % c->G, row = c->rows[b], cached = (row * c->G + g) * c->room * D;
-        FN(attention_cached_group)(c, g, c->start[row], c->qkv + b * c->T * (c->H + 2 * c->G) * D, c->keys + cached,
+        const int64_t b = n / c->K, g = n % c->K, row = c->rows[b], cached = (row * c->K + g) * c->room * D;
+        FN(attention_cached_group)(c, g, c->start[row], c->qkv + b * c->T * (c->H + 2 * c->K) * D, c->keys + cached,
                                    c->values + cached, work, c->out + b * c->T * c->H * D);
     }
     free(block);
@@ -282,9 +282,9 @@ static int64_t FN(attention_cached_task)(const void *call, int64_t first, int64_
 /* B sequences, which stand in the cache at `rows`. */
 static int64_t FN(attention_rows)(int64_t B, int64_t T, const rls_shape *s, const REAL *qkv, REAL *keys, REAL *values,
                                   const int64_t *start, const int64_t *rows, REAL *out) {
-    const FN(heads) call = {.T = T, .H = s->H, .G = s->G, .D = s->D, .room = s->room, .qkv = qkv, .keys = keys,
+    const FN(heads) call = {.T = T, .H = s->H, .K = s->K, .D = s->D, .room = s->room, .qkv = qkv, .keys = keys,
                             .values = values, .start = start, .rows = rows, .out = out};
     int64_t products = 0; /* and something for each head */
     for (int64_t b = 0; b < B; b++) products += s->H * T * (start[rows[b]] + T + 4 * RLS_STEP) * s->D;
-    return rls_share(B * s->G, 4 * products / PRODUCTS, FN(attention_cached_task), &call);
+    return rls_share(B * s->K, 4 * products / PRODUCTS, FN(attention_cached_task), &call);
 }

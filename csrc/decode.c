@@ -12,7 +12,7 @@
  *               their biases, in the order of blocks.shapes(), matrices (in, out); the last norm.  NULL where a model
  *               has none: no wpe or no turns, no bias of a matrix; a norm without a bias is RMS norm
  *     output    (C, V)          the output matrix, turned so that its columns are words
- *     keys      L arrays (B, G, D, room)     values  L arrays (B, G, room, D)         the cache
+ *     keys      L arrays (B, K, D, room)     values  L arrays (B, K, room, D)         the cache
  *     lengths   (B,)            tokens of each sequence in the cache
  *     rows      (A,)            the sequences of the cache that go on
  *     tokens    (A, T)          the next tokens of each, padded on the right
@@ -33,7 +33,7 @@ enum { WTE, WPE, TURNS, BEFORE };
 enum { NORM_1 = 0, QKV = 2, MIX = 4, NORM_2 = 6, WIDEN = 8, NARROW = 10, A_LAYER = 12 };
 
 /* Columns of a layer's first and third matrices. */
-static int64_t qkv_width(const rls_shape *s) { return (s->H + 2 * s->G) * s->D; }
+static int64_t qkv_width(const rls_shape *s) { return (s->H + 2 * s->K) * s->D; }
 static int64_t widened(const rls_shape *s) { return s->gated ? 2 * s->inner : s->inner; }
 #endif
 
@@ -85,7 +85,7 @@ static int FN(decode_layer)(const rls_shape *s, const FN(decoded) *c, const REAL
     FN(norm)(N, C, x, w + NORM_1, s->eps, n, c->stats);
     if (FN(apply)(N, QKV_C, C, n, w[QKV], panels, wide)) return 1;
     FN(add_bias)(N, QKV_C, w[QKV + 1], wide);
-    if (c->turns) FN(rotary)(N, s->H + 2 * s->G, s->D, s->H + s->G, wide, c->turns, c->places, 0, wide);
+    if (c->turns) FN(rotary)(N, s->H + 2 * s->K, s->D, s->H + s->K, wide, c->turns, c->places, 0, wide);
     if (FN(attention_rows)(c->A, c->T, s, wide, keys, values, c->lengths, c->rows, n) != -1) return 1;
     if (FN(apply)(N, C, s->H * s->D, n, w[MIX], panels, wide)) return 1;
     FN(add_branch)(N, C, wide, w[MIX + 1], x);
@@ -163,8 +163,8 @@ static int64_t FN(decode)(const rls_shape *s, int64_t A, int64_t T, const REAL *
  */
 static int64_t FN(answer)(const rls_shape *s, const rls_knobs *knobs, int64_t N, int64_t first, int64_t end,
                           const REAL *const *weights, const REAL *output, const void *packed, REAL *const *keys,
-                          REAL *const *values, int64_t *lengths, const double *u, const char *stops, int64_t *A, int64_t *rows,
-                          REAL *logits, int64_t *ids, REAL *logp, int64_t *counts) {
+                          REAL *const *values, int64_t *lengths, const double *u, const char *stops, int64_t *A,
+                          int64_t *rows, REAL *logits, int64_t *ids, REAL *logp, int64_t *counts) {
     double *uniforms = malloc((size_t)*A * (sizeof(double) + sizeof(int64_t) + sizeof(REAL)));
     if (uniforms == NULL) return RLS_NO_MEMORY;
     int64_t *drawn = (int64_t *)(uniforms + *A), result = -1;

@@ -4,7 +4,7 @@
  * Letters for the axes, as everywhere in the project:
  *
  *     N  rows        V  vocabulary     B  sequences     T  tokens
- *     C  channels    H  heads          D  width of one head    G  heads of keys and values
+ *     C  channels    H  heads          D  width of one head    K  heads of keys
  *
  * Arrays are C-contiguous, rows first.  A kernel stands three times: here and in its .c file,
  * as a NumPy twin in rlscratch/kernels/reference/, and as glue in rlscratch/kernels/_compiled.pyx,
@@ -21,7 +21,7 @@
 
 /* What decode.c asks of a model, and of a draw. */
 typedef struct {
-    int64_t V, C, inner, L, H, G, D, room; /* inner: channels before a block's last matrix; G: heads of keys */
+    int64_t V, C, inner, L, H, K, D, room; /* inner: channels before a block's last matrix */
     int exact_gelu, gated;
     double eps;
 } rls_shape;
@@ -50,9 +50,9 @@ typedef struct {
                           int64_t top_k, double top_p, double min_p, int64_t *ids, R *logp);              \
     int64_t (*matmul_##S)(int64_t M, int64_t N, int64_t K, const R *a, int transpose_a, const R *b,       \
                           int transpose_b, R *out);                                                       \
-    int64_t (*attention_##S)(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D, const R *qkv,         \
+    int64_t (*attention_##S)(int64_t B, int64_t T, int64_t H, int64_t K, int64_t D, const R *qkv,         \
                              R *out, R *lse);                                                             \
-    int64_t (*attention_backward_##S)(int64_t B, int64_t T, int64_t H, int64_t G, int64_t D,              \
+    int64_t (*attention_backward_##S)(int64_t B, int64_t T, int64_t H, int64_t K, int64_t D,              \
                                       const R *dout, const R *qkv, const R *out, const R *lse, R *dqkv);  \
     void (*rotary_##S)(int64_t N, int64_t rows, int64_t D, int64_t heads, const R *x, const R *turns,     \
                        const int64_t *places, int back, R *y);                                            \
@@ -63,8 +63,9 @@ typedef struct {
                           const int64_t *last, R *logits);                                                \
     int64_t (*answer_##S)(const rls_shape *s, const rls_knobs *knobs, int64_t N, int64_t first,           \
                           int64_t end, const R *const *weights, const R *output, const void *packed,      \
-                          R *const *keys, R *const *values, int64_t *lengths, const double *u, const char *stops,         \
-                          int64_t *A, int64_t *rows, R *logits, int64_t *ids, R *logp, int64_t *counts);  \
+                          R *const *keys, R *const *values, int64_t *lengths, const double *u,            \
+                          const char *stops, int64_t *A, int64_t *rows, R *logits, int64_t *ids,          \
+                          R *logp, int64_t *counts);                                                      \
     void (*layer_norm_##S)(int64_t N, int64_t C, const R *x, const R *gain, const R *bias, double eps,    \
                            R *y, R *stats);                                                               \
     int64_t (*layer_norm_backward_##S)(int64_t N, int64_t C, const R *dy, const R *x, const R *gain,      \

@@ -5,7 +5,7 @@ Letters for the axes of arrays, the same in every docstring:
     B  sequences in a batch        V  vocabulary         N  rows
     T  tokens or time steps        C  channels           S  states
     G  answers to one prompt       H  heads              A  actions
-    D  width of one head
+    D  width of one head           K  heads of keys
 
 Symbols and the names that stand for them in the code:
 

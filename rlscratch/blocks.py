@@ -117,8 +117,8 @@ class Config:
 
 def shapes(config: Config) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of all parameters, from the bottom to the top."""
-    C, (H, G, D, inner) = config.width, config.sizes
-    ends = ((C, (H + 2 * G) * D), (H * D, C), (C, 2 * inner if config.gated else inner), (inner, C))
+    C, (H, K, D, inner) = config.width, config.sizes
+    ends = ((C, (H + 2 * K) * D), (H * D, C), (C, 2 * inner if config.gated else inner), (inner, C))
     yield "wte.weight", (config.vocab_size, C)
     if config.positions == "learned":
         yield "wpe.weight", (config.context, C)
@@ -177,7 +177,9 @@ def turns(config: Config, dtype: np.dtype) -> Array | None:
         return None
     D = config.sizes[2]
     angles = np.outer(np.arange(config.context), config.rotary_base ** (-np.arange(0, D, 2) / D))
-    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(dtype)
+    found = np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(dtype)
+    found.setflags(write=False)             # so the tape need not look whether it changed
+    return found
 
 
 def body(config: Config, parameters: Mapping[str, Tensor], turned: Array | None) -> list[Any]:
@@ -195,19 +197,21 @@ def body(config: Config, parameters: Mapping[str, Tensor], turned: Array | None)
 Drop = Callable[[Tensor], Tensor] | None
 
 
-def block(x: Tensor, p: Mapping[str, Tensor], config: Config, turned: Array | None, drop: Drop) -> Tensor:
+def block(x: Tensor, p: Mapping[str, Tensor], config: Config, turned: Array | None, places: Array,
+          drop: Drop) -> Tensor:
     """Attention, then the two-layer network, each added to what came in: (B, T, C).
 
     p       parameters of the block, by their names in it
     turned  turns(config, dtype)
+    places  (B, T) of the tokens
     drop    dropout, for the end of a branch; None: none
     """
-    (B, T, _), (H, G, D, inner) = x.shape, config.sizes
+    (B, T, _), (H, K, D, inner) = x.shape, config.sizes
     n = norm(x, p, "ln_1", config)
-    qkv = affine(n, p["attn.c_attn.weight"], p.get("attn.c_attn.bias")).reshape(B, T, H + 2 * G, D)
+    qkv = affine(n, p["attn.c_attn.weight"], p.get("attn.c_attn.bias")).reshape(B, T, H + 2 * K, D)
     if turned is not None:
-        qkv = f.rotary(qkv, turned, np.tile(np.arange(T), B), H + G)
-    x = _added(x, f.attention(qkv, G).reshape(B, T, H * D), p, "attn.c_proj", drop)
+        qkv = f.rotary(qkv, turned, places, H + K)
+    x = _added(x, f.attention(qkv, K).reshape(B, T, H * D), p, "attn.c_proj", drop)
     n, b = norm(x, p, "ln_2", config), p.get("mlp.c_fc.bias")
     if config.gated:
         wide = f.swiglu(affine(n, p["mlp.c_fc.weight"], b))

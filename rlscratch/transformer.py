@@ -57,8 +57,8 @@ STEP = 16               # the cache has room for a multiple of so many tokens (c
 class Cache:
     """What attention needs of the tokens so far, for one batch.
 
-    keys     L arrays (B, G, D, room), G heads of keys
-    values   L arrays (B, G, room, D)
+    keys     L arrays (B, K, D, room), K heads of keys
+    values   L arrays (B, K, room, D)
     lengths  (B,)   how many tokens of each sequence it holds
     output   (C, V) the output matrix, turned: rows of it are read for each token, and its columns never
     """
@@ -139,14 +139,15 @@ class Transformer:
         tokens = self._checked(tokens)
         if rng is not None:
             check.generator(rng=rng)
-        p = self._parameters
+        p, (B, T) = self._parameters, tokens.shape
         x = f.embedding(p["wte.weight"], tokens)
         if "wpe.weight" in p:
-            x = x + f.embedding(p["wpe.weight"], np.arange(tokens.shape[1]))
+            x = x + f.embedding(p["wpe.weight"], np.arange(T))
+        places = np.tile(np.arange(T), (B, 1))
         drop = partial(self._dropped, rng=rng) if rng is not None and self.config.dropout else None
         x = drop(x) if drop else x
         for parameters in self._blocks:
-            x = blocks.block(x, parameters, self.config, self._turns, drop)
+            x = blocks.block(x, parameters, self.config, self._turns, places, drop)
         return blocks.norm(x, p, "ln_f", self.config)
 
     def logp(self, tokens: Any, temperature: float = 1.0, hidden: Tensor | None = None,
@@ -188,9 +189,9 @@ class Transformer:
         if not lengths.all():
             check.fail(f"lengths[{lengths.argmin()}]", 0, "at least 1: there is no distribution before the first token")
         room = check.integer(T, self.config.context, room=self.config.context if room is None else room)
-        (_, G, D, _), space = self.config.sizes, -(-room // STEP) * STEP
-        cache = Cache([np.empty((B, G, D, space), self.dtype) for _ in self._blocks],
-                      [np.empty((B, G, space, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64),
+        (_, K, D, _), space = self.config.sizes, -(-room // STEP) * STEP
+        cache = Cache([np.empty((B, K, D, space), self.dtype) for _ in self._blocks],
+                      [np.empty((B, K, space, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64),
                       np.ascontiguousarray(self._output.data.T))
         return self._read(cache, prompts, lengths), cache
 

@@ -256,7 +256,7 @@ def rotary(x: Any, turns: Array, places: Array, heads: int) -> Tensor:
     turns   (P, D)  of each place, the cosines of its D/2 angles, then their sines
     places  (...)   of the tokens
     """
-    return TABLE["rotary"](x, turns, _plain(places).ravel(), heads)
+    return TABLE["rotary"](x, turns, _plain(places).reshape(-1), heads)
 
 
 def layer_norm(x: Any, gain: Any, bias: Any, eps: float = 1e-5) -> Tensor:

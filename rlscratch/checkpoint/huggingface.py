@@ -70,10 +70,10 @@ def _sharded(index: Path) -> dict[str, Array]:
 
 def kind_of(config: Config) -> str:
     """Whose blocks these are: "gpt2", "llama" or "qwen2".  Raises ValueError for a mixture: transformers has none."""
-    H, G, D, _ = config.sizes
+    H, K, D, _ = config.sizes
     chosen = {"norm": config.norm, "positions": config.positions, "gated": config.gated}
     if chosen == {"norm": "layer", "positions": "learned", "gated": False}:
-        if (H, H * D, config.biases) == (G, config.width, "all"):
+        if (H, H * D, config.biases) == (K, config.width, "all"):
             return "gpt2"
     elif chosen.items() <= STYLES["llama"].items():
         return "qwen2" if config.biases == "qkv" else "llama"

@@ -28,8 +28,8 @@ _MUST_BE = {"hidden_act": ("silu", "swish"), "use_sliding_window": (False, None)
 
 def places(config: Config) -> Iterator[Place]:
     """Where each parameter lies in their file."""
-    H, G, D, inner = config.sizes
-    widths = {"attn.c_attn": (H * D, G * D, G * D), "mlp.c_fc": (inner, inner)}
+    H, K, D, inner = config.sizes
+    widths = {"attn.c_attn": (H * D, K * D, K * D), "mlp.c_fc": (inner, inner)}
     for name, shape in shapes(config):
         module, _, part = name.rpartition(".")
         layer, module = module.split(".", 2)[1:] if module.startswith("h.") else (None, module)
@@ -85,9 +85,9 @@ def adapt(model: Transformer, described: Fields) -> None:
 
 def described_by(config: Config) -> dict[str, Any]:
     """The config.json of a shape, but for what all architectures say."""
-    H, G, D, inner = config.sizes
+    H, K, D, inner = config.sizes
     return {"max_position_embeddings": config.context, "hidden_size": config.width, "intermediate_size": inner,
-            "num_hidden_layers": config.layers, "num_attention_heads": H, "num_key_value_heads": G, "head_dim": D,
+            "num_hidden_layers": config.layers, "num_attention_heads": H, "num_key_value_heads": K, "head_dim": D,
             "hidden_act": "silu", "rms_norm_eps": config.eps, "rope_theta": config.rotary_base,
             "rope_parameters": {"rope_theta": config.rotary_base, "rope_type": "default"}, "attention_dropout": 0.0,
             "attention_bias": config.biases in ("attention", "all"), "mlp_bias": config.biases == "all",

@@ -2,8 +2,8 @@
 
 Parameters may have other names there than here, and another layout.  A place says where one of ours lies:
 
-    ours     h.0.attn.c_attn.weight (C, (H + 2 G) D)
-    theirs   layers.0.self_attn.q_proj.weight (H D, C), ...k_proj.weight (G D, C), ...v_proj.weight (G D, C)
+    ours     h.0.attn.c_attn.weight (C, (H + 2 K) D)
+    theirs   layers.0.self_attn.q_proj.weight (H D, C), ...k_proj.weight (K D, C), ...v_proj.weight (K D, C)
     turned   theirs are (out, in); turned, they stand side by side in ours
 
 Leaves out: a checksum for Hugging Face's files, whose format has no place for one; writing several files.

@@ -23,7 +23,7 @@ cdef extern from "rlscratch.h" nogil:
     int RLS_STEP
 
     ctypedef struct rls_shape:
-        int64_t V, C, inner, L, H, G, D, room
+        int64_t V, C, inner, L, H, K, D, room
         int exact_gelu, gated
         double eps
 
@@ -118,8 +118,9 @@ cdef extern from "rlscratch.h" nogil:
                               double *const *, double *const *, const int64_t *, const int64_t *, const int64_t *,
                               const int64_t *, double *) noexcept nogil
         int64_t (*answer_f32)(const rls_shape *, const rls_knobs *, int64_t, int64_t, int64_t, const float *const *,
-                              const float *, const void *, float *const *, float *const *, int64_t *, const double *, const char *,
-                              int64_t *, int64_t *, float *, int64_t *, float *, int64_t *) noexcept nogil
+                              const float *, const void *, float *const *, float *const *, int64_t *, const double *,
+                              const char *, int64_t *, int64_t *, float *, int64_t *, float *,
+                              int64_t *) noexcept nogil
         int64_t (*answer_f64)(const rls_shape *, const rls_knobs *, int64_t, int64_t, int64_t, const double *const *,
                               const double *, const void *, double *const *, double *const *, int64_t *, const double *,
                               const char *, int64_t *, int64_t *, double *, int64_t *, double *,

@@ -61,7 +61,7 @@ cdef bint whole(weights, output, keys, values, lengths, heads, int64_t new):
 cdef rls_shape shape(list weights, list keys, heads, exact_gelu, eps):
     cdef rls_shape s
     s.V, s.C, s.L, s.H = length(weights[0], 0), length(weights[0], 1), len(keys), heads
-    s.G, s.D, s.room = length(keys[0], 1), length(keys[0], 2), length(keys[0], 3)
+    s.K, s.D, s.room = length(keys[0], 1), length(keys[0], 2), length(keys[0], 3)
     s.inner, s.exact_gelu, s.eps = length(weights[13], 0), exact_gelu, eps
     s.gated = length(weights[11], 1) == 2 * s.inner
     return s
@@ -82,7 +82,8 @@ cdef const void **addresses(list arrays) except NULL:
 def decode(tokens, last, weights, output, keys, values, lengths, heads, exact_gelu=False, eps=1e-5):
     args = (tokens, last, weights, output, keys, values, lengths, heads, exact_gelu, eps)
     if not (integers(tokens, 2) and integers(last)
-            and whole(weights, output, keys, values, lengths, heads, length(tokens, 1)) and length(tokens, 0) == length(lengths, 0) == length(last, 0)
+            and whole(weights, output, keys, values, lengths, heads, length(tokens, 1))
+            and length(tokens, 0) == length(lengths, 0) == length(last, 0)
             and within(tokens, length(output, 1)) and within(last, length(tokens, 1)) and type(exact_gelu) is bool
             and type(eps) is float and 0 < eps < 1e300):
         args = arguments.decode(*args)

@@ -17,10 +17,10 @@ def checked_model(weights: Any, output: Any, keys: Any, values: Any, lengths: An
         check.fail("the numbers of weights, keys and values", (len(weights), len(keys), len(values)),
                    "3 + 12 L + 2, L and L for L >= 1 layers")
     wte = float_array(2, **{"weights[0]": weights[0]})
-    B, G, D, room = float_array(4, wte, **{"keys[0]": keys[0]}).shape
-    if check.integer(1, heads=heads) % G:
-        check.fail("heads", heads, f"a multiple of {G}, the heads of the keys")
-    expected = _shapes(wte, weights, len(keys), int(heads), G, D)
+    B, K, D, room = float_array(4, wte, **{"keys[0]": keys[0]}).shape
+    if check.integer(1, heads=heads) % K:
+        check.fail("heads", heads, f"a multiple of {K}, the heads of the keys")
+    expected = _shapes(wte, weights, len(keys), int(heads), K, D)
     gelus = {BEFORE + LAYER * layer + 9 for layer in range(len(keys)) if expected[11][1] == expected[13][0]}
     needless = {1, 2, *range(4, len(weights), 2)} - gelus           # places, biases but those of a GELU
     weights = [array if array is None and i in needless else
@@ -31,8 +31,8 @@ def checked_model(weights: Any, output: Any, keys: Any, values: Any, lengths: An
         check.fail("lengths", lengths, "a contiguous array of int64 that can be written to", TypeError)
     B = lengths.size
     for i, (k, v) in enumerate(zip(keys, values, strict=True)):
-        writable((B, G, D, room), wte, (), **{f"keys[{i}]": k})
-        writable((B, G, room, D), wte, (k,), **{f"values[{i}]": v})
+        writable((B, K, D, room), wte, (), **{f"keys[{i}]": k})
+        writable((B, K, room, D), wte, (k,), **{f"values[{i}]": v})
     if room % STEP:
         check.fail("the last length of keys[0]", room, f"a multiple of {STEP}")
     context = min([room, *(len(places) for places in weights[1:BEFORE] if places is not None)])
@@ -40,9 +40,9 @@ def checked_model(weights: Any, output: Any, keys: Any, values: Any, lengths: An
     return weights, output, keys, values, lengths, int(heads)
 
 
-def _shapes(wte: Array, weights: list, layers: int, H: int, G: int, D: int) -> list[tuple[int, ...]]:
+def _shapes(wte: Array, weights: list, layers: int, H: int, K: int, D: int) -> list[tuple[int, ...]]:
     """What shapes the arrays of a model have, by those of a few.  Raises ValueError for turns of odd D."""
-    (V, C), Q = wte.shape, (H + 2 * G) * D
+    (V, C), Q = wte.shape, (H + 2 * K) * D
     wpe, turns = (1 if array is None else len(float_array(2, wte, **{f"weights[{i}]": array}))
                   for i, array in enumerate(weights[1:BEFORE], 1))
     if weights[2] is not None and D % 2:

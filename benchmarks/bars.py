@@ -183,6 +183,12 @@ BARS = (
     Bar("grpo addition", f"sums up to 99, held-out ones: GRPO from a model that is right {language.FROM:.0%} to "
         f"{language.TO:.0%} of the time is right {language.SAMPLED:.0%} of the time, within {language.LONGEST:g} "
         "minutes", partial(language.verifiable, task="addition"), TEXT_SEEDS),
+    Bar("thinking", f"cups, held-out ones: of one token at most {language.AT_ONCE:.0%} are right; GRPO with a reward "
+        f"for the answer alone lets the scratchpad grow until {language.SAMPLED:.0%} are, within "
+        f"{language.LONGEST:g} minutes with its SFT", language.thinking, TEXT_SEEDS),
+    Bar("tools", f"products by heart or by calculator: {language.RIGHT:.0%} right of both kinds, calls on at most "
+        f"{language.IDLE:.0%} of the facts and at least {language.NEEDED:.0%} of the held-out large products, within "
+        f"{language.LONGEST:g} minutes with its SFT", language.calling, TEXT_SEEDS),
     Bar("rlhf", f"the reward model orders {language.PAIRS:.0%} of noise-free held-out pairs, and PPO on it gains "
         f"{language.SHARE:.0%} of the gold reward that best-of-16 gains, at no more than its KL, on "
         f"{language.PROMPTS:,} held-out prompts, within {language.LONGEST_PPO:g} minutes", language.rlhf, TEXT_SEEDS),

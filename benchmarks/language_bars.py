@@ -4,12 +4,15 @@ Each attempt trains the models that it begins with, and measures on prompts that
 the time of the method that the claim is about, `stages` that of what it begins with.
 """
 import time
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from rlscratch import memory
 from rlscratch.formulas.best_of_n import best_of_n_from_pool, best_of_n_kl_bound
-from rlscratch.tasks import spelling
+from rlscratch.tasks import cups, spelling, tools
 from rlscratch.train.language import dpo, evaluation, grpo, over_optimisation, ppo, reward_model, sft, worlds
 from rlscratch.train.language.method import LanguageMethod, Learner, Stages
 from rlscratch.train.language.scoring import RewardModel
@@ -23,6 +26,8 @@ FROM, TO = 0.2, 0.6             # accuracy that addition begins with
 PAIRS = 0.95                    # accuracy of the reward model
 SHARE = 0.8                     # of best-of-16's gain, for PPO, and of PPO's, for DPO
 N = 16
+AT_ONCE = 0.6                   # accuracy of cups in one token, at most
+RIGHT, IDLE, NEEDED = 0.98, 0.1, 0.95           # products: answers, calls on what is known, calls on what is not
 FEW = {"rankings": 800, "answers": 4, "steps": 250, "lr": 2e-3}         # of a poor reward model
 UNBRAKED = {"beta": 0.0, "kl_target": 0.0, "lr": 3e-4, "steps": 60}
 
@@ -56,6 +61,43 @@ def verifiable(seed: int, task: str) -> dict[str, Any]:
     on_long = evaluation.measured(begun.policy, world.task, long, world.stream("long words"))
     figures = {"sft_long": on_long["accuracy"], "sft_long_greedy": on_long["accuracy_greedy"], **figures}
     return {**figures, "met": bool(met and greedy >= GREEDY)}
+
+
+def thinking(seed: int) -> dict[str, Any]:
+    """Cups: a model that only answers at once, and GRPO from one that was shown both, with a reward for the answer."""
+    world, begin = worlds.make("cups", seed), time.process_time()       # a machine may be shared
+    direct, _, _ = trained(sft.METHOD, replace(world, task=cups.task(plans=[1])))
+    begun, _, _ = trained(sft.METHOD, world)
+    start = begun.report()
+    learner, _, _ = trained(grpo.METHOD, world, Stages(begun.policy))
+    end, at_once = learner.report(), direct.report()["held_out_accuracy"]
+    minutes = (time.process_time() - begin) / 60
+    met = at_once <= AT_ONCE and end["held_out_accuracy"] >= SAMPLED and minutes <= LONGEST
+    return {"at_once": at_once, "sft": start["held_out_accuracy"], "sft_length": start["answer_length"],
+            "grpo": end["held_out_accuracy"], "grpo_length": end["answer_length"],
+            "minutes": minutes, "met": bool(met)}
+
+
+def calling(seed: int) -> dict[str, Any]:
+    """Products: calls on facts and on held-out large products, sampled, after SFT and after GRPO."""
+    world, begin = worlds.make("products", seed), time.process_time()
+    begun, _, _ = trained(sft.METHOD, world)
+    learner, _, _ = trained(grpo.METHOD, world, Stages(begun.policy))
+    minutes = (time.process_time() - begin) / 60
+    facts = [prompt for prompt in world.task.prompts if tools.known(prompt)]
+    figures: dict[str, Any] = {}
+    for name, asked in (("facts", facts * (PROMPTS // len(facts))), ("large", world.task.held_out * 10)):
+        for stage, policy in (("sft", begun.policy), ("grpo", learner.policy)):
+            answers = policy.answer(asked, world.stream("calls"))
+            called, right = ([tools.calls(text) > 0 for text in answers.texts],
+                             world.task.right(answers.prompts, answers.texts))
+            figures |= {f"{stage}_{name}_calls": np.mean(called).item(), f"{stage}_{name}_right": right.mean().item()}
+            if stage == "sft":
+                figures[f"{name}_alone"] = right[~np.array(called)].mean().item()
+    least = min(figures["grpo_facts_right"], figures["grpo_large_right"])
+    met = (least >= RIGHT and figures["grpo_facts_calls"] <= IDLE and figures["grpo_large_calls"] >= NEEDED
+           and minutes <= LONGEST)
+    return {**figures, "minutes": minutes, "met": bool(met)}
 
 
 @cache

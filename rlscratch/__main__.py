@@ -60,7 +60,7 @@ TRAIN = {
             "rlscratch train dqn --task frozen-lake-slippery --seed 0"),
     "reinforce": ("rlscratch.train.tabular.reinforce", "REINFORCE on a lake or a bandit, with a choice of baselines",
                   "rlscratch train reinforce --task frozen-lake-slippery --seed 0"),
-    "ppo": ("rlscratch.cli.train:PPO", "PPO: on a lake or a bandit with a table, on a text task with a transformer",
+    "ppo": ("rlscratch.cli.train:PPO", "PPO: with a table, on text with a transformer, or with networks in --env",
             "rlscratch train ppo --task preferences --init runs/sft"),
     "grpo": ("rlscratch.cli.train:GRPO", "GRPO: on a lake or a bandit with a table, on a text task with a transformer",
              "rlscratch train grpo --task every-third-character --variant dr_grpo"),

@@ -3,6 +3,7 @@
 By hand.  Full thrust to the right from rest, no wind: the speed after one step is .1 x 4 = .4 m/s, the place moves by
 .04 m; the battery loses .1 (.02 + .03) = .005.  The reward is -.005 (1 + 1) plus the way gained over 10, with .99.
 """
+import json
 import warnings
 
 import gymnasium
@@ -13,9 +14,10 @@ from numpy.testing import assert_allclose
 
 from derivatives import central_difference
 from rlscratch import autograd
+from rlscratch.__main__ import main
 from rlscratch.autograd import Tensor
 from rlscratch.formulas import continuous, ppo
-from rlscratch.train.control import drone, networks
+from rlscratch.train.control import command, drone, networks
 from rlscratch.train.control.ppo import Batch, Learner, Settings
 
 DRONE = "rlscratch.train.control.drone:rlscratch/Drone-v0"
@@ -211,3 +213,86 @@ def test_a_short_training_keeps_the_pole_up_longer():
     for _ in learner.learn(12):
         pass
     assert learner.evaluate(10, seed=0)[0].mean() > max(100, 2 * untrained)
+
+
+# ---------------------------------------------------------------- rlscratch train ppo --env
+
+QUICK = ("--epochs", "1", "--minibatches", "2", "--quiet", "--save-every", "2")
+
+
+def trained(folder, env, *options):
+    return main(["train", "ppo", "--env", env, "--run-dir", str(folder), *QUICK, *options])
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The command with three short batches and few episodes at the end."""
+    tiny = Settings(environments=2, steps=15, hidden=8)
+    monkeypatch.setattr(command, "EPISODES", 3)
+    monkeypatch.setattr(command, "Settings", lambda: tiny)
+    monkeypatch.setattr(command, "RECIPES", {"drone": (DRONE, tiny, 4)})
+
+
+@pytest.mark.parametrize("env", ["drone", "Pendulum-v1", "CartPole-v1"])
+def test_a_run_stopped_within_its_episodes_and_resumed_ends_in_the_same_bits(env, tmp_path, small, monkeypatch):
+    assert trained(tmp_path / "whole", env, "--steps", "4") == 0
+    update = command.Learner.update
+
+    def stops(self, done, updates):
+        if done == 2:
+            raise KeyboardInterrupt
+        return update(self, done, updates)
+
+    monkeypatch.setattr(command.Learner, "update", stops)
+    assert trained(tmp_path / "parts", env, "--steps", "4") == 130
+    monkeypatch.setattr(command.Learner, "update", update)
+    assert main(["train", "ppo", "--resume", "--quiet", "--run-dir", str(tmp_path / "parts")]) == 0
+    both = []
+    for name in ("whole", "parts"):
+        with np.load(tmp_path / name / "state.npz") as saved:
+            facts = json.loads(saved["facts"].item())
+            assert facts.pop("seconds") > 0 and any(facts["sent"])          # an episode is under way
+            both.append(({key: saved[key].tobytes() for key in saved.files if key != "facts"}, facts,
+                         (tmp_path / name / "metrics.jsonl").read_text("utf-8")))
+    assert both[0] == both[1]
+    found = json.loads((tmp_path / "whole" / "result.json").read_text("utf-8"))
+    assert found["measured_episodes"] == 3 and ("reached" in found) == (env == "drone") and found["epochs"] == 1
+
+
+@pytest.mark.parametrize(("env", "options", "message"), [
+    ("CartPole-v1", ("--whiten",), "--whiten is True; expected no such option with --env CartPole-v1: it is for"),
+    ("CartPole-v1", ("--lam", "2"), "--lam is 2.0; expected a number in [0, 1]"),
+    ("CartPole-v1", ("--lr", "0"), "--lr is 0.0; expected a finite number > 0"),
+    ("CartPole-v1", ("--steps", "0"), "--steps is 0; expected an integer >= 1"),
+    ("drone", ("--group", "2"), "unrecognized arguments"),
+    ("drone", ("--beta", "0.1"), "--beta is 0.1; expected no such option with --env drone"),
+    ("drone", ("--hole-reward", "-1"), "--hole-reward is -1; expected no such option beside env"),
+    ("Nowhere-v0", (), "--env is 'Nowhere-v0'; expected"),
+    ("Blackjack-v1", (), "--env is 'Blackjack-v1'; expected an environment whose observations are a Box")])
+def test_bad_arguments_of_the_command_are_one_line_and_nothing_is_written(env, options, message, tmp_path, capsys):
+    try:
+        status = trained(tmp_path / "new", env, *options)
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2 and message in capsys.readouterr().err and not (tmp_path / "new").exists()
+
+
+def test_an_environment_with_a_table_is_trained_as_a_table(tmp_path):
+    assert trained(tmp_path / "run", "FrozenLake-v1", "--steps", "1") == 0
+    with np.load(tmp_path / "run" / "state.npz") as saved:
+        assert "logits" in saved.files
+
+
+def test_a_step_that_fails_is_one_line_and_the_last_save_stays(tmp_path, small, monkeypatch, capsys):
+    step = gymnasium.envs.classic_control.CartPoleEnv.step
+    calls = []
+
+    def fails(self, action):
+        calls.append(action)
+        return 1 / 0 if len(calls) > 80 else step(self, action)
+
+    monkeypatch.setattr(gymnasium.envs.classic_control.CartPoleEnv, "step", fails)
+    assert trained(tmp_path / "run", "CartPole-v1", "--steps", "4") == 1
+    assert "failed: ZeroDivisionError" in capsys.readouterr().err
+    with np.load(tmp_path / "run" / "state.npz") as saved:
+        assert json.loads(saved["facts"].item())["step"] == 2

@@ -69,9 +69,10 @@ def test_what_two_methods_behind_one_command_both_have_is_one_setting(tables, te
 
 
 @pytest.mark.parametrize(("name", "option", "said"), [
-    ("GRPO", "--lr", "50 on a lake, 0.2 on a bandit, 0.001 on text"), ("GRPO", "--eps-low", "the variant's own"),
+    ("GRPO", "--lr", "50 on a lake, 0.2 on a bandit, 0.001 on text, 0.003 on cups or products"),
+    ("GRPO", "--eps-low", "the variant's own"),
     ("PPO", "--lr", "50 on a lake, 0.2 on a bandit, 0.001 on text, 0.0004 on preferences"),
-    ("GRPO", "--beta", "the variant's own, 0 on every-third-character or addition")])
+    ("GRPO", "--beta", "the variant's own, 0 on every-third-character, addition, cups or products")])
 def test_one_option_tells_the_defaults_of_both(name, option, said):
     parser = argparse.ArgumentParser()
     getattr(cli, name).add_arguments(parser)

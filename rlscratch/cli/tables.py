@@ -57,12 +57,12 @@ def lake_of(config: dict[str, Any]) -> str | None:
     return config["task"] if config.get("task") in worlds.LAKES else None
 
 
-def _table(arrays: dict[str, Array]) -> Array:
-    """(S, A): what prefers one move to another, by the names of a run's arrays."""
+def _table(arrays: dict[str, Array]) -> Array | None:
+    """(S, A): what prefers one move to another, by the names of a run's arrays; None of a run without a table."""
     if "mean.W1" in arrays:             # DQN's network on all states at once, whose rows of x are the identity's
         W1, b1, W2, b2 = (arrays[f"mean.{name}"] for name in ("W1", "b1", "W2", "b2"))
         return np.maximum(W1 + b1, 0) @ W2 + b2
-    return arrays["q"] if "q" in arrays else arrays["logits"]
+    return arrays["q"] if "q" in arrays else arrays.get("logits")
 
 
 # ---------------------------------------------------------------- a lake

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from rlscratch.report import curves
 from rlscratch.report.table import table
 from rlscratch.train import environments, settings
 from rlscratch.train import run as runs
+from rlscratch.train.control import command as control
 from rlscratch.train.language import bring, command, dpo, expert_iteration, grpo, ppo, reward_model, sft
 from rlscratch.train.language.method import LanguageMethod
 from rlscratch.train.settings import Choice
@@ -28,15 +30,20 @@ from rlscratch.train.tabular import worlds
 from rlscratch.train.tabular.charted import CHARTED
 from rlscratch.train.tabular.method import STEPS, TabularMethod
 
+NETWORKS = f"{CHARTED}; or drone, Pendulum-v1, CartPole-v1 and others with Box observations, for small networks"
 LONGEST = 60            # characters of an answer in the table
 
 
 @dataclass(frozen=True)
 class Command:
-    """A method on text as a command, with the method of the same name on tables if there is one."""
+    """A method on text as a command, with the method of the same name on tables if there is one.
+
+    networks  what trains in environments without a table: a module with takes(args) and run(args)
+    """
 
     text: LanguageMethod
     tables: TabularMethod | None = None
+    networks: Any = None
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """The options."""
@@ -48,7 +55,7 @@ class Command:
             ("a lake", worlds.LAKES), ("a bandit", bandits), ("text", self.text.tasks))]
         bring.add_task(parser, (*worlds.NAMES, *self.text.tasks), ", ".join(named))
         environments.add_hole_reward(parser)
-        environments.add_arguments(parser, CHARTED)
+        environments.add_arguments(parser, CHARTED if self.networks is None else NETWORKS)
         own = {choice.name: choice for choice in self.tables.choices}
         shared = [choice for choice in self.text.choices if choice.name in own]
         text_alone = [choice for choice in self.text.choices if choice.name not in own]
@@ -68,6 +75,8 @@ class Command:
             if args.task is None and not bring.given(args):
                 args.task = worlds.NAMES[0]
             self._refuse(args)
+            if self.networks is not None and self.networks.takes(args):
+                return self.networks.run(args)
             if args.task in worlds.NAMES or args.env is not None:
                 return self.tables.run(args)
             environments.given(args)
@@ -125,4 +134,4 @@ def _add(group: argparse._ArgumentGroup, some: Iterable[Choice]) -> None:
 
 SFT, REWARD_MODEL, DPO = Command(sft.METHOD), Command(reward_model.METHOD), Command(dpo.METHOD)
 EXPERT_ITERATION = Command(expert_iteration.METHOD)
-PPO, GRPO = Command(ppo.METHOD, tabular_ppo.METHOD), Command(grpo.METHOD, tabular_grpo.METHOD)
+PPO, GRPO = Command(ppo.METHOD, tabular_ppo.METHOD, control), Command(grpo.METHOD, tabular_grpo.METHOD)

@@ -57,6 +57,12 @@ class Rollout:
         """The chosen tokens of each row, its stop token included."""
         return [row[chosen].tolist() for row, chosen in zip(self.tokens, self.mask.astype(bool), strict=True)]
 
+    @property
+    def replies(self) -> list[list[int]]:
+        """All tokens behind the prompt of each row: what was chosen, and results of a tool between."""
+        return [row[start:end].tolist() for row, start, end in zip(
+            self.tokens, self.mask.argmax(axis=1), self.lengths, strict=True)]
+
 
 def assemble(prompts: Sequence[Array], answers: Array, logp: Array, counts: Array, finished: Array,
              pad: int) -> Rollout:

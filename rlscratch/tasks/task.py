@@ -45,6 +45,7 @@ class Task:
     answers   every answer there is, where they can be listed; empty: any text
     held_out  prompts that are never trained on, may be empty
     teacher   (prompt, generator) -> an answer to imitate, which need not be right; None where nobody shows how
+    tool      the text of a call -> the text of its result, where answers may ask one (tasks.tools); else None
 
     Raises ValueError or TypeError for prompts or answers that are not texts or come twice, and for a
     prompt on both sides.  The functions raise RewardError, a ValueError.
@@ -67,6 +68,7 @@ ValueError: invalid literal for int() with base 10: 'two'; expected a finite num
     answers: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     teacher: Callable[[str, np.random.Generator], str] | None = None
+    tool: Callable[[str], str] | None = None
 
     def __post_init__(self) -> None:
         prompts, answers, held_out = (_texts(name, getattr(self, name)) for name in ("prompts", "answers", "held_out"))
@@ -77,6 +79,8 @@ ValueError: invalid literal for int() with base 10: 'two'; expected a finite num
         kept = dict(prompts=prompts, answers=answers, held_out=held_out,
                     reward=_checked("reward", self.reward, "a finite number", _finite),
                     check=_checked("check", self.check, "True or False", _boolean))
+        if self.tool is not None and not callable(self.tool):
+            check.fail("tool", self.tool, "a function of the text of a call", TypeError)
         if self.teacher is not None:
             kept["teacher"] = _checked("teacher", self.teacher, "a text", _text, "a prompt and a generator", _shown_by)
         for name, value in kept.items():

@@ -136,12 +136,12 @@ PPO = (
            "give the advantages of a batch mean 0 and standard deviation 1"),
 )
 
-# The KL of these two tasks is left out: their rewards are facts, and nothing is to be held on to.
-_VERIFIABLE = {"every-third-character": 0.0, "addition": 0.0}
+# The KL of these tasks is left out: their rewards are facts, and nothing is to be held on to.
+_VERIFIABLE = dict.fromkeys(("every-third-character", "addition", "cups", "products"), 0.0)
 
 GRPO = (
     Choice("variant", tabular("document", "document", text="grpo"), "which of the family", options=tuple(VARIANTS)),
-    Choice("lr", tabular(50.0, 0.2, text=1e-3), "largest step size", check.positive),
+    Choice("lr", tabular(50.0, 0.2, text=1e-3, cups=3e-3, products=3e-3), "largest step size", check.positive),
     Choice("groups", tabular(4, 8, text=64, **{"ice-cream-text": 4, "capital-of-france-text": 4}),
            "groups of each update, a prompt or first state each", at_least_1),
     Choice("group", tabular(64, 8, text=16), "answers or episodes of a group, at least 2", at_least_2),

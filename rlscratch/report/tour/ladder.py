@@ -34,7 +34,7 @@ ABSENT = ("The examples are not installed with the package: they stand in exampl
 CHAPTERS = {
     "Sampling": (1, 2, 34, 43), "Values and exploration": (3, 4, 6, 5, 26, 27, 28, 35, 42),
     "Policy gradients": (8, 7, 10, 16, 17, 18, 19, 20, 21, 22), "PPO, GRPO and KL": (11, 12, 9, 24, 40, 41, 23, 37),
-    "Language models": (29, 30, 31, 32, 33, 36), "Preferences and RLHF": (13, 14, 25, 38, 39, 53, 54),
+    "Language models": (29, 30, 31, 32, 33, 36, 55, 56), "Preferences and RLHF": (13, 14, 25, 38, 39, 53, 54),
     "Beyond": (15, 44, 45, 46, 48), "The referee": (47,)}
 BEYOND = "Beyond"
 

@@ -2,5 +2,6 @@
 
     drone      the drone of document 004 as an environment
     networks   the actor and the critic, on our autograd; what the actor says of an action
+    command    rlscratch train ppo --env ID
     ppo        the loop: many environments side by side, a batch, its epochs
 """

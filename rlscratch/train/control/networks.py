@@ -78,6 +78,10 @@ class Numbers:
         """What the environment is told: inside its bounds."""
         return (self.middle + self.half * np.maximum(-1, np.minimum(action, 1))).astype(np.float32)
 
+    def told(self, action: Any) -> Any:
+        """An action that was sent, from a list of Python's numbers."""
+        return np.array(action, np.float32)
+
     def logp(self, head: Array, theta: Parameters, action: Array) -> Array:
         """log pi of each action, (B,)."""
         return continuous.gaussian_logp(head, np.broadcast_to(theta["log_std"].data, head.shape), action)
@@ -107,6 +111,10 @@ class Listed:
     def sent(self, action: Array) -> Array:
         """As in Numbers."""
         return self.first + action
+
+    def told(self, action: Any) -> Any:
+        """As in Numbers."""
+        return np.int64(action)
 
     def logp(self, head: Array, theta: Parameters, action: Array) -> Array:
         """As in Numbers."""

@@ -15,9 +15,9 @@ scale of rewards; the critic's targets are in units of `unit`, which is to bring
 What a policy earns is measured with its likeliest action, over episodes from seeds of their own.
 
 Source: document 004, 1.3; document 002, "PPO Steps"; Schulman et al. 2017, arXiv:1707.06347.
-Leaves out: resuming; observations of several parts; clipping the values.
+Leaves out: observations of several parts; clipping the values.
 """
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,9 +74,9 @@ RECIPES = {
 class Batch:
     """N environments side by side: where they are, and what T steps gave."""
 
-    def __init__(self, text: str, count: int, rng: np.random.Generator) -> None:
+    def __init__(self, text: str, count: int, rng: np.random.Generator, max_steps: int | None = None) -> None:
         from gymnasium import spaces
-        self.envs = [environments.make(text) for _ in range(check.integer(1, environments=count))]
+        self.envs = [environments.make(text, max_steps) for _ in range(check.integer(1, environments=count))]
         observations, actions = self.envs[0].observation_space, self.envs[0].action_space
         if not isinstance(observations, spaces.Box):
             check.fail("env", text, f"an environment whose observations are a Box; this has {observations}")
@@ -85,7 +85,8 @@ class Batch:
         self.see = Measured(observations.low, observations.high)
         self.kind = Numbers(actions) if isinstance(actions, spaces.Box) else Listed(actions)
         self.rng, self.totals, self.finished = rng, np.zeros(count), []
-        self.at = np.stack([self._begun(env) for env in self.envs])
+        self.seeds, self.sent = [0] * count, [[] for _ in range(count)]     # of each episode, and its actions so far
+        self.at = np.stack([self._begun(i) for i in range(count)])
 
     def collect(self, theta: dict[str, Tensor], steps: int) -> dict[str, Array]:
         """T steps of each, arrays (T, N, ...): x, action, logp, reward, x_next, terminated, ended."""
@@ -103,7 +104,8 @@ class Batch:
         n = len(self.envs)
         reward, terminated, ended, x_next = np.zeros(n), np.zeros(n), np.zeros(n), self.at.copy()
         for i, env in enumerate(self.envs):
-            observation, paid, terminated[i], truncated, _ = env.step(sent[i])
+            observation, paid, terminated[i], truncated = self._acted(env, sent[i])
+            self.sent[i].append(sent[i].tolist())
             reward[i], x_next[i] = self._read(env, check.number, reward=paid), self._read(
                 env, self.see.state, observation=observation)
             self.totals[i] += reward[i]
@@ -111,12 +113,28 @@ class Batch:
             self.at[i] = x_next[i]
             if ended[i]:
                 self.finished.append(self.totals[i])
-                self.totals[i], self.at[i] = 0.0, self._begun(env)
+                self.totals[i], self.at[i] = 0.0, self._begun(i)
         return reward, x_next, terminated, ended
 
-    def _begun(self, env: Any) -> Array:
-        observation = env.reset(seed=int(self.rng.integers(2**31)))[0]
-        return self._read(env, self.see.state, observation=observation)
+    def rejoin(self, seeds: list[int], sent: list[list], totals: list[float]) -> None:
+        """Go to the middle of episodes: begin each from its seed, and do again what was done."""
+        self.seeds, self.sent, self.totals = list(seeds), [list(actions) for actions in sent], np.array(totals)
+        for i, env in enumerate(self.envs):
+            observation = env.reset(seed=seeds[i])[0]
+            for action in sent[i]:
+                observation, *_ = self._acted(env, self.kind.told(action))
+            self.at[i] = self._read(env, self.see.state, observation=observation)
+
+    def _begun(self, i: int) -> Array:
+        self.seeds[i], self.sent[i] = int(self.rng.integers(2**31)), []
+        return self._read(self.envs[i], self.see.state, observation=self.envs[i].reset(seed=self.seeds[i])[0])
+
+    def _acted(self, env: Any, action: Any) -> tuple[Any, Any, bool, bool]:
+        try:
+            observation, reward, terminated, truncated, _ = env.step(action)
+        except Exception as wrong:
+            raise RuntimeError(f"a step of {env} failed: {wrong!r}") from wrong
+        return observation, reward, terminated, truncated
 
     def _read(self, env: Any, read: Callable[..., Any], **said: Any) -> Any:
         try:
@@ -132,12 +150,13 @@ class Learner:
     text: str
     settings: Settings
     rng: np.random.Generator
+    max_steps: int | None = None
     batch: Batch = field(init=False)
     theta: dict[str, Tensor] = field(init=False)
     optimizer: AdamW = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batch = Batch(self.text, self.settings.environments, self.rng)
+        self.batch = Batch(self.text, self.settings.environments, self.rng, self.max_steps)
         kind = self.batch.kind
         log_std = self.settings.log_std if isinstance(kind, Numbers) else None
         self.theta = initial(self.batch.see.inputs, self.settings.hidden, kind.outputs, log_std, self.rng)
@@ -146,10 +165,28 @@ class Learner:
     def learn(self, updates: int) -> Iterator[dict[str, float]]:
         """So many updates; the figures of each."""
         for done in range(check.integer(1, updates=updates)):
-            self.optimizer.lr = self.settings.lr * (1 - done / updates)
-            yield self._update()
+            yield self.update(done, updates)
 
-    def _update(self) -> dict[str, float]:
+    def kept(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """All that the next update depends on, as arrays and facts."""
+        state, batch = self.optimizer.state_dict(), self.batch
+        parts = {"theta": {name: t.data for name, t in self.theta.items()}, "m": state["m"], "v": state["v"]}
+        return ({f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()},
+                {"steps": state["steps"], "seeds": batch.seeds, "sent": batch.sent, "totals": batch.totals.tolist(),
+                 "rng": self.rng.bit_generator.state})
+
+    def restore(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
+        """Go on from what `kept` gave."""
+        for name, t in self.theta.items():
+            np.copyto(t.data, arrays[f"theta.{name}"])
+        moments = {part: {name: arrays[f"{part}.{name}"] for name in self.theta} for part in ("m", "v")}
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), **moments, "steps": dict(facts["steps"])})
+        self.batch.rejoin(facts["seeds"], facts["sent"], facts["totals"])
+        self.rng.bit_generator.state = facts["rng"]
+
+    def update(self, done: int, updates: int) -> dict[str, float]:
+        """One update, after `done` of so many; its figures."""
+        self.optimizer.lr = self.settings.lr * (1 - done / updates)
         s, batch = self.settings, self.batch
         seen = batch.collect(self.theta, s.steps)
         v, v_next = (values(self.theta, seen[name].reshape(-1, batch.see.inputs)).reshape(s.steps, -1).astype(float)
@@ -193,7 +230,8 @@ class Learner:
 
     def evaluate(self, episodes: int, seed: int) -> tuple[Array, list[dict[str, Any]]]:
         """Total rewards (N,) of the likeliest actions, and what the environment said at the end of each episode."""
-        env, totals, said = environments.make(self.text), np.zeros(check.integer(1, episodes=episodes)), []
+        totals, said = np.zeros(check.integer(1, episodes=episodes)), []
+        env = environments.make(self.text, self.max_steps)
         for i in range(episodes):
             observation, over = env.reset(seed=seed + i)[0], False
             while not over:

@@ -8,12 +8,20 @@ one is an error, since a user who could write <|assistant|> would put words into
 model is trained where the mask is 1, its own end included; what comes in front it only reads.  Padding is
 on the right, with an id that is not the end's: a model that has ended must be told from one that has not.
 
+A chat with a tool has two marks more (tasks.tools).  The model writes a call; what stands between <|result|> and
+<|assistant|> is the tool's, and its mask is 0, also where a teacher shows how to call:
+
+    <|tool|> c c <|result|> r r <|assistant|> a <|end|>
+        1    1 1     1      0 0       0       1    1
+
 A row reads the same whether a teacher wrote the answer or the model itself, so supervised training,
 rollouts, reward models and policy gradients all see one path.
 
 Source: document 002, the phase of supervised fine-tuning; InstructGPT, arXiv:2203.02155, for the roles.
 Leaves out: system prompts and conversations of several turns.
 """
+import re
+import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,8 +31,11 @@ import numpy as np
 from rlscratch import bpe, check
 from rlscratch.bpe import CharacterTokenizer, Tokenizer, splitter
 from rlscratch.check import Array
+from rlscratch.tasks import tools
 
 USER, ASSISTANT, END, PAD = SPECIAL = ("<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
+CALL = re.compile(re.escape(tools.TOOL) + "([^<]*)" + re.escape(tools.RESULT) + "([^<]*)" + re.escape(ASSISTANT))
+PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "
 KINDS = {"characters": CharacterTokenizer, "bpe": Tokenizer}
 
 
@@ -63,16 +74,20 @@ class Chat:
                        f"{', '.join(missing)}, too: the marks of the chat template")
         self.tokenizer = tokenizer
         self.user, self.assistant, self.end, self.pad = (tokenizer.special_tokens[mark] for mark in SPECIAL)
+        self.tool, self.result = (tokenizer.special_tokens.get(mark) for mark in (tools.TOOL, tools.RESULT))
 
     @classmethod
-    def learn(cls, texts: Iterable[str], kind: str = "characters", vocab_size: int | None = None) -> "Chat":
+    def learn(cls, texts: Iterable[str], kind: str = "characters", vocab_size: int | None = None,
+              tool: bool = False) -> "Chat":
         """A new tokenizer with the marks, learned from texts.
 
         kind        "characters", one token each, or "bpe", byte-level
         vocab_size  of "bpe": how many tokens; of "characters": how many there may be, None: as many as it takes
+        tool        whether it has the marks of a call, and all of printable ASCII for what a tool may say
         """
         check.one_of(tuple(KINDS), kind=kind)
-        return cls(KINDS[kind].train("\n".join(texts), vocab_size, special_tokens=SPECIAL))
+        marks, known = ((*SPECIAL, tools.TOOL, tools.RESULT), [PRINTABLE]) if tool else (SPECIAL, [])
+        return cls(KINDS[kind].train("\n".join([*texts, *known]), vocab_size, special_tokens=marks))
 
     @classmethod
     def load(cls, folder: str | Path) -> "Chat":
@@ -91,14 +106,34 @@ class Chat:
 
         own  whether a model wrote it: then a mark in it is that mark, which a model may choose wherever it likes
 
-        Raises as `prompt` does.
+        Raises as `prompt` does; but where the chat has a tool, whole calls may stand in an answer.
         """
-        return [*(self.tokenizer.encode(text) if own else self._encoded("answer", text)), self.end]
+        if not own:
+            self._refuse("answer", splitter.text(answer=text) if self.tool is None else CALL.sub(r"\1\2", text))
+        return [*self.tokenizer.encode(text), self.end]
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of an answer, without its end; the inverse of `answer`."""
         ids = list(ids)
         return self.tokenizer.decode(ids[:-1] if ids[-1:] == [self.end] else ids)
+
+    def call(self, ids: Sequence[int]) -> str:
+        """The text of the call that an answer's ids end with; "" if its beginning is not marked."""
+        ids = list(ids)[:-1]
+        begin = max((i for i, token in enumerate(ids) if token == self.tool), default=len(ids))
+        return self.tokenizer.decode(ids[begin + 1:])
+
+    def heard(self, result: str) -> list[int]:
+        """The ids of a result: marks in it are text, and behind it the word is the model's again."""
+        return [*self.tokenizer.encode_ordinary(result), self.assistant]
+
+    def chosen(self, answer: Sequence[int]) -> list[float]:
+        """The mask of an answer's ids: 0 at what a tool said."""
+        mask, heard = [], False
+        for token in answer:
+            mask.append(float(not heard))
+            heard = token == self.result or (heard and token != self.assistant)
+        return mask
 
     def rows(self, prompts: Sequence[str], answers: Sequence[str], context: int | None = None,
              own: bool = False) -> Rows:
@@ -115,6 +150,7 @@ class Chat:
         if len(answers) != len(prompts):
             check.fail("the number of answers", len(answers), f"{len(prompts)}, one to each prompt")
         asked, said = {p: self.prompt(p) for p in prompts}, {a: self.answer(a, own) for a in answers}
+        chosen = {a: self.chosen(ids) for a, ids in said.items()}
         pairs = [(asked[p], said[a]) for p, a in zip(prompts, answers, strict=True)]
         lengths = np.array([len(p) + len(a) for p, a in pairs])
         if context is not None and lengths.max() > context:
@@ -124,15 +160,17 @@ class Chat:
         tokens, mask = np.full((len(pairs), lengths.max()), self.pad), np.zeros((len(pairs), lengths.max()))
         for row, (p, a) in enumerate(pairs):
             tokens[row, :lengths[row]] = p + a
-            mask[row, len(p):lengths[row]] = 1
+            mask[row, len(p):lengths[row]] = chosen[answers[row]]
         return Rows(tokens, mask, lengths)
 
     def _encoded(self, name: str, text: str) -> list[int]:
-        splitter.text(**{name: text})
-        for mark in SPECIAL:
+        self._refuse(name, splitter.text(**{name: text}))
+        return self.tokenizer.encode(text)
+
+    def _refuse(self, name: str, text: str) -> None:
+        for mark in (*SPECIAL, *(() if self.tool is None else (tools.TOOL, tools.RESULT))):
             if mark in text:
                 check.fail(name, text, f"a text without {mark}, a mark of the chat template")
-        return self.tokenizer.encode(text)
 
 
 def texts(name: str, given: Any) -> list[str]:

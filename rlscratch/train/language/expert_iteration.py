@@ -98,7 +98,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
           temperature: float) -> Learner:
     """The fine-tuned policy twice: to train, and to measure how far it goes."""
     model, reference = copied(stages.policy.model), copied(stages.policy.model)
-    policy = Policy(model, stages.policy.chat, world.recipe.max_new_tokens, temperature)
+    policy = Policy(model, stages.policy.chat, world.recipe.max_new_tokens, temperature, world.task.tool)
     optimizer, (score, gold) = optimizer_of(model, lr), judges(world, stages)
 
     def one() -> dict[str, float]:

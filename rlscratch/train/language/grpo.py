@@ -166,7 +166,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, variant: st
           epochs: int, minibatches: int, temperature: float, **numbers: float | None) -> Learner:
     """The fine-tuned policy twice: to train, and as the frozen reference."""
     model, reference = copied(stages.policy.model), copied(stages.policy.model)
-    policy = Policy(model, stages.policy.chat, world.recipe.max_new_tokens, temperature)
+    policy = Policy(model, stages.policy.chat, world.recipe.max_new_tokens, temperature, world.task.tool)
     optimizer, (score, gold) = optimizer_of(model, lr), judges(world, stages)
     chosen = variants.variant(variant, **numbers)
 
@@ -179,5 +179,6 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, variant: st
 
 
 CHOICES = (*settings.GRPO, Choice("minibatches", {"": 1}, "parts of a pass", settings.at_least_1), settings.TEMPERATURE)
-METHOD = LanguageMethod("grpo", NAMES, CHOICES, {"": 100, "every-third-character": 200, "addition": 800}, begin,
-                        ("sft", "reward-model"), agree=variants.agree)
+METHOD = LanguageMethod("grpo", NAMES, CHOICES, {"": 100, "every-third-character": 200, "addition": 800, "cups": 60,
+                                                 "products": 150}, begin, ("sft", "reward-model"),
+                        agree=variants.agree)

@@ -17,6 +17,7 @@ is added for what it could have earned later.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from rlscratch.autograd import Tensor, backward, no_grad
 from rlscratch.check import Array
 from rlscratch.generate.rollout import streams
 from rlscratch.optim import AdamW, clip_grad_norm
+from rlscratch.tasks import tools
 from rlscratch.tasks.task import Task, numbers
 from rlscratch.train.language.chat import Chat, Rows, texts
 from rlscratch.transformer import Transformer, delayed
@@ -83,6 +85,7 @@ class Policy:
 
     max_new_tokens  of an answer, its end included; at most the context
     temperature     > 0   of sampling, and so of the distribution that is trained
+    tool            what answers may ask: the text of a call -> the text of its result (tasks.tools); None: nothing
 
     Raises ValueError for a tokenizer that does not fit the model, for a model with dropout, and for temperature 0.
     """
@@ -91,6 +94,7 @@ class Policy:
     chat: Chat
     max_new_tokens: int
     temperature: float = 1.0
+    tool: Callable[[str], str] | None = None
 
     def __post_init__(self) -> None:
         check.temperature(temperature=self.temperature)
@@ -98,6 +102,9 @@ class Policy:
         if self.chat.tokenizer.vocab_size != self.model.config.vocab_size:
             check.fail("the vocabulary of the tokenizer", self.chat.tokenizer.vocab_size,
                        f"{self.model.config.vocab_size} tokens, as the model has")
+        if self.tool is not None and self.chat.tool is None:
+            check.fail("the special tokens of the tokenizer", sorted(self.chat.tokenizer.special_tokens),
+                       f"{tools.TOOL} and {tools.RESULT}, too, for a policy that has a tool")
         if self.model.config.dropout:
             check.fail("dropout", self.model.config.dropout,
                        "0: with dropout a model is trained on other distributions than it answers from")
@@ -115,14 +122,21 @@ class Policy:
         asked, batch = [written[prompt] for prompt in prompts], None
         own = streams(check.generator(rng=rng), len(asked))
         for part in _parts(len(asked), AT_ONCE):
-            rollout = generate.generate(
+            rollout = self._generate(
                 self.model, asked[part], max_new_tokens=self.max_new_tokens, rng=own[part],
                 temperature=self.temperature if temperature is None else temperature, stop=[self.chat.end],
                 pad=self.chat.pad)
-            answers = Batch(prompts[part], [self.chat.text(ids) for ids in rollout.answers],
+            answers = Batch(prompts[part], [self.chat.text(ids) for ids in rollout.replies],
                             Rows(rollout.tokens, rollout.mask, rollout.lengths), rollout.logp, ~rollout.finished)
             batch = answers if batch is None else batch.followed_by(answers, self.chat.pad)
         return batch
+
+    @property
+    def _generate(self) -> Callable[..., generate.Rollout]:
+        if (tool := self.tool) is None:
+            return generate.generate
+        return partial(generate.generate_with_tool, call=self.chat.result,
+                       tool=lambda ids: self.chat.heard(tools.asked(tool, self.chat.call(ids))))
 
     def logp(self, rows: Rows) -> Array:
         """log pi of the chosen tokens, (B, T), 0 elsewhere; no graph."""

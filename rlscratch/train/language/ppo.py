@@ -148,16 +148,13 @@ def on_the_last_token(rows: Rows, scores: Array) -> Array:
 
 
 def advantages(rows: Rows, rewards: Array, values: Array, lam: float) -> Array:
-    """GAE over the tokens of each answer, (B, T), gamma 1; the last token terminates.
+    """GAE over the chosen tokens of each answer, (B, T), gamma 1; the last one terminates, a tool's result is skipped.
 
     rewards  (B, T)  r_t of each token
     values   (B, T)  V_t before the token is chosen; both 0 where the mask is
     lam      in [0, 1]
     """
-    last = on_the_last_token(rows, np.ones(len(rows.mask)))
-    next_values = np.zeros(values.shape)
-    next_values[:, :-1] = values[:, 1:]
-    return rows.mask * returns.gae(rewards, values.astype(float), next_values, 1 - last, lam, last)
+    return returns.gae_over_turns(rewards, values.astype(float), rows.mask, 1.0, lam)
 
 
 def learn(policy: Policy, optimizer: AdamW, found: Experience, rng: np.random.Generator, *, epochs: int,
@@ -225,7 +222,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
           temperature: float, **options: Any) -> Learner:
     """The fine-tuned policy twice: to train, with a new head for values, and as the frozen reference."""
     model, reference = copied(stages.policy.model, world.stream("value head")), copied(stages.policy.model)
-    policy = Policy(model, stages.policy.chat, world.recipe.max_new_tokens, temperature)
+    policy = Policy(model, stages.policy.chat, world.recipe.max_new_tokens, temperature, world.task.tool)
     optimizer, (score, gold), facts = optimizer_of(model, lr), judges(world, stages), {"beta": beta}
 
     def one() -> dict[str, float]:

@@ -66,7 +66,8 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     if (longest := int(rows.mask.sum(axis=1).max())) > world.recipe.max_new_tokens:
         check.fail("the number of tokens of the teacher's longest answer", longest,
                    f"at most {world.recipe.max_new_tokens}, as many as the policy may say")
-    policy, optimizer = Policy(model, chat, world.recipe.max_new_tokens), optimizer_of(model, lr, weight_decay)
+    policy = Policy(model, chat, world.recipe.max_new_tokens, tool=world.task.tool)
+    optimizer = optimizer_of(model, lr, weight_decay)
 
     def report() -> dict[str, float]:
         return held_out(policy, world) | teacher(world)
@@ -75,11 +76,11 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
 
 
 METHOD = LanguageMethod("sft", NAMES, (
-    Choice("lr", {"": 3e-3}, "largest step size", check.positive),
-    Choice("batch", {"": 128}, "pairs of a step", at_least_1),
-    Choice("shown", {"every-third-character": 4, "addition": 16, "preferences": 4, OWN: 4, "": 200},
-           "answers of the teacher to each prompt; of demonstrations, all", at_least_1),
-    Choice("weight_decay", {"": 0.01, "every-third-character": 0.1, "addition": 0.1}, "AdamW's, on matrices",
-           check.non_negative),
-), {"every-third-character": 2000, "addition": 4500, "preferences": 600, OWN: 600, "": 200}, begin, needs=(),
-    shown="loss")
+    Choice("lr", {"": 3e-3, "cups": 8e-3, "products": 8e-3}, "largest step size", check.positive),
+    Choice("batch", {"": 128, "cups": 64, "products": 64}, "pairs of a step", at_least_1),
+    Choice("shown", {"every-third-character": 4, "addition": 16, "cups": 4, "products": 8, "preferences": 4, OWN: 4,
+                     "": 200}, "answers of the teacher to each prompt; of demonstrations, all", at_least_1),
+    Choice("weight_decay", {"": 0.01, "every-third-character": 0.1, "addition": 0.1, "cups": 0.1},
+           "AdamW's, on matrices", check.non_negative),
+), {"every-third-character": 2000, "addition": 4500, "cups": 1000, "products": 2000, "preferences": 600, OWN: 600,
+    "": 200}, begin, needs=(), shown="loss")

@@ -3,6 +3,8 @@
     name                    prompt -> right answer                             reward
     every-third-character   a word -> every third letter of it                 verifiable: a rule decides
     addition                two numbers up to 99 -> their sum                  verifiable
+    cups                    swaps of cups -> where the ball is, in one token or thinking
+    products                two numbers to multiply -> their product, by heart or by calculator
     preferences             an instruction -> an answer that people prefer     a gold reward; training sees rankings
     ice-cream-text          "I like ice ___" -> a word                         as document 002 prints them
     capital-of-france-text  "What's the capital of France?" -> a city          as document 003 prints them
@@ -19,7 +21,7 @@ from zlib import crc32
 import numpy as np
 
 from rlscratch import check
-from rlscratch.tasks import addition, bandits, preferences, spelling
+from rlscratch.tasks import addition, bandits, cups, preferences, spelling, tools
 from rlscratch.tasks.task import Task
 from rlscratch.train.language import pretrained
 from rlscratch.train.language.chat import KINDS, Chat
@@ -50,6 +52,8 @@ class Recipe:
 RECIPES = {
     "every-third-character": Recipe(spelling.task, "characters", 64, 3, 6),
     "addition": Recipe(addition.task, "characters", 64, 3, 5),
+    "cups": Recipe(cups.task, "characters", 48, 1, 8),
+    "products": Recipe(tools.task, "characters", 64, 1, 24),
     "preferences": Recipe(preferences.task, "bpe", 64, 2, 24),
     "ice-cream-text": Recipe(lambda: bandits.TEXTS["ice-cream-text"], "characters", 32, 1, 16),
     "capital-of-france-text": Recipe(lambda: bandits.TEXTS["capital-of-france-text"], "characters", 32, 1, 16),
@@ -118,7 +122,8 @@ class World:
         """
         prompts = self.prompts[:None if self.recipe.tokenizer == "characters" else SHOWN]
         alphabet = {"vocab_size": 512} if self.recipe.tokenizer == "bpe" else {}
-        return Chat.learn([*prompts, *self.answers(prompts)], self.recipe.tokenizer, **alphabet)
+        return Chat.learn([*prompts, *self.answers(prompts)], self.recipe.tokenizer, tool=self.task.tool is not None,
+                          **alphabet)
 
     def answers(self, prompts: Sequence[str]) -> list[str]:
         """Answers to learn a tokenizer from: those of files, or the teacher's to these prompts."""
@@ -145,7 +150,7 @@ class World:
 
     def policy(self, folder: str | Path, temperature: float = 1.0) -> Policy:
         """The policy of a run's folder.  Raises ValueError for one that does not fit the task."""
-        return Policy(*self._loaded(folder), self.recipe.max_new_tokens, temperature)
+        return Policy(*self._loaded(folder), self.recipe.max_new_tokens, temperature, self.task.tool)
 
     def reward_model(self, folder: str | Path) -> RewardModel:
         """The reward model of a run's folder.  Raises ValueError for one that does not fit the task."""
@@ -154,8 +159,12 @@ class World:
             check.fail("reward_model", str(folder), "the run of a reward model: this model has no head for scores")
         return RewardModel(model, chat)
 
+    def load(self, folder: str | Path) -> tuple[Transformer, Chat]:
+        """The model of a folder with the marks that the task needs."""
+        return pretrained.load(folder, self.stream("marks"), self.task.tool is not None)
+
     def _loaded(self, folder: str | Path) -> tuple[Transformer, Chat]:
-        model, chat = pretrained.load(folder, self.stream("marks"))
+        model, chat = self.load(folder)
         if (needed := self.needed(chat)) > model.config.context:
             check.fail(f"the context of the model in {folder}", model.config.context,
                        f"at least {needed} tokens: a prompt and an answer of {self.name}")
@@ -210,7 +219,7 @@ def own(task: Task, data: Data | None = None, seed: int = 0, init: str | Path | 
 
 def _longest(world: World, init: str | Path | None) -> int:
     """Tokens that an answer may have, where nobody says."""
-    model, chat = (None, world.chat()) if init is None else pretrained.load(init, world.stream("marks"))
+    model, chat = (None, world.chat()) if init is None else world.load(init)
     if world.data.answers or world.task.teacher:
         return max(len(chat.answer(answer)) for answer in world.answers(world.prompts))
     room = model.config.context - max(len(chat.prompt(prompt)) for prompt in world.prompts)

@@ -55,6 +55,14 @@ def results(examples):
     return ladder.run_all(ladder.rungs(examples), quiet=True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def still():
+    """Nothing trains for a figure that moves: test_widgets.py looks at those."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(course, "_fragment", lambda name: "")
+        yield
+
+
 @pytest.fixture(scope="module")
 def rows():
     return ledger.table()
@@ -170,20 +178,21 @@ def test_the_chapters_hold_the_whole_ladder_and_its_readme_has_them():
     rungs = ladder.rungs(ladder.folder())
     chapters = [ladder.in_chapter(rungs, str(i)) for i in range(1, len(ladder.CHAPTERS) + 1)]
     assert sorted((rung for chapter in chapters for rung in chapter), key=lambda rung: rung.number) == rungs
-    assert all(chapters) and chapters == [ladder.in_chapter(rungs, name) for name in ladder.CHAPTERS]
+    assert all(chapters[:7]) and chapters == [ladder.in_chapter(rungs, name) for name in ladder.CHAPTERS]
     told = [number for numbers in ladder.CHAPTERS.values() for number in numbers]
     assert len(told) == len(set(told)) and set(told) <= {rung.number for rung in rungs}
     readme = ladder.folder() / "README.md"
     if readme.exists():
         text = readme.read_text("utf-8")
-        assert re.findall(r"^## (.+)", text, re.MULTILINE) == list(ladder.CHAPTERS)
+        with_rungs = [name for name, chapter in zip(ladder.CHAPTERS, chapters, strict=True) if chapter]
+        assert re.findall(r"^## (.+)", text, re.MULTILINE) == with_rungs
         assert re.findall(r"\]\((\w+)\.py\)", text) == [rung.name for chapter in chapters for rung in chapter]
 
 
 def test_rungs_are_chosen_by_number_and_by_chapter():
     rungs = ladder.rungs(ladder.folder())
     assert [rung.name[:2] for rung in ladder.numbered(rungs, "38, 5")] == ["05", "38"]
-    assert [rung.name[:2] for rung in ladder.in_chapter(rungs, "rlhf")] == ["13", "14", "25", "38", "39"]
+    assert [rung.name[:2] for rung in ladder.in_chapter(rungs, "rlhf")] == ["13", "38", "39", "40", "15", "25", "36"]
     assert ladder.chapter_of(replace(rungs[0], path=rungs[0].path.with_name("99_new.py"))) == "Beyond"
     with pytest.raises(ValueError, match=r"only is '5,99'; expected numbers of examples, .* there is no 99"):
         ladder.numbered(rungs, "5,99")

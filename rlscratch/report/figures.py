@@ -76,9 +76,9 @@ def save(figure: Figure, name: str, caption: str, folder: Path | None = None) ->
     return path
 
 
-def _enlarge(figure: Figure) -> None:
+def _enlarge(figure: Figure, least: float = LEAST) -> None:
     """No letter is smaller than can be read; a wide figure is shown smaller than it is."""
-    least = LEAST * max(1.0, figure.get_figwidth() / 7)
+    least *= max(1.0, figure.get_figwidth() / 7)
     for ax in figure.axes:
         for axis in (ax.xaxis, ax.yaxis):
             if any(label.get_fontsize() < least for label in axis.get_ticklabels()):
@@ -106,4 +106,4 @@ def _stack(figure: Figure) -> None:
             text.set_text(textwrap.fill(text.get_text(), 42))
         if (legend := ax.get_legend()) is not None:
             legend.set_ncols(1)
-    _enlarge(figure)
+    _enlarge(figure, LEAST + 0.5)

@@ -86,6 +86,13 @@ LOCAL = (
     Symbol("μ", "`mean`", "where the Gaussian has its middle", ("continuous",)),
     Symbol("σ", "`exp(log_std)`", "how wide the Gaussian is", ("continuous",)),
     Symbol("e", "", "the distance from the mean, in widths", ("continuous",)),
+    Symbol("W", "", "how often a labeller put the one answer before the other", ("annotators",)),
+    Symbol("J", "", "how many labellers there are", ("annotators",)),
+    Symbol("a", "", "how reliable a labeller is", ("annotators",)),
+    Symbol("π", "", "what a labeller says of each class", ("annotators",)),
+    Symbol("s", "", "what an answer is worth", ("annotators",)),
+    Symbol("q", "", "the probability of a class, given all labels", ("annotators",)),
+    Symbol("T", "", "what ties take off", ("annotators",)),
     Symbol("μ", "`logp_sampler`", "the policy that drew the tokens", ("off_policy",)),
 )
 

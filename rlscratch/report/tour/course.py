@@ -21,7 +21,7 @@ from rlscratch.documents import DOCUMENTS
 from rlscratch.documents.entry import Entry
 from rlscratch.documents.ledger import LedgerRow
 from rlscratch.formulas import distribution
-from rlscratch.report import equations, glossary
+from rlscratch.report import equations, glossary, widgets
 from rlscratch.report.tour import books, ladder, library, page, pictures
 from rlscratch.report.tour.ladder import Result, Rung
 from rlscratch.report.tour.library import Derivation
@@ -33,18 +33,20 @@ APPENDIX = [(f"document-{number}.html", f"Document {number}") for number in DOCU
 
 KINDS = ("chapter", "word", "example", "finding", "formula", "document")       # what the search tells apart
 
-# Each chapter's question; the modules whose derivations it has.  A module that none names is told in "Beyond".
+# Each chapter's question; the modules whose derivations it has; its exercises.  A module that none names is told in
+# "Beyond".
 ABOUT = {
-    "Sampling": ("Where do a model’s words come from?", ("distribution", "waiting")),
+    "Sampling": ("Where do a model’s words come from?", ("distribution", "best_of_n", "waiting"), (1, 2, 20)),
     "Values and exploration": ("What is a step worth if the reward comes later?", (
-        "td", "returns", "exploration", "process")),
-    "Policy gradients": ("How can a reward change a probability?", ("policy_gradient", "weights")),
+        "td", "returns", "exploration", "process"), (3, 4, 5, 17)),
+    "Policy gradients": ("How can a reward change a probability?", ("policy_gradient", "weights"), (6, 8)),
     "PPO, GRPO and KL": ("How far may one batch of answers move the model?", (
-        "ppo", "grpo", "kl", "trust_region", "group", "surrogates", "off_policy")),
-    "Language models": ("What makes the row of probabilities?", ("cross_entropy", "distillation")),
-    "Preferences and RLHF": ("How does a model learn what people want?", ("preference", "pairs", "best_of_n")),
-    "Beyond": ("What if the action is a number, a thought, a tool?", ("continuous",)),
-    "The referee": ("Whom to trust when two pages disagree?", ("standard_error",))}
+        "ppo", "grpo", "kl", "trust_region", "group", "surrogates", "off_policy"), (7, 9, 10, 11, 18, 19)),
+    "Language models": ("What makes the row of probabilities?", ("cross_entropy", "distillation"), (14, 15, 16)),
+    "Preferences and RLHF": ("How does a model learn what people want?", (
+        "preference", "pairs", "annotators"), (12, 13)),
+    "Beyond": ("What if the action is a number, a thought, a tool?", ("continuous",), ()),
+    "The referee": ("Whom to trust when two pages disagree?", ("standard_error",), ())}
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,15 @@ def _pages(known: Mapping[str, Any]) -> dict[str, str]:
     """Chapters first, for the map tells how long they take."""
     made, chapters = {}, []
     for chapter in CHAPTERS:
-        mine = {**known, "chapter": chapter, "shelf": [d for d in known["all"] if home(d) == chapter],
-                "results": chaptered(known["results"], chapter)}
+        mine = {**known, "chapter": chapter, "shelf": derived(known["all"], chapter),
+                "rungs": chaptered(known["results"], chapter), "exercises": exercises(chapter), "moving": True}
         source = _render(f"chapter_{chapter.number}.html", chapter.file, chapter.name, mine)
         minutes, first = reading(source)
         chapters.append(replace(chapter, minutes=minutes))
         said = f"{minutes} minute{'s' * (minutes > 1)} to read" + (
             f", {first} to the first insight" if first < minutes else "")
         made[chapter.file] = source.replace("@@MINUTES@@", said)
-    known = {**known, "chapters": chapters, "shelf": known["all"]}
+    known = {**known, "chapters": chapters, "shelf": known["all"], "moving": False}
     made["index.html"] = _render("index.html", "index.html", "Reinforcement learning for language models", known)
     for document in known["documents"]:
         file = f"document-{document.number}.html"
@@ -112,7 +114,8 @@ def _pages(known: Mapping[str, Any]) -> dict[str, str]:
     for file, title in known["appendix"][-3:]:
         if not file.startswith("document"):
             made[file] = _render(file, file, title, known)
-    return made | {name: page.read(name) for name in ("course.css", "course.js", "theme.js")}
+    return made | {name: page.read(name) for name in ("course.css", "course.js", "theme.js")} | {
+        "widgets.js": widgets.script(), "widgets.css": widgets.style()}
 
 
 @cache
@@ -145,8 +148,8 @@ def _tools(known: Mapping[str, Any]) -> dict[str, Any]:
                          f'<pre class="said">{page.safe.escape(printed(source, known["names"]))}</pre>')
 
     return {
-        "macros": macros, "code": code, "sections": lambda: page.safe("@@SECTIONS@@"), "widgets": (),
-        "widget": lambda name: "",
+        "macros": macros, "code": code, "sections": lambda: page.safe("@@SECTIONS@@"),
+        "widget": lambda name: page.safe(_fragment(name)),
         "eq": lambda module, n: macros.equation(n, page.safe(equations.mathml(module, n))),
         "numbers": lambda *ids: macros.numbers([rows[i] for i in ids if i in rows]),
         "example": lambda n, said="example": _link(examples.get(n, ""), f"{said} {n:02d}"),
@@ -155,6 +158,12 @@ def _tools(known: Mapping[str, Any]) -> dict[str, Any]:
         "picture": lambda name: page.safe(getattr(pictures, name)()),
         "term": lambda said, word="": page.safe(
             f'<a class="term" href="words.html#{page.slug(word or said)}">{said}</a>')}
+
+
+@cache
+def _fragment(name: str) -> str:
+    """A figure that moves, made once: some train a model first."""
+    return widgets.fragment(name)
 
 
 def printed(source: str, names: dict[str, Any]) -> str:
@@ -174,7 +183,15 @@ def chapter_of(name: str) -> Chapter:
 
 def home(derivation: Derivation) -> Chapter:
     """The chapter that has the derivation."""
-    return chapter_of(next((name for name, (_, modules) in ABOUT.items() if derivation.name in modules), ladder.BEYOND))
+    homes = (name for name, (_, modules, _) in ABOUT.items() if derivation.name in modules)
+    return chapter_of(next(homes, ladder.BEYOND))
+
+
+def derived(shelf: Iterable[Derivation], chapter: Chapter) -> list[Derivation]:
+    """The derivations of a chapter, in its order; those that no chapter names come last."""
+    order = ABOUT[chapter.name][1]
+    return sorted((d for d in shelf if home(d) == chapter),
+                  key=lambda d: order.index(d.name) if d.name in order else len(order))
 
 
 def chaptered(results: Iterable[Result], chapter: Chapter) -> list[Result]:
@@ -182,6 +199,13 @@ def chaptered(results: Iterable[Result], chapter: Chapter) -> list[Result]:
     found = {result.rung.name: result for result in results}
     rungs = ladder.in_chapter([result.rung for result in found.values()], str(chapter.number))
     return [found[rung.name] for rung in rungs]
+
+
+def exercises(chapter: Chapter) -> list[str]:
+    """The files of a chapter's exercises, where they stand beside the package."""
+    wanted = ABOUT[chapter.name][2]
+    files = sorted((ladder.ROOT / "exercises").glob("[0-9][0-9]_*.py"))
+    return [f"exercises/{file.name}" for file in files if int(file.name[:2]) in wanted]
 
 
 def _href(thing: Rung | Entry) -> str:
@@ -223,7 +247,8 @@ def steps(derivation: Derivation) -> list[tuple[str, Any]]:
 def _step(part: str, module: str) -> tuple[str, Any]:
     known = equations.EQUATIONS.get(module, {})
     if not part.startswith("    "):
-        return ("text", part) if "\n  " not in part else ("block", part)
+        plain = "\n  " not in part or part.startswith(("Source", "Leaves out"))
+        return ("text" if plain else "block"), part
     named = [int(n) for n in re.findall(r"\((\d+)\)(?: *\n| *$|   )", part + "\n")]
     if named and set(named) <= known.keys():
         return "equations", [(n, page.safe(equations.mathml(module, n))) for n in named]

@@ -32,10 +32,10 @@ ABSENT = ("The examples are not installed with the package: they stand in exampl
 # The course's chapters, each with the numbers of its rungs in the order of reading.  A rung that stands in none of them
 # belongs to "Beyond".
 CHAPTERS = {
-    "Sampling": (1, 2, 34, 43), "Values and exploration": (3, 4, 6, 5, 26, 27, 28, 35, 42),
-    "Policy gradients": (8, 7, 10, 16, 17, 18, 19, 20, 21, 22), "PPO, GRPO and KL": (11, 12, 9, 24, 40, 41, 23, 37),
-    "Language models": (29, 30, 31, 32, 33, 36, 55, 56), "Preferences and RLHF": (13, 14, 25, 38, 39, 53, 54),
-    "Beyond": (15, 44, 45, 46, 48), "The referee": (47,)}
+    "Sampling": (1, 2, 34, 14, 43), "Values and exploration": (3, 4, 5, 6, 26, 27, 28, 35, 42),
+    "Policy gradients": (7, 18, 8, 10, 19, 20, 16, 17, 21, 22), "PPO, GRPO and KL": (11, 12, 9, 23, 24, 37, 41, 47),
+    "Language models": (29, 30, 31, 32, 33), "Preferences and RLHF": (13, 53, 54, 38, 39, 40, 15, 25, 36),
+    "Beyond": (45, 46, 55, 56, 44, 48), "The referee": ()}
 BEYOND = "Beyond"
 
 

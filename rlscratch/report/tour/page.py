@@ -86,7 +86,7 @@ def _brief(row: LedgerRow) -> str:
             return tuple(map(rounded, value))
         return round(value, decimals) if isinstance(value, float) else value
 
-    return shown(rounded(row.computed), decimals_of(row.entry))
+    return shown(rounded(row.computed), _decimals(row))
 
 
 def _data(figure: Figure) -> str:

@@ -78,13 +78,14 @@ def lake() -> str:
 def clip() -> str:
     """PPO's objective over the ratio, for an advantage above and one below 0."""
     rho = np.linspace(0.4, 1.7, 27)
-    parts = [_text(10, 14, "objective"), _text(330, 186, "ratio ρ", "end"),
+    parts = [_text(10, 14, "objective"), _text(330, 198, "ratio ρ", "end"),
              '<path class="thin" d="M30 100 H330 M116.7 20 V180 M210 20 V180"/>',
              _text(117, 194, "0.8", "middle", 11), _text(210, 194, "1.2", "middle", 11)]
     for j, (advantage, name) in enumerate(((1.0, "A > 0: flat above 1.2"), (-1.0, "A < 0: flat below 0.8"))):
         height = [-ppo.surrogate_loss(np.array([r]), np.array([advantage]), np.ones(1), 0.2, 0.2) for r in rho]
         line = " ".join(f"{30 + (r - 0.4) * 233.3:.1f},{100 - 50 * h:.1f}" for r, h in zip(rho, height, strict=True))
-        parts += [f'<polyline class="line{j}" points="{line}"/>', _text(330, (32, 172)[j], name, "end")]
+        parts.append(f'<polyline class="line{j}" points="{line}"/>')
+        parts.append(_text((330, 32)[j], (32, 128)[j], name, ("end", "start")[j]))
     return _svg(200, "PPO's objective: with a good answer it is flat above 1.2, with a bad one below 0.8.", parts)
 
 
@@ -105,7 +106,7 @@ def gaussian() -> str:
     line = " ".join(f"{20 + 50 * (a + 3):.1f},{150 - 320 * h:.1f}" for a, h in zip(x, height, strict=True))
     return _svg(196, "A Gaussian policy drew an action to the right of its mean; a good reward moves the mean there.", [
         f'<polyline class="line0" points="{line}"/>', '<path class="thin" d="M10 150 H330 M170 150 V22"/>',
-        _text(164, 166, "mean μ", "end"), '<path class="line1" d="M230 150 V72"/>', _text(236, 84, "the action drawn"),
+        _text(164, 166, "mean μ", "end"), '<path class="line1" d="M230 150 V72"/>', _text(236, 66, "it drew this"),
         _arrow("M176 176 H226"), _text(236, 180, "if it paid")])
 
 

@@ -1,0 +1,230 @@
+"""The chapters: what each has, how long it takes, and how all pages look and work in a browser.
+
+Here the rungs are shown as recorded, with a figure of one that is run.
+"""
+import html
+import json
+import re
+from importlib.resources import files
+
+import pytest
+
+from rlscratch.documents import entries, ledger
+from rlscratch.report import glossary, widgets
+from rlscratch.report.tour import course, ladder, outputs, page, questions
+from test_report import GOOD, Tags
+
+pytestmark = pytest.mark.compiled_only("pages, whichever backend their numbers come from")
+
+TRAINED = ("rlhf", "attention")         # widgets that train a model for their data; test_widgets.py looks at them
+NAMES = [chapter.file for chapter in course.CHAPTERS]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rungs")
+    (folder / "01_line.py").write_text(GOOD, "utf-8")
+    shown = ladder.run(ladder.read(folder / "01_line.py"))
+    results = [shown, *map(ladder.recorded, ladder.shipped())]
+    moving = widgets.fragment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(course, "_fragment", lambda name: "" if name in TRAINED else moving(name))
+        return course.build(ledger.table(), results, questions=list(map(ladder.recorded, questions.shipped())))
+
+
+@pytest.fixture(scope="module")
+def folder(pages, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tour")
+    course.write(folder, pages)
+    return folder
+
+
+# ---------------------------------------------------------------- what a chapter has
+
+@pytest.mark.parametrize("chapter", course.CHAPTERS, ids=lambda chapter: chapter.name)
+def test_a_chapter_has_its_parts_in_order(pages, chapter):
+    shown = pages[chapter.file]
+    parts = ['<p class="lead">' + chapter.question, '<section id="insight"', '<svg class="picture"',
+             '<div class="equation"', '<pre class="code">', '<table class="numbers"', '<section id="try"',
+             '<section id="proof"', '<section id="next"']
+    places = {part: shown.index(part) for part in parts}
+    assert sorted(places.values())[0] == places[parts[0]] and places[parts[1]] < places[parts[2]] < places[parts[6]]
+    assert places[parts[6]] < places[parts[7]] < places[parts[8]]
+    for code in re.findall(r'<pre class="code"><code>(.*?)</code>', shown, re.S):
+        assert len([line for line in code.splitlines() if line.strip()]) <= 11
+        assert max(map(len, html.unescape(code).splitlines())) <= 110
+    assert shown.count('<section class="module"') >= 1 and "MINUTES" not in shown and "SECTIONS" not in shown
+
+
+def test_every_widget_stands_in_one_chapter():
+    sources = [page.read(f"chapter_{chapter.number}.html") for chapter in course.CHAPTERS]
+    placed = [widget for source in sources for widget in re.findall(r'widget\("(\w+)"\)', source)]
+    assert sorted(placed) == sorted(widgets.NAMES)
+
+
+def test_the_minutes_are_those_of_the_words(pages):
+    for chapter in course.CHAPTERS:
+        shown = pages[chapter.file]
+        main = unnested(shown.split('<main id="main">')[1].split("<footer")[0])
+        main = re.sub(r"<(svg|math|script).*?</\1>", " ", main, flags=re.S)
+        words = len(html.unescape(re.sub(r"<[^>]+>", " ", main)).split())
+        said = int(re.search(r"· (\d+) minutes? to read", shown)[1])
+        assert abs(said - words / 200) <= 0.8, (chapter.name, words)
+        told = pages["index.html"].split(f"<b>{chapter.number} {chapter.name}</b>")[1]
+        assert f">{said} min<" in told.split("</li>")[0]
+    assert course.reading(pages[NAMES[0]])[1] < 3 > 0                  # the first insight of chapter 1
+
+
+def unnested(source):
+    """Without <details> within <details>, so that a simple pattern finds all that is folded."""
+    while (fewer := re.sub(r"<details(?:(?!<details).)*?</details>", " ", source, flags=re.S)) != source:
+        source = fewer
+    return source
+
+
+def test_a_snippet_prints_what_it_computes_and_knows_those_before_it():
+    names = {}
+    assert course.printed("\nx = 2\nprint(x)\n", names) == "2" and course.printed("print(x + 1)", names) == "3"
+    with pytest.raises(NameError):
+        course.printed("print(x)", {})
+
+
+def test_the_exercises_are_in_the_chapters_of_the_syllabus():
+    syllabus = ladder.ROOT / "docs" / "syllabus.md"
+    parts = re.split(r"^## \d\. ", syllabus.read_text("utf-8"), flags=re.M)[1:]
+    told = {part.split("\n")[0]: sorted({int(n) for n in re.findall(r"exercises/(\d\d)_", part)}) for part in parts}
+    assert {name: sorted(exercises) for name, (_, _, exercises) in course.ABOUT.items() if exercises} == {
+        name: numbers for name, numbers in told.items() if numbers}
+    assert len(course.exercises(course.CHAPTERS[0])) == len(told["Sampling"])
+
+
+def test_an_output_s_tables_are_tables_and_the_rest_stays():
+    text = "so:\n\nword   p  note\n-----  -  ----\nice    1  a b\ncream  2\n* a star\n\nend"
+    before, found, after = outputs.parts(text)
+    assert (before, after) == ("so:", "* a star\n\nend")
+    assert found.headers == ["word", "p", "note"] and found.rows == [["ice", "1", "a b"], ["cream", "2", ""]]
+    assert found.numeric == [False, True, False] and found.slim
+    for rung in ladder.shipped():
+        kept = "".join(part if isinstance(part, str) else "".join(map("".join, [part.headers, *part.rows]))
+                       for part in outputs.parts(rung.expected))
+        assert re.sub(r"[\s-]", "", kept) == re.sub(r"[\s-]", "", rung.expected), rung.name
+
+
+def test_the_files_are_small(pages):
+    sizes = {name: len(source.encode()) for name, source in pages.items()}
+    assert max(sizes.values()) < 600_000 and sum(sizes.values()) < 4_000_000
+    assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 40_000
+
+
+# ---------------------------------------------------------------- in a browser
+
+def unfolded(browser, folder, name, **how):
+    browser.open(folder / name, **how)
+    browser.run("document.querySelectorAll('details:not(.menu)').forEach((fold) => { fold.open = true; })")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (768, "light"), (1280, "dark")])
+def test_no_page_overflows_complains_or_fetches_anything_from_elsewhere(browser, folder, pages, width, scheme):
+    for name in (name for name in pages if name.endswith(".html")):
+        unfolded(browser, folder, name, width=width, scheme=scheme)
+        assert browser.overflow() == [] and browser.console() == [], name
+        assert {address.rsplit("/", 1)[1] for address in browser.requests()} <= pages.keys()
+        assert all(address.startswith(folder.as_uri()) for address in browser.requests())
+
+
+SMALLEST = """return [...document.querySelectorAll(".picture text, .drawing text")]
+  .filter((text) => text.getClientRects().length).map((text) => {
+    const at = text.getScreenCTM();
+    return [parseFloat(getComputedStyle(text).fontSize) * Math.hypot(at.a, at.b), text.textContent];
+  }).sort(([a], [b]) => a - b)[0] ?? [99, ""]"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_letters_of_figures_can_be_read(browser, folder, width):
+    for name in ("index.html", *NAMES):
+        unfolded(browser, folder, name, width=width)
+        size, text = browser.run(SMALLEST)
+        assert size >= 10.99, (name, text)
+
+
+def test_the_front_page_is_one_screen(browser, folder):
+    browser.open(folder / "index.html", width=1280, height=800)
+    assert browser.run("return document.querySelector('.map').getBoundingClientRect().bottom") <= 800
+    assert browser.run("return document.querySelectorAll('.map a').length") == 8
+
+
+@pytest.mark.parametrize(("name", "scheme"), [
+    ("index.html", "light"), (NAMES[0], "dark"), ("document-001.html", "light")])
+def test_axe_finds_nothing(browser, folder, name, scheme):
+    axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    browser.open(folder / name, width=1280, scheme=scheme)
+    browser.run((files(axe) / "axe.min.js").read_text("utf-8"))
+    found = browser.driver.execute_async_script("axe.run().then((found) => arguments[0](found.violations))")
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found] == []
+
+
+def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(browser, folder):
+    browser.open(folder / NAMES[0], width=390)
+    box = browser.find("#search")
+
+    def found(words):
+        box.clear()
+        box.send_keys(words)
+        return browser.run("return [...document.querySelectorAll('#found li')].map((li) => li.textContent)")
+
+    assert found("agent")[0] == "agentword" and found("beam")[0] == "beam searchword"
+    assert "2 Values and explorationchapter" in found("exploration")
+    assert any("Explore" in one and one.endswith("example") for one in found("explor"))
+    assert "ppo.ppo_clip_gradformula" in found("ppo_clip") and found("xyzzy") == ["Nothing found"]
+    assert "002: Step 5: Compute the New Policydocument" in found("compute policy") and browser.overflow() == []
+    found("beam")
+    box.send_keys("\ue015\ue007")                                       # arrow down, enter
+    assert browser.run("return location.href").endswith("words.html#beam-search")
+
+
+def test_a_letter_tells_what_it_is_when_it_is_pointed_at_or_has_the_focus(browser, folder):
+    browser.open(folder / NAMES[3], width=390)
+    letters = "[...document.querySelectorAll('.equation [data-tip][tabindex]')]"
+    browser.run(f"{letters}[0].focus()")
+    said = browser.run("return document.getElementById('tip').textContent")
+    assert said in glossary.tips() and said.startswith("ρ: ")
+    browser.run(f"{letters}[1].dispatchEvent(new MouseEvent('click', {{ bubbles: true }}))")
+    assert browser.run("return document.getElementById('tip').textContent").startswith("π: ")
+    assert browser.overflow() == []
+    browser.run("document.body.click()")
+    assert browser.run("return document.getElementById('tip').hidden")
+
+
+def test_contents_are_at_hand_on_a_telephone_and_mark_the_place(browser, folder):
+    browser.open(folder / NAMES[1], width=390, height=800)
+    browser.run("document.getElementById('explore').scrollIntoView()")
+    browser.find(".menu > summary").click()
+    marked = "[...document.querySelectorAll('.menu [aria-current]')].map((a) => a.textContent)"
+    assert browser.run(f"return {marked}") == ["2 Values and exploration", "Exploration"]
+    assert browser.overflow() == []
+    browser.find(".menu a[href='words.html']").click()
+    assert browser.run("return document.title").startswith("Words and letters")
+
+
+def test_a_link_to_something_folded_unfolds_it_and_a_choice_of_verdicts_is_obeyed(browser, folder):
+    browser.open(f"{(folder / NAMES[3]).as_uri()}#f-ppo-ppo_clip_grad")
+    assert browser.run("return document.getElementById('f-ppo-ppo_clip_grad').checkVisibility()")
+    browser.open(folder / "document-002.html")
+    browser.find('#choices [data-counted="differs"]').click()
+    left = browser.run("return [...document.querySelectorAll('#documents tr[data-item]:not([hidden])')].length")
+    assert left == sum(entry.counted == "differs" and entry.document == "002" for entry in entries()) > 0
+
+
+def test_on_paper_a_chapter_is_itself_alone(browser, folder):
+    browser.open(folder / NAMES[0], medium="print")
+    each = "['.bar-top', '.contents', '#insight'].map((name) => document.querySelector(name)"
+    seen = browser.run(f"return {each}.checkVisibility())")
+    assert seen == [False, False, True]
+
+
+def test_the_index_is_data_that_ends_no_script(pages):
+    index = re.search(r'id="index">(.*?)</script>', pages[NAMES[0]])[1]
+    kinds = {course.KINDS[kind] for _, items in json.loads(index) for kind, *_ in items}
+    assert kinds == set(course.KINDS) and page.slug("A b_c") == "a-b-c"
+    assert len({pages[name][pages[name].index('id="index">'):][:len(index)] for name in NAMES}) == 1
+    assert Tags(pages["index.html"]).attributes("id").count("index") == 1

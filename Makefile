@@ -13,6 +13,8 @@
 # make clean        Remove what the others made.
 
 PYTHON ?= python3
+# What is installed besides; test,distributed to run the tests of many processes, too.
+EXTRAS ?= test
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 # A process for each core, with one thread each, that takes over what others have left; tests about threads set theirs.
@@ -80,7 +82,7 @@ $(VENV)/installed: $(SOURCE)
 	    { echo "rlscratch needs Python 3.11 or later; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	    { echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
 clean:

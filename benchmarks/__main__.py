@@ -15,7 +15,7 @@ from rlscratch import kernels
 from rlscratch.report.table import table
 
 NAMES = ("attention_memory", "bpe", "decoding", "kernels", "limits", "neighbour", "pretrain", "q_learning", "rl_step",
-         "tape", "training_step")
+         "scaling", "tape", "training_step")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,10 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _shown(result: dict) -> str:
-    rows, bar = result["rows"], result["bar"]
+    bar, tables = result["bar"], [(result["title"], result["rows"]), *result.get("more", [])]
     verdict = "met" if bar["met"] else "MISSED"
-    return (f"{result['title']}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
-            f"{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {verdict}")
+    shown = "\n\n".join(f"{title}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}"
+                        for title, rows in tables)
+    return (f"{shown}\n\n{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {verdict}")
 
 
 if __name__ == "__main__":

@@ -112,6 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _on_interrupt(before)
             if getattr(args, "resume", False):
                 runs.recall(args, argv[1] if argv[0] == "train" else argv[0], _said(args.parser, argv))
+            if "processes" in args:
+                from rlscratch.cli import processes
+                return _flushed(processes.run(args, argv, lambda ended: _explained(ended, args, argv)))
             return _flushed(args.run(args))
         except (Exception, SystemExit, KeyboardInterrupt) as ended:
             return _explained(ended, args, argv)
@@ -247,8 +250,10 @@ def _add(commands: argparse._SubParsersAction, name: str, where: str, purpose: s
 def _train(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """A training command: the run, and what it learned."""
     status = run(args)
-    from rlscratch.cli import tables  # it draws, and --help and bad arguments need no figures
-    tables.show(args)
+    from rlscratch.train import distributed
+    if distributed.leads():
+        from rlscratch.cli import tables  # it draws, and --help and bad arguments need no figures
+        tables.show(args)
     return status
 
 

@@ -1,4 +1,4 @@
-"""What docs/RELIABILITY.md and docs/PERFORMANCE.md name is there, and the measure of memory notices what is planted."""
+"""What three pages of docs/ name is there, and the measure of memory notices what is planted."""
 import importlib.util
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def reliability():
     return module
 
 
-@pytest.mark.parametrize("page", ["RELIABILITY", "PERFORMANCE"])
+@pytest.mark.parametrize("page", ["RELIABILITY", "PERFORMANCE", "SCALING"])
 def test_every_file_and_target_that_is_named_is_there(page):
     text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
     named = set(re.findall(r"\b((?:tests|rlscratch|benchmarks|docs|csrc)/[\w/]*\w(?:\.\w+)?)", text))

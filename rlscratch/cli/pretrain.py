@@ -6,6 +6,7 @@ import numpy as np
 
 from rlscratch import memory
 from rlscratch.report import curves
+from rlscratch.train import distributed
 from rlscratch.train.pretraining import pretrain
 
 add_arguments = pretrain.add_arguments
@@ -15,7 +16,8 @@ def run(args: argparse.Namespace) -> int:
     """Train, save, print, draw; 0.  Raises ValueError or TypeError for bad arguments."""
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
     with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
-        path = curves.of_finished(pretrain.train(args).folder, curves.pretraining)
+        folder = pretrain.train(args).folder
+        path = curves.of_finished(folder, curves.pretraining) if distributed.leads() else None
     if path and not args.quiet:
         print(f"learning curve: {path}", file=sys.stderr)
     return 0

@@ -18,7 +18,7 @@ from rlscratch import check, memory
 from rlscratch.files import parsed
 from rlscratch.report import curves
 from rlscratch.report.table import table
-from rlscratch.train import environments, settings
+from rlscratch.train import distributed, environments, settings
 from rlscratch.train import run as runs
 from rlscratch.train.control import command as control
 from rlscratch.train.language import bring, command, dpo, expert_iteration, grpo, ppo, reward_model, sft
@@ -67,7 +67,8 @@ class Command:
         _add(group, text_alone)
         command.add_beginning(group, self.text)
         bring.add_arguments(parser.add_argument_group("what you bring, a text task"))
-        runs.add_arguments(parser, self.text.name, save_every=command.SAVE_EVERY, explain_steps=self._steps())
+        runs.add_arguments(parser, self.text.name, save_every=command.SAVE_EVERY, explain_steps=self._steps(),
+                           shared=True)
 
     def run(self, args: argparse.Namespace) -> int:
         """Train, save, print, draw; 0.  Raises ValueError or TypeError for bad arguments."""
@@ -84,6 +85,8 @@ class Command:
         memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
         with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
             run = command.train(self.text, args)
+        if not distributed.leads():
+            return 0
         path = curves.of_finished(run.folder, curves.training)
         if not args.quiet:
             print("\n".join(filter(None, [beside(run.folder), path and f"figures: {path}"])), file=sys.stderr)
@@ -94,7 +97,7 @@ class Command:
         tabular, textual = ({choice.name for choice in method.choices} for method in (self.tables, self.text))
         others, there = tabular - textual, worlds.NAMES
         if args.task in worlds.NAMES or args.env is not None:
-            others = textual - tabular | {"init", "reward_model", *bring.OPTIONS, *bring.MODEL} - {"task"}
+            others = textual - tabular | {"init", "reward_model", "processes", *bring.OPTIONS, *bring.MODEL} - {"task"}
             there = self.text.tasks
         on = f"--task {args.task}" if args.env is None else f"--env {args.env}"
         for name, value in vars(args).items():

@@ -17,6 +17,7 @@ from rlscratch import checkpoint
 from rlscratch.checkpoint import Checkpoint
 from rlscratch.files import read_json
 from rlscratch.optim import AdamW
+from rlscratch.train import distributed
 from rlscratch.train import run as runs
 from rlscratch.transformer import Transformer
 
@@ -35,7 +36,9 @@ class ModelRun(runs.Run):
     def keep(self, step: int, model: Transformer, optimizer: AdamW, rng: np.random.Generator,
              facts: dict[str, Any]) -> None:
         """Replace the checkpoint; the metrics have their lines already."""
-        checkpoint.save(self.folder, model, step=step, optimizer=optimizer.state_dict(), rng=rng, facts=facts)
+        distributed.same(f"what the model has learned by step {step}", distributed.digest(model.parameters()))
+        if distributed.leads():
+            checkpoint.save(self.folder, model, step=step, optimizer=optimizer.state_dict(), rng=rng, facts=facts)
 
     def tell(self, bar: tqdm, line: str) -> None:
         """A line on standard error, above the progress bar, unless --quiet."""

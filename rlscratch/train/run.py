@@ -42,6 +42,7 @@ from tqdm import tqdm
 from rlscratch import __version__, check
 from rlscratch.check import Array
 from rlscratch.files import Fields, append_line, parsed, read_json, remove_parts, write_atomic, write_json
+from rlscratch.train import distributed
 from rlscratch.train.settings import UNSAID
 
 RUNS = Path("runs")
@@ -58,12 +59,14 @@ TAKES = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser, name: str, *, explain_steps: str, save_every: int = 1000) -> None:
+def add_arguments(parser: argparse.ArgumentParser, name: str, *, explain_steps: str, save_every: int = 1000,
+                  shared: bool = False) -> None:
     """Add the options of every training command.
 
     name           of the command, and of its folder
     explain_steps  the default of --steps, which depends on other options
     save_every     default of --save-every, in steps
+    shared         whether many processes can share the run
     """
     group = parser.add_argument_group("the run")
     group.add_argument("--steps", type=int, help=f"train for so many steps (default: {explain_steps}; "
@@ -75,6 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser, name: str, *, explain_steps: 
     group.add_argument("--save-every", type=int, default=save_every, metavar="STEPS", help="steps between two saves")
     group.add_argument("--resume", action="store_true",
                        help="go on from the last save of the run in --run-dir, or of the newest by that name")
+    if shared:
+        group.add_argument("--processes", type=int, metavar="N",
+                           help=f"share the work, the same bits for any N from 1 to {distributed.SHARDS}; more than 1 "
+                                f"need pip install 'rlscratch[distributed]'{UNSAID}")
     group.add_argument("--quiet", action="store_true", help="no progress on standard error")
     group.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
     group.add_argument("--page", action="store_true", help="write a page about the run when it ends: its index.html")
@@ -102,6 +109,18 @@ class Run:
         self.save_every = check.integer(1, save_every=args.save_every)
         self.quiet, self.json = args.quiet, args.json
         self.config = {"command": command or f"train {name}", **config}
+        if distributed.sharing():
+            self.config["shards"] = distributed.SHARDS      # its sums have another order
+        self.arrays: dict[str, Array] = {}
+        self.facts: Fields | dict[str, Any] = {}
+        self.folder = distributed.agreed(lambda: self._opened(args, name, goal))
+        if not distributed.leads():
+            args.run_dir = str(self.folder)
+            if args.resume:
+                self._load()
+
+    def _opened(self, args: argparse.Namespace, name: str, goal: dict[str, int] | None) -> Path:
+        """The folder, locked, with config.json or with all that it had, as one process finds it."""
         self.folder = _existing(args.run_dir, name) if args.resume else _new(args.run_dir, name)
         if args.resume:
             self._agree()
@@ -110,8 +129,6 @@ class Run:
             refuse_run_in(self.folder)                     # one that came between the first look and the lock
         remove_parts(self.folder)
         args.run_dir = str(self.folder)                     # where to look, too, if nobody named it
-        self.arrays: dict[str, Array] = {}
-        self.facts: Fields | dict[str, Any] = {}
         if args.resume:
             self._forget(after=self._load())
             self._go_on_to(goal or {})
@@ -120,6 +137,7 @@ class Run:
                        {**self.config, "goal": goal, "said": _said(args), "version": __version__}, seal=True)
         if (began := getattr(args, "began", None)) is not None:
             began(self.folder)
+        return self.folder
 
     def progress(self, total: int, done: int = 0, unit: str = "step") -> tqdm:
         """A bar on standard error, unless --quiet."""
@@ -128,7 +146,8 @@ class Run:
 
     def record(self, step: int, **figures: Any) -> None:
         """Add a line to the metrics."""
-        append_line(self.folder / "metrics.jsonl", {"step": step, **figures})
+        if distributed.leads():
+            append_line(self.folder / "metrics.jsonl", {"step": step, **figures})
 
     def save(self, step: int, arrays: dict[str, Array], facts: dict[str, Any], **figures: Any) -> None:
         """Add a line to the metrics, then replace the state: in this order, no state is without its line."""
@@ -143,13 +162,13 @@ class Run:
     def finish(self, result: dict[str, Any], show: bool = True) -> None:
         """Keep the final figures and print them if `show`, as the last line on standard output with --json."""
         settings = {**self.config, "run_dir": str(self.folder)}
-        write_json(self.folder / "result.json", settings | result)
-        if show:
+        distributed.agreed(lambda: write_json(self.folder / "result.json", settings | result))      # all wait for it
+        if show and distributed.leads():
             print(json.dumps(settings | result) if self.json else told({"settings": settings, "results": result}))
 
     def _agree(self) -> None:
         before = read_json(self.folder / "config.json", sealed=True)
-        for key, value in self.config.items():
+        for key, value in ({"shards": None} | self.config).items():
             if before.get(key) != value:
                 check.fail(key, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
 
@@ -282,6 +301,9 @@ def recall(args: argparse.Namespace, name: str, said: Collection[str]) -> None:
     goal, before = config.pop("goal", None) or {}, config.pop("said", {})
     if not {"steps", *goal}.isdisjoint(said):               # another number of steps, or steps in place of episodes
         goal = {}
+    args.shards = config.get("shards")                      # whether its sums are those of a shared run
+    if args.shards is None and "processes" in said:
+        check.fail("processes", args.processes, f"none: the run in {folder} was begun without")
     for key, value in (config | goal).items():
         if key in vars(args) and key not in said and "SHA-256" not in str(value):
             setattr(args, key, value)

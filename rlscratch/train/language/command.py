@@ -21,8 +21,8 @@ from rlscratch import check
 from rlscratch.checkpoint import Checkpoint
 from rlscratch.files import parsed, write_json
 from rlscratch.tasks.task import RewardError
+from rlscratch.train import distributed, settings
 from rlscratch.train import run as runs
-from rlscratch.train import settings
 from rlscratch.train.language import bring, stages
 from rlscratch.train.language.method import Figures, LanguageMethod, Learner, advance
 from rlscratch.train.language.policy import by_task, scored
@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser, method: LanguageMethod) -> No
         one.add(group)
     add_beginning(parser.add_argument_group("where it begins"), method)
     bring.add_arguments(parser.add_argument_group("what you bring"))
-    runs.add_arguments(parser, method.name, save_every=SAVE_EVERY, explain_steps=settings.shown(method.steps))
+    runs.add_arguments(parser, method.name, save_every=SAVE_EVERY, explain_steps=settings.shown(method.steps),
+                       shared=True)
 
 
 def add_beginning(group: Any, method: LanguageMethod) -> None:
@@ -99,7 +100,8 @@ def train(method: LanguageMethod, args: argparse.Namespace, show: bool = True) -
         learner = method.begin(world, saved.rng if saved else world.stream(method.name), ready, **options)
     if saved:
         take_up(learner, saved)
-    learner.chat.tokenizer.save(run.folder)
+    if distributed.leads():
+        learner.chat.tokenizer.save(run.folder)
     done, facts = _loop(run, method, world, learner, steps, options["lr"], saved)
     run.finish({"steps": done, "parameters": learner.model.num_params, **facts["report"],
                 "seconds": round(facts["seconds"], 3)}, show=show)
@@ -112,9 +114,9 @@ def _train_stage(args: argparse.Namespace, world: World, method: LanguageMethod,
     told = {name: getattr(args, name) for name in (*bring.OPTIONS, *(() if begun_with else bring.MODEL))}
     if not bring.given(args):
         told["task"] = world.name
-    train(method, arguments(method, seed=args.seed, save_every=args.save_every, run_dir=str(folder),
-                            resume=(folder / "config.json").exists(), quiet=args.quiet, **told, **begun_with),
-          show=False)
+    begun = distributed.agreed((folder / "config.json").exists)
+    train(method, arguments(method, seed=args.seed, save_every=args.save_every, run_dir=str(folder), resume=begun,
+                            quiet=args.quiet, **told, **begun_with), show=False)
 
 
 def _loop(run: ModelRun, method: LanguageMethod, world: World, learner: Learner, steps: int, lr: float,
@@ -177,6 +179,8 @@ def _sampled(run: ModelRun, world: World, learner: Learner, when: str) -> None:
     with _no_bad_argument():
         batch = learner.policy.answer(prompts, world.stream("samples"))
         rewards = scored(by_task(world.task), batch)
+    if not distributed.leads():
+        return
     kept = [{"prompt": prompt} for prompt in prompts]
     if when == "after":
         kept = parsed(path.read_bytes(), str(path), list)

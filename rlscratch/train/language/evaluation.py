@@ -32,7 +32,7 @@ from rlscratch.formulas import kl
 from rlscratch.formulas.standard_error import listed_mean, mean_error
 from rlscratch.tasks.bandits import table_of
 from rlscratch.tasks.task import Task
-from rlscratch.train.language.policy import Batch, Policy, Score, scored
+from rlscratch.train.language.policy import Batch, Policy, Score, by_task, scored
 from rlscratch.train.language.worlds import World
 from rlscratch.transformer import Transformer
 
@@ -122,7 +122,7 @@ def means(columns: Mapping[str, Array], repeats: int = 1) -> dict[str, float]:
 
 def _columns(batch: Batch, task: Task, reference: Policy | None, proxy: Score | None) -> dict[str, Array]:
     """What is measured of each answer, (N,)."""
-    found = {"reward": task.rewards(batch.prompts, batch.texts)}
+    found = {"reward": by_task(task)(batch)}
     if proxy is not None:
         found["proxy"] = scored(proxy, batch)
     if reference is not None:

@@ -18,7 +18,7 @@ import numpy as np
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.tasks import labellers
-from rlscratch.train.language.policy import Batch, Policy
+from rlscratch.train.language.policy import Batch, Policy, by_task
 from rlscratch.train.language.worlds import OWN_LABELS, OWN_PREFERENCES, World
 from rlscratch.train.settings import Choice, at_least_1, at_least_2
 
@@ -66,7 +66,7 @@ def gathered(world: World, policy: Policy, *, rankings: int | None, answers: int
     source = world.measured if held_out else world.task.prompts
     prompts = [source[i] for i in rng.choice(len(source), rankings, replace=len(source) < rankings)]
     batch = policy.answer([prompt for prompt in prompts for _ in range(K)], rng)
-    rewards = world.task.rewards(batch.prompts, batch.texts)
+    rewards = by_task(world.task)(batch)
     order = np.concatenate([n + labellers.rank(rewards[n:n + K], rng, noise) for n in range(0, len(batch), K)])
     best = rewards.max().item() if rewards.max() > 0 else 1.0           # where the scale of the grades ends
     grades = np.array([labellers.rate(reward, rng, best=best) for reward in rewards[order]])

@@ -17,7 +17,7 @@ is added for what it could have earned later.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from rlscratch.generate.rollout import streams
 from rlscratch.optim import AdamW, clip_grad_norm
 from rlscratch.tasks import tools
 from rlscratch.tasks.task import Task, numbers
+from rlscratch.train import distributed
 from rlscratch.train.language.chat import Chat, Rows, texts
 from rlscratch.transformer import Transformer, delayed
 
@@ -119,17 +120,18 @@ class Policy:
         """
         prompts = texts("prompts", prompts)
         written = {prompt: self.chat.prompt(prompt) for prompt in prompts}
-        asked, batch = [written[prompt] for prompt in prompts], None
+        asked = [written[prompt] for prompt in prompts]
         own = streams(check.generator(rng=rng), len(asked))
-        for part in _parts(len(asked), AT_ONCE):
-            rollout = self._generate(
-                self.model, asked[part], max_new_tokens=self.max_new_tokens, rng=own[part],
-                temperature=self.temperature if temperature is None else temperature, stop=[self.chat.end],
-                pad=self.chat.pad)
-            answers = Batch(prompts[part], [self.chat.text(ids) for ids in rollout.replies],
-                            Rows(rollout.tokens, rollout.mask, rollout.lengths), rollout.logp, ~rollout.finished)
-            batch = answers if batch is None else batch.followed_by(answers, self.chat.pad)
-        return batch
+        with distributed.share(distributed.parts(len(asked), AT_ONCE)) as (mine, found):
+            for part in mine:
+                rollout = self._generate(
+                    self.model, asked[part], max_new_tokens=self.max_new_tokens, rng=own[part],
+                    temperature=self.temperature if temperature is None else temperature, stop=[self.chat.end],
+                    pad=self.chat.pad)
+                rows = Rows(rollout.tokens, rollout.mask, rollout.lengths)
+                found.append(Batch(prompts[part], [self.chat.text(ids) for ids in rollout.replies], rows, rollout.logp,
+                                   ~rollout.finished))
+        return reduce(lambda some, more: some.followed_by(more, self.chat.pad), found)
 
     @property
     def _generate(self) -> Callable[..., generate.Rollout]:
@@ -151,8 +153,13 @@ Score = Callable[[Batch], Array]          # rewards (B,) of a batch: a task's ow
 
 
 def by_task(task: Task) -> Score:
-    """The task's own reward function."""
-    return lambda batch: task.rewards(batch.prompts, batch.texts)
+    """The task's own reward function; where work is shared, one process judges an answer."""
+    def score(batch: Batch) -> Array:
+        with distributed.share(distributed.parts(len(batch), AT_ONCE)) as (mine, found):
+            found.extend(task.rewards(batch.prompts[part], batch.texts[part]) for part in mine)
+        return np.concatenate(found)
+
+    return score
 
 
 def scored(score: Score, batch: Batch) -> Array:
@@ -268,13 +275,17 @@ def outputs(model: Transformer, rows: Rows, temperature: float = 1.0, wanted: Se
             ) -> dict[str, Array]:
     """The same without a graph: arrays (B, T) by name, 0 where the mask is.  Equal rows are read once."""
     first, place = _distinct(rows.tokens)
-    found: dict[str, list[Array]] = {name: [] for name in wanted}
-    with no_grad():
-        for part in _parts(len(first), AT_ONCE):
-            for name, tensor in forward(model, rows.tokens[first[part]], temperature, wanted).items():
-                found[name].append(tensor.data)
+    with no_grad(), distributed.share(distributed.parts(len(first), AT_ONCE)) as (mine, found):
+        for part in mine:
+            said = forward(model, rows.tokens[first[part]], temperature, wanted)
+            found.append({name: tensor.data for name, tensor in said.items()})
     mask = rows.mask.astype(model.dtype)
-    return {name: np.concatenate(arrays)[place] * mask for name, arrays in found.items()}
+    return {name: array[place] * mask for name, array in _joined(found).items()}
+
+
+def _joined(found: list[dict[str, Array]]) -> dict[str, Array]:
+    """What was said of parts, as that of the whole."""
+    return {name: np.concatenate([some[name] for some in found]) for name in found[0]}
 
 
 # (which rows, what `outputs` would say of them) -> dL/doutput of each output, (B, T), by name
@@ -295,15 +306,21 @@ def backpropagate(model: Transformer, rows: Rows, objective: Objective, *, tempe
     """
     check.integer(1, model.config.context, width=rows.tokens.shape[1],
                   called="the number of tokens of the longest row")
+    count, whole = len(rows.tokens), at_once is not None and at_once >= len(rows.tokens)
     at_once = check.integer(1, at_once=AT_ONCE if at_once is None else at_once)
-    mask, said = rows.mask.astype(model.dtype), []
-    for part in _parts(len(rows.tokens), at_once):
-        tensors = forward(model, rows.tokens[part], temperature, wanted)
-        said.append({name: tensor.data * mask[part] for name, tensor in tensors.items()})
+    mask = rows.mask.astype(model.dtype)
+    if whole and distributed.sharing():                     # no process has all rows: they are read once for the seeds
         with _within_bounds():
-            seeds = objective(part, said[-1])
-            backward([(tensors[name], mask[part] * seed) for name, seed in seeds.items()])
-    return {name: np.concatenate([arrays[name] for arrays in said]) for name in wanted}
+            all_seeds = objective(slice(0, count), outputs(model, rows, temperature, wanted))
+        objective = lambda part, _: {name: seed[part] for name, seed in all_seeds.items()}          # noqa: E731
+    with distributed.gradient(model.parameters(), count, at_once) as (mine, found):
+        for part in mine:
+            tensors = forward(model, rows.tokens[part], temperature, wanted)
+            found.append({name: tensor.data * mask[part] for name, tensor in tensors.items()})
+            with _within_bounds():
+                seeds = objective(part, found[-1])
+                backward([(tensors[name], mask[part] * seed) for name, seed in seeds.items()])
+    return _joined(found)
 
 
 def descend(optimizer: AdamW, max_norm: float = 1.0) -> float:
@@ -334,7 +351,3 @@ def _within_bounds() -> Iterator[None]:
         yield
     except ValueError as grown:
         raise RuntimeError(f"{grown}; a smaller lr keeps the numbers small") from grown
-
-
-def _parts(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, count, size))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlscratch import check
+from rlscratch.train import distributed
 from rlscratch.train.language import reward_model, sft
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.language.method import Figures, LanguageMethod, Learner, Stages
@@ -95,7 +96,7 @@ def prepared(method: LanguageMethod, args: argparse.Namespace, world: World, run
     policy, proxy, missing = given.policy, given.reward_model, _missing(method, world, given)
     for stage in missing:
         folder = run.folder / stage.name
-        if not (folder / "result.json").exists():
+        if not distributed.agreed((folder / "result.json").exists):
             begun_with = {"init": args.init or run.folder / sft.METHOD.name} if "sft" in stage.needs else {}
             train(stage, folder, begun_with)
         if stage is sft.METHOD:

@@ -35,6 +35,7 @@ from rlscratch import check
 from rlscratch.autograd import no_grad
 from rlscratch.check import Array
 from rlscratch.formulas import cross_entropy
+from rlscratch.train import distributed
 from rlscratch.train.pretraining import n_gram
 
 ROWS = 16                       # windows that go through the model at once
@@ -49,12 +50,11 @@ def nats(model: Any, ids: Sequence[int] | Array, start: int) -> float:
     ids = np.asarray(ids)
     start = check.integer(1, len(ids) - 1, start=start)
     tokens, counted = _windows(ids, start, model.config.context)
-    total = 0.0
-    with no_grad():
-        for rows in range(0, len(tokens), ROWS):
-            part = slice(rows, rows + ROWS)
-            total += cross_entropy.cross_entropy_loss(model.logp(tokens[part]).data.astype(np.float64), counted[part])
-    return total
+    with no_grad(), distributed.share(distributed.cut(slice(0, len(tokens)), ROWS)) as (mine, found):
+        for part in mine:
+            logp = model.logp(tokens[part]).data.astype(np.float64)
+            found.append(cross_entropy.cross_entropy_loss(logp, counted[part]))
+    return sum(found)
 
 
 def _windows(ids: Array, start: int, context: int) -> tuple[Array, Array]:

@@ -31,7 +31,7 @@ have in common (text), and 128 tokens of context hold no other article.
 
 Source: document 002, the phase of pre-training; Radford et al. 2019 (the model and its loss);
         Loshchilov and Hutter 2019 (AdamW).
-Leaves out: several processes, mixed precision, accumulating gradients over small batches.
+Leaves out: mixed precision, accumulating gradients over small batches.
 """
 import argparse
 import hashlib
@@ -47,6 +47,7 @@ from rlscratch.check import Array
 from rlscratch.formulas.cross_entropy import cross_entropy_grad, cross_entropy_loss
 from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW, clip_grad_norm, warmup_cosine
+from rlscratch.train import distributed
 from rlscratch.train import run as runs
 from rlscratch.train.model_run import ModelRun
 from rlscratch.train.pretraining import bits_per_byte, text
@@ -77,14 +78,17 @@ def learn(model: Transformer, optimizer: AdamW, ids: Array, rng: np.random.Gener
     weight = token_mean(mask)
     while True:
         tokens = text.windows(ids, length, batch, rng)
+        own = distributed.streams(rng, batch)
         optimizer.zero_grad()
-        logp = model.logp(tokens, hidden=model.hidden(tokens, rng))
-        loss = cross_entropy_loss(logp.data, weight)
-        logp.backward(cross_entropy_grad(logp.data, weight))
+        with distributed.gradient(model.parameters(), batch, batch) as (mine, losses):
+            for part in mine:
+                logp = model.logp(tokens[part], hidden=model.hidden(tokens[part], own[part.start]))
+                losses.append(cross_entropy_loss(logp.data, weight[part]))
+                logp.backward(cross_entropy_grad(logp.data, weight[part]))
         clip_grad_norm(optimizer, LONGEST_GRADIENT)
         optimizer.lr = lr()
         optimizer.step()
-        yield loss
+        yield sum(losses)
 
 
 # ---------------------------------------------------------------- the command
@@ -149,7 +153,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--warmup", type=float, default=0.05, metavar="SHARE",
                        help="share of the run in which the step size rises to it, in [0, 1]")
     group.add_argument("--weight-decay", type=float, default=0.1, metavar="D", help="AdamW's, on matrices")
-    runs.add_arguments(parser, "pretrain", save_every=200, explain_steps=f"{STEPS}")
+    runs.add_arguments(parser, "pretrain", save_every=200, explain_steps=f"{STEPS}", shared=True)
 
 
 CHOICES = ("tokenizer", "vocab_size", "context", "width", "layers", "heads", "style", "kv_heads", "dropout", "minutes",
@@ -183,7 +187,8 @@ def train(args: argparse.Namespace) -> ModelRun:
     folder = ModelRun(args, "pretrain", {"text": f"{len(content.encode())} bytes, SHA-256 {digest}...",
                                          "steps": schedule.steps, **{key: getattr(args, key) for key in CHOICES}},
                       command="pretrain")
-    corpus.tokenizer.save(folder.folder)
+    if distributed.leads():
+        corpus.tokenizer.save(folder.folder)
     _loop(folder, corpus, schedule, config)
     return folder
 
@@ -251,6 +256,8 @@ def _schedule(args: argparse.Namespace) -> Schedule:
     if args.minutes is not None and args.steps is not None:
         check.fail("minutes", args.minutes, "either minutes or steps, not both")
     if args.minutes is not None:
+        if distributed.sharing():
+            check.fail("minutes", args.minutes, "steps with processes, whose clocks differ")
         check.positive(minutes=args.minutes)
     steps = STEPS if args.steps is None else check.integer(1, steps=args.steps)
     check.positive(lr=args.lr)

@@ -5,6 +5,7 @@ Most of it needs no MPI: threads of this process speak to each other as processe
 import re
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -227,6 +228,7 @@ def trained(name, folder, size, init=None, **more):
         given["init"] = init
 
     def work(rank):
+        time.sleep(rank / 20)                   # who comes late must not stumble over what the first has begun
         command.train(METHODS[name], command.arguments(METHODS[name], **given), show=False)
 
     return [error for error in on(size, work) if error is not None]

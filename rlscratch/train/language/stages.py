@@ -72,19 +72,24 @@ def tried(method: LanguageMethod, args: argparse.Namespace, world: World, given:
     for stage in missing:
         stage.settings(world)
     if args.run_dir is not None:
-        here = Path(args.run_dir)
-        refuse_run_in(here)
-        for stage in missing:
-            if (here / stage.name).exists():
-                check.fail("run_dir", args.run_dir, f"a folder without {stage.name}/, where this run keeps its own")
-        for option in ("init", "reward_model"):
-            if (folder := getattr(args, option, None)) and folder.resolve() == here.resolve():
-                check.fail("run_dir", args.run_dir, f"another folder than that of {option}")
+        distributed.agreed(lambda: _free(args, missing))        # before the first process begins the run there
     if not missing:
         return method.begin(world, world.stream(method.name), given, **settings)
     if sft.METHOD in missing:
         sft.METHOD.begin(world, world.stream("sft"), Stages(), **sft.METHOD.settings(world, shown=1))
     return None
+
+
+def _free(args: argparse.Namespace, missing: list[LanguageMethod]) -> None:
+    """Raise ValueError where the run's folder is in use."""
+    here = Path(args.run_dir)
+    refuse_run_in(here)
+    for stage in missing:
+        if (here / stage.name).exists():
+            check.fail("run_dir", args.run_dir, f"a folder without {stage.name}/, where this run keeps its own")
+    for option in ("init", "reward_model"):
+        if (folder := getattr(args, option, None)) and folder.resolve() == here.resolve():
+            check.fail("run_dir", args.run_dir, f"another folder than that of {option}")
 
 
 def prepared(method: LanguageMethod, args: argparse.Namespace, world: World, run: ModelRun, given: Stages,

@@ -160,7 +160,8 @@ LANGUAGE_MODELS = (
         claim="People rank 10,000 to 100,000 sets of answers.",
         formula="number of rankings", printed=(10000, 100000), exact=(10000, 100000), tolerance=0.5,
         verdict="exact", kind="input",
-        note="The amount of data behind a reward model; the examples need a few hundred."),
+        note="The amount of data behind a reward model; the examples need a few hundred. "
+             "`rlscratch rank` is where people give them: example 53."),
     entry(
         id="S4.tokens.ubiquitous", section=TOKENS, claim='A model sees "Ubiquitous" as chunks and not as letters.',
         formula="ids of Ub, iqu, itous", printed=None, exact=(36609, 1557, 22109), tolerance=0.5, verdict="derived",

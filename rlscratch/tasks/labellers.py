@@ -22,7 +22,8 @@ The cut belongs to the scale: an answer that harms has 0, as one that does nothi
 
 Source: document 002, step 2 (rankings such as D > C > A > B); document 003, part 6, step 2 (grades);
         Plackett 1975, Applied Statistics 24.
-Leaves out: labellers who differ from one another, who skip answers, who call two equal.
+Leaves out: labellers who skip answers, who call two equal.  Those who differ have noises of their own, which
+        formulas.annotators finds.
 """
 
 import numpy as np

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from rlscratch import blocks
 from rlscratch.autograd import functions
 from rlscratch.autograd.affine import affine
 from rlscratch.bpe import Tokenizer
@@ -85,16 +86,18 @@ def _told(policy: Policy) -> dict[str, Any]:
 
 
 def reading(model: Transformer, tokens: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-    """For each layer query, key, value and what attention makes of them, (heads, T, D) each; tokens is (1, T)."""
+    """For each layer of a GPT-2 query, key, value and what attention makes of them, (heads, T, D) each.
+
+    tokens  (1, T)
+    """
     p, config, T = model.parameters(), model.config, tokens.shape[1]
-    x = functions.embedding(p["wte.weight"], tokens) + functions.embedding(p["wpe.weight"], np.arange(T))
-    found = []
-    for layer, block in enumerate(model._blocks):
-        n = functions.layer_norm(x, *(p[f"h.{layer}.ln_1.{name}"] for name in ("weight", "bias")), config.eps)
-        qkv = affine(n, *(p[f"h.{layer}.attn.c_attn.{name}"] for name in ("weight", "bias"))).reshape(
+    x, found = functions.embedding(p["wte.weight"], tokens) + functions.embedding(p["wpe.weight"], np.arange(T)), []
+    for layer in range(config.layers):
+        own = {name.removeprefix(f"h.{layer}."): part for name, part in p.items() if name.startswith(f"h.{layer}.")}
+        qkv = affine(blocks.norm(x, own, "ln_1", config), own["attn.c_attn.weight"], own["attn.c_attn.bias"]).reshape(
             1, T, 3, config.heads, config.width // config.heads)
         found.append((*(qkv.data[0].transpose(1, 2, 0, 3)), functions.attention(qkv).data[0].transpose(1, 0, 2)))
-        x = model._block(x, block, None)
+        x = blocks.block(x, own, config, None, None)
     return found
 
 

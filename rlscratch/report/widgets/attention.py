@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from rlscratch.autograd import functions
-from rlscratch.autograd.affine import affine
+from rlscratch.autograd import functions as f
 from rlscratch.bpe import Tokenizer
 from rlscratch.formulas.distribution import softmax
 from rlscratch.report.widgets import parts
@@ -74,28 +73,36 @@ def tokenizer() -> Tokenizer:
 def _told(policy: Policy) -> dict[str, Any]:
     """What is shown of a policy."""
     chat, right = policy.chat, spelling.every_third(WORD)
-    tokens = np.array([[*chat.prompt(WORD), *chat.answer(right)[:-1]]])
-    p = softmax(policy.model(tokens).data[0].astype(float))
+    q, k, logits = reading(policy.model, [*chat.prompt(WORD), *chat.answer(right)[:-1]])
+    p = softmax(logits)
     said = policy.answer([WORD] * ANSWERS, np.random.default_rng(1)).texts
     names = {id_: {"<|end|>": "end", "<|user|>": "›", "<|assistant|>": "»"}.get(mark, mark)
              for mark, id_ in chat.tokenizer.special_tokens.items()}
     best = [names.get(int(row.argmax()), chat.tokenizer.decode([int(row.argmax())])) for row in p]
-    q, k, _, _ = (np.array(part, float).round(3).tolist() for part in zip(*reading(policy.model, tokens), strict=True))
-    return {"q": q, "k": k, "guess": best, "sure": p.max(axis=-1).round(4).tolist(), "right": said.count(right)}
+    return {"q": q.round(3).tolist(), "k": k.round(3).tolist(), "guess": best,
+            "sure": p.max(axis=-1).round(4).tolist(), "right": said.count(right)}
 
 
-def reading(model: Transformer, tokens: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-    """For each layer query, key, value and what attention makes of them, (heads, T, D) each; tokens is (1, T)."""
-    p, config, T = model.parameters(), model.config, tokens.shape[1]
-    x = functions.embedding(p["wte.weight"], tokens) + functions.embedding(p["wpe.weight"], np.arange(T))
-    found = []
-    for layer, block in enumerate(model._blocks):
-        n = functions.layer_norm(x, *(p[f"h.{layer}.ln_1.{name}"] for name in ("weight", "bias")), config.eps)
-        qkv = affine(n, *(p[f"h.{layer}.attn.c_attn.{name}"] for name in ("weight", "bias"))).reshape(
-            1, T, 3, config.heads, config.width // config.heads)
-        found.append((*(qkv.data[0].transpose(1, 2, 0, 3)), functions.attention(qkv).data[0].transpose(1, 0, 2)))
-        x = model._block(x, block, None)
-    return found
+def reading(model: Transformer, tokens: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A GPT-2 reads, step by step: queries and keys (layers, heads, T, D) on the way, and the logits (T, V)."""
+    p, config = {name: part.data.astype(float) for name, part in model.parameters().items()}, model.config
+    heads, looked = (len(tokens), 3, config.heads, -1), []
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        return f.layer_norm(x, p[f"{name}.weight"], p[f"{name}.bias"], config.eps).data
+
+    def linear(x: np.ndarray, name: str) -> np.ndarray:
+        return x @ p[f"{name}.weight"] + p[f"{name}.bias"]
+
+    x = p["wte.weight"][tokens] + p["wpe.weight"][:len(tokens)]
+    for h in (f"h.{layer}" for layer in range(config.layers)):
+        q, k, v = linear(norm(x, f"{h}.ln_1"), f"{h}.attn.c_attn").reshape(heads).transpose(1, 2, 0, 3)
+        seen = np.stack([weights(*each) @ value for *each, value in zip(q, k, v, strict=True)], axis=1)
+        x = x + linear(seen.reshape(x.shape), f"{h}.attn.c_proj")
+        wide = norm(x, f"{h}.ln_2") @ p[f"{h}.mlp.c_fc.weight"]
+        x = x + linear(f.bias_gelu(wide, p[f"{h}.mlp.c_fc.bias"]).data, f"{h}.mlp.c_proj")
+        looked.append((q, k))
+    return *np.swapaxes(looked, 0, 1), norm(x, "ln_f") @ p["wte.weight"].T
 
 
 # ---------------------------------------------------------------- what is shown

@@ -22,7 +22,7 @@ from rlscratch import check
 from rlscratch.tasks import addition, bandits, preferences, spelling
 from rlscratch.tasks.task import Task
 from rlscratch.train.language import pretrained
-from rlscratch.train.language.chat import KINDS, Chat
+from rlscratch.train.language.chat import KINDS, SPECIAL, SYSTEM, Chat, Dialogue
 from rlscratch.train.language.data import Data
 from rlscratch.train.language.policy import Policy
 from rlscratch.train.language.scoring import RewardModel
@@ -118,7 +118,7 @@ class World:
         """
         prompts = self.prompts[:None if self.recipe.tokenizer == "characters" else SHOWN]
         alphabet = {"vocab_size": 512} if self.recipe.tokenizer == "bpe" else {}
-        return Chat.learn([*prompts, *self.answers(prompts)], self.recipe.tokenizer, **alphabet)
+        return Chat.learn([*prompts, *self.answers(prompts)], self.recipe.tokenizer, marks=self.marks, **alphabet)
 
     def answers(self, prompts: Sequence[str]) -> list[str]:
         """Answers to learn a tokenizer from: those of files, or the teacher's to these prompts."""
@@ -154,8 +154,14 @@ class World:
             check.fail("reward_model", str(folder), "the run of a reward model: this model has no head for scores")
         return RewardModel(model, chat)
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The special tokens of its template: with SYSTEM where a prompt has a line of the system."""
+        said = any(isinstance(prompt, Dialogue) and prompt.turns[0][0] == "system" for prompt in self.prompts)
+        return (*SPECIAL, SYSTEM) if said else SPECIAL
+
     def _loaded(self, folder: str | Path) -> tuple[Transformer, Chat]:
-        model, chat = pretrained.load(folder, self.stream("marks"))
+        model, chat = pretrained.load(folder, self.stream("marks"), self.marks)
         if (needed := self.needed(chat)) > model.config.context:
             check.fail(f"the context of the model in {folder}", model.config.context,
                        f"at least {needed} tokens: a prompt and an answer of {self.name}")
@@ -210,7 +216,8 @@ def own(task: Task, data: Data | None = None, seed: int = 0, init: str | Path | 
 
 def _longest(world: World, init: str | Path | None) -> int:
     """Tokens that an answer may have, where nobody says."""
-    model, chat = (None, world.chat()) if init is None else pretrained.load(init, world.stream("marks"))
+    model, chat = (None, world.chat()) if init is None else pretrained.load(
+        init, world.stream("marks"), world.marks)
     if world.data.answers or world.task.teacher:
         return max(len(chat.answer(answer)) for answer in world.answers(world.prompts))
     room = model.config.context - max(len(chat.prompt(prompt)) for prompt in world.prompts)

@@ -151,8 +151,10 @@ CHOICES = ("tokenizer", "vocab_size", "context", "width", "layers", "heads", "dr
            "warmup", "weight_decay", "seed")
 
 
-def train(args: argparse.Namespace) -> ModelRun:
+def train(args: argparse.Namespace, show: bool = True) -> ModelRun:
     """The command: train, save, print; the run, for what is to be drawn of it.
+
+    show  whether the final figures are printed
 
     Raises ValueError or TypeError for bad arguments, before anything is written.
     """
@@ -179,11 +181,11 @@ def train(args: argparse.Namespace) -> ModelRun:
                                          "steps": schedule.steps, **{key: getattr(args, key) for key in CHOICES}},
                       command="pretrain")
     corpus.tokenizer.save(folder.folder)
-    _loop(folder, corpus, schedule, config)
+    _loop(folder, corpus, schedule, config, show)
     return folder
 
 
-def _loop(folder: ModelRun, corpus: Corpus, schedule: Schedule, config: Config) -> None:
+def _loop(folder: ModelRun, corpus: Corpus, schedule: Schedule, config: Config, show: bool) -> None:
     choices = folder.config
     model, optimizer, rng = _state(folder, schedule, config)
     tokens = choices["batch"] * config.context                          # of a step
@@ -209,7 +211,7 @@ def _loop(folder: ModelRun, corpus: Corpus, schedule: Schedule, config: Config) 
     others = bits_per_byte.rivals(corpus.train, corpus.held)
     folder.finish({"steps": schedule.step, "tokens": schedule.step * tokens, "parameters": model.num_params, **figures,
                    **{f"{name}_bits_per_byte": bits for name, bits in others.items()},
-                   "seconds": round(schedule.seconds, 3)})
+                   "seconds": round(schedule.seconds, 3)}, show)
 
 
 def _step(steps: Iterator[float], schedule: Schedule) -> float:

@@ -20,7 +20,7 @@ A stage that has a result.json is done (cli.road).  Those that train are what `r
 sft` ... leave, so `rlscratch sample` takes them.
 """
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -35,34 +35,32 @@ from rlscratch.tasks.town import pages, questions
 from rlscratch.tasks.town.facts import ATTRIBUTES, Town, town
 from rlscratch.train.language import knowledge, ppo, reward_model, sft
 from rlscratch.train.language.command import Own
-from rlscratch.train.language.data import Data
 from rlscratch.train.language.judging import compared, weighed
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Policy
-from rlscratch.train.language.worlds import Recipe, World
+from rlscratch.train.language.worlds import World
 from rlscratch.train.pretraining import curation
 from rlscratch.train.pretraining.bits_per_byte import of_pages
 
 VOCABULARY = 640
 FULL: dict[str, dict[str, Any]] = {
-    "town": {"people": 72, "held_out": 100, "conversations": 1500, "strangers": 120},
-    "pretrain": {"steps": 1500, "batch": 12, "lr": 4e-3},
-    "sft": {"steps": 600, "batch": 16, "lr": 2e-3},
-    "cured": {"steps": 400, "batch": 16, "lr": 1.5e-3},
+    "town": {"people": 72, "held_out": 100, "conversations": 1500, "strangers": 160},
+    "pretrain": {"steps": 2000, "batch": 8, "lr": 3e-3},
+    "sft": {"steps": 700, "batch": 16, "lr": 2e-3},
+    "cured": {"steps": 500, "batch": 16, "lr": 2e-3},
     "reward": {"steps": 200, "rankings": 1000, "answers": 4, "batch": 16, "lr": 1e-3},
     "aligned": {"steps": 60, "batch": 96},
     "weights": {"steps": 40, "batch": 96},
 }
 QUICK = {
     "town": {"people": 24, "held_out": 40, "conversations": 600, "strangers": 60},
-    "pretrain": {"steps": 500}, "sft": {"steps": 250}, "cured": {"steps": 200},
-    "reward": {"steps": 80, "rankings": 400}, "aligned": {"steps": 30, "batch": 64},
-    "weights": {"steps": 15, "batch": 64},
+    "pretrain": {"steps": 1000}, "sft": {"steps": 350}, "cured": {"steps": 300},
+    "reward": {"steps": 120, "rankings": 600}, "aligned": {"steps": 30, "batch": 64},
+    "weights": {"steps": 20, "batch": 64},
 }
 MODEL = {"vocab_size": VOCABULARY, "context": 136, "width": 64, "layers": 3, "heads": 4, "dropout": 0.0}
-LONGEST = 40                                            # tokens of an answer
 NOISE = 0.25                                            # of the labellers, gold rewards lie in [0, 1]
-PPO = {"lr": 4e-4, "beta": 0.05, "kl_target": 0.0, "whiten": True, "minibatches": 2, "epochs": 2}
+PPO = {"lr": 4e-4, "beta": 0.15, "kl_target": 1.5, "whiten": True, "minibatches": 2, "epochs": 2}
 SHARES = (1.0, 0.67, 0.0)                               # of helpful; the other two criteria share the rest
 
 
@@ -108,9 +106,11 @@ class Life:
             self.road.pretrained(name, text=[str(self.road.folder / "curation" / f"{text}.txt")], **MODEL,
                                  **self.settings["pretrain"])
         self.road.measured("bought", lambda: {name: self.base(name) for name in ("raw", "base")})
-        self.tuned("sft", self.world(unknown=()), "base")
+        count = self.settings["town"]["conversations"]
+        self.tuned("sft", self.world(conversations=count), "base")
         probed = self.road.measured("probed", self.probed)
-        self.tuned("cured", self.world(unknown=[*map(tuple, probed["unknown"])]), "sft")
+        unknown = [*map(tuple, probed["unknown"])]
+        self.tuned("cured", self.world(conversations=count, unknown=unknown), "sft")
         for criterion in (*questions.CRITERIA, "rules"):
             self.judge(criterion)
         self.road.measured("judges", self.judges)
@@ -183,7 +183,8 @@ class Life:
 
     def judges(self) -> Any:
         """Who agrees with the sum of the three criteria on held-out pairs of answers."""
-        return compared(self.world(), self.policy("cured"), self.proxies, questions.judged_by_rules, NOISE)
+        world = self.world(self.task(dict.fromkeys(questions.CRITERIA, 1.0)))
+        return compared(world, self.policy("cured"), self.proxies, questions.judged_by_rules, NOISE)
 
     def aligned(self, name: str, weights: Mapping[str, float], settings: str) -> None:
         """PPO on the weighted sum of the reward models."""
@@ -231,16 +232,9 @@ class Life:
         """Its questions after the line of the system."""
         return questions.task(self.town, weights, knowledge.dialogue, **reward)
 
-    def world(self, task: Task | None = None, unknown: Sequence[knowledge.Question] | None = None) -> World:
-        """The town's questions, and where `unknown` is given conversations to imitate.
-
-        unknown  questions that these answer with "I do not know."
-        """
-        task = task or self.task()
-        pairs = [] if unknown is None else [knowledge.pair(turns) for turns in questions.conversations(
-            self.town, self.settings["town"]["conversations"], unknown)]
-        return World("town", task, Recipe(lambda: task, "bpe", MODEL["width"], MODEL["layers"], LONGEST),
-                     self.road.args.seed, Data(pairs=pairs))
+    def world(self, task: Task | None = None, **conversations: Any) -> World:
+        """As knowledge.world."""
+        return knowledge.world(self.town, task=task, width=MODEL["width"], layers=MODEL["layers"], **conversations)
 
     def policy(self, name: str) -> Policy:
         """Of a stage."""

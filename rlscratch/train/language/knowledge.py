@@ -31,17 +31,21 @@ from rlscratch import check
 from rlscratch.bpe import Tokenizer
 from rlscratch.check import Array
 from rlscratch.generate import generate
+from rlscratch.tasks.task import Task
 from rlscratch.tasks.town import questions
 from rlscratch.tasks.town.facts import ATTRIBUTES, Town
 from rlscratch.tasks.town.pages import TELL
 from rlscratch.train.language.chat import Dialogue
+from rlscratch.train.language.data import Data
 from rlscratch.train.language.evaluation import means, repeated, times
 from rlscratch.train.language.policy import Policy
+from rlscratch.train.language.worlds import Recipe, World
 from rlscratch.transformer import Transformer
 
 PROBES = 3                      # answers to a question by which it is known or not
 REPEATS = 16                    # answers to a question by which confidence is measured
 AT_ONCE = 256                   # texts that are gone on with at once
+LONGEST = 40                    # tokens of an answer
 VALUE = 6                       # tokens in which a value must have been said
 Question = tuple[str, str]      # a name and an attribute
 
@@ -55,6 +59,20 @@ def pair(turns: questions.Turns) -> tuple[Dialogue, str]:
     """A conversation as data have it: what comes before the last answer, and that answer."""
     before = [said for asked, answer in turns for said in (("user", asked), ("assistant", answer))]
     return Dialogue([("system", questions.SYSTEM), *before[:-1]]), before[-1][1]
+
+
+def world(town: Town, *, conversations: int = 0, unknown: Sequence[Question] = (), task: Task | None = None,
+          width: int = 64, layers: int = 3, longest: int = LONGEST) -> World:
+    """The town's questions, and conversations to imitate if there are to be any.
+
+    unknown         questions that these answer with "I do not know."
+    task            another than questions.task, which pays the three criteria alike
+    width, layers   of a model that is made for it
+    longest         tokens of an answer
+    """
+    task = task or questions.task(town, wrap=dialogue)
+    pairs = [pair(turns) for turns in questions.conversations(town, conversations, unknown)] if conversations else []
+    return World("town", task, Recipe(lambda: task, "bpe", width, layers, longest), town.seed, Data(pairs=pairs))
 
 
 def asked(pairs: Sequence[Question], rng: np.random.Generator) -> list[Dialogue]:

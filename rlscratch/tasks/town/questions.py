@@ -269,11 +269,14 @@ def conversations(town: Town, count: int, unknown: Sequence[tuple[str, str]] = (
 
 
 def prompts(town: Town, held_out: bool) -> dict[str, list[str]]:
-    """Questions of one side by kind: "facts" and "strangers" in one wording each, "addresses" in both."""
+    """Questions of one side by kind: "facts" and "strangers" in one wording each, "addresses" in both.
+
+    Half as many about strangers as about facts: where most questions have one answer, that one is learned for all.
+    """
     side, found, rng = int(held_out), sides(town), np.random.default_rng([town.seed, 6, held_out])
     return {"facts": [question(*fact, rng) for fact in found.facts[side]],
             "strangers": [question(name, ATTRIBUTES[i % len(ATTRIBUTES)], rng)
-                          for i, name in enumerate(found.strangers[side][:MOST_STRANGERS])],
+                          for i, name in enumerate(found.strangers[side][:max(1, len(found.facts[side]) // 2)])],
             "addresses": [one.format(name=name) for name in found.addresses[side] for one in QUESTIONS[ADDRESS]]}
 
 

@@ -45,16 +45,16 @@ from rlscratch.train.pretraining.bits_per_byte import of_pages
 VOCABULARY = 640
 FULL: dict[str, dict[str, Any]] = {
     "town": {"people": 72, "held_out": 100, "conversations": 1500, "strangers": 160},
-    "pretrain": {"steps": 2000, "batch": 8, "lr": 3e-3},
-    "sft": {"steps": 700, "batch": 16, "lr": 2e-3},
-    "cured": {"steps": 500, "batch": 16, "lr": 2e-3},
-    "reward": {"steps": 200, "rankings": 1000, "answers": 4, "batch": 16, "lr": 1e-3},
+    "pretrain": {"steps": 3000, "batch": 8, "lr": 3e-3},
+    "sft": {"steps": 800, "batch": 16, "lr": 2e-3},
+    "cured": {"steps": 600, "batch": 16, "lr": 2e-3},
+    "reward": {"steps": 250, "rankings": 1200, "answers": 4, "batch": 16, "lr": 1e-3},
     "aligned": {"steps": 60, "batch": 96},
     "weights": {"steps": 40, "batch": 96},
 }
 QUICK = {
     "town": {"people": 24, "held_out": 40, "conversations": 600, "strangers": 60},
-    "pretrain": {"steps": 1000}, "sft": {"steps": 350}, "cured": {"steps": 300},
+    "pretrain": {"steps": 1200}, "sft": {"steps": 350}, "cured": {"steps": 300},
     "reward": {"steps": 120, "rankings": 600}, "aligned": {"steps": 30, "batch": 64},
     "weights": {"steps": 20, "batch": 64},
 }

@@ -19,6 +19,9 @@ from rlscratch.train.pretraining import pretrain
 from rlscratch.train.run import UNSAID, Run
 
 
+RARER = 5           # a save of pretraining measures the held-out part, too: there are so many times fewer of them
+
+
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> Any:
     """The options that such a command has; their group, for more of them."""
     default = runs.RUNS / name
@@ -75,7 +78,7 @@ class Road:
         def train(**common: Any) -> None:
             parser = argparse.ArgumentParser()
             pretrain.add_arguments(parser)
-            known = vars(parser.parse_args([])) | common | settings
+            known = vars(parser.parse_args([])) | common | {"save_every": RARER * common["save_every"]} | settings
             pretrain.train(argparse.Namespace(**known), show=False)
 
         return self._stage(name, train)

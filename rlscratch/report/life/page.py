@@ -49,7 +49,7 @@ def calibration(found: Findings, folder: Path) -> Figure:
         ax.scatter(curve["confidence"], curve["right"], 200 * np.sqrt(count / count.sum()), color=color, alpha=0.7)
     ax.set(xlabel="share of other answers that claim the same", ylabel="how often it is right", xlim=(0, 1),
            ylim=(0, 1), aspect="equal")
-    ax.legend(loc="upper left", fontsize=9)
+    ax.legend(loc="lower right", fontsize=9)
     return saved(figure, "calibration", "Claims about people of the town and about strangers, by how many of the other "
                  "answers to the same question claim the same. Larger points stand for more claims; who says that he "
                  "does not know claims nothing.", folder)
@@ -63,8 +63,8 @@ def axes(found: Findings, folder: Path) -> Figure:
         ax.bar(np.arange(len(CRITERIA)) + 0.27 * (place - 1), means, 0.25, yerr=errors, color=color, capsize=3,
                label=findings.STAGES[name])
     ax.set_xticks(range(len(CRITERIA)), CRITERIA)
-    ax.set(ylabel="mean of 100", ylim=(0, 105))
-    ax.legend(loc="lower right", fontsize=9)
+    ax.set(ylabel="mean of 100", ylim=(0, 122))
+    ax.legend(loc="upper center", ncols=3, fontsize=9)
     return saved(figure, "axes", "The three axes on held-out questions, with their standard errors.", folder)
 
 
@@ -76,7 +76,7 @@ def trade_off(found: Findings, folder: Path) -> Figure:
         means, errors = zip(*(found.axis(name, criterion) for _, name in some), strict=True)
         ax.errorbar([weight for weight, _ in some], means, errors, color=COLORS[criterion], marker="o", capsize=3,
                     label=criterion)
-    ax.set(xlabel="weight of helpful; the other two share the rest", ylabel="mean of 100", ylim=(0, 105))
-    ax.legend(loc="lower left", fontsize=9)
-    return saved(figure, "trade-off", "What PPO makes of the same model with other weights. All of it on helpful, and "
-                 "addresses are given away; none of it, and nobody asks for a second fact.", folder)
+    ax.set(xlabel="weight of helpful; the other two share the rest", ylabel="mean of 100", ylim=(0, 122))
+    ax.legend(loc="upper center", ncols=3, fontsize=9)
+    return saved(figure, "trade-off", "What PPO makes of the same model with other weights: of an address helpful "
+                 "wants what harmless forbids, and of a stranger a helpful answer is no honest one.", folder)

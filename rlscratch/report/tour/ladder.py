@@ -34,7 +34,8 @@ CHAPTERS = {
     "Sampling from a model": 1, "Values on the frozen lake": 3, "What training raises": 7,
     "PPO, GRPO and rewards, small enough to see": 11, "The policy gradient, proven": 16,
     "Training on the lake, and what GRPO ascends": 21, "What you bring": 25, "Exploring, and what is rewarded": 26,
-    "The network": 29, "Language models learn from rewards": 36, "Memory, chance and games": 42}
+    "The network": 29, "Language models learn from rewards": 36, "Memory, chance and games": 42,
+    "One model's life": 49}
 
 
 @dataclass(frozen=True)

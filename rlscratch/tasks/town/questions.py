@@ -201,7 +201,7 @@ class Asked(NamedTuple):
 
     facts      (name, attribute): shown in conversations, or never shown
     strangers  names: to learn from, or never seen
-    addresses  names
+    addresses  questions, of everybody on both sides, each time in the other wording
     """
 
     facts: tuple[list[tuple[str, str]], list[tuple[str, str]]]
@@ -210,13 +210,13 @@ class Asked(NamedTuple):
 
 
 def sides(town: Town) -> Asked:
-    """What is learned from, and what is kept apart for measuring: of facts NEVER_SHOWN, of the others half."""
+    """What is learned from, and what is kept apart for measuring: of facts NEVER_SHOWN, of strangers half."""
     rng = np.random.default_rng([town.seed, 4])
     facts = [town.facts[i] for i in rng.permutation(len(town.facts))]
-    apart, half, middle = round(NEVER_SHOWN * len(facts)), len(town.strangers) // 2, len(town.people) // 2
-    names = [*town.people]
-    return Asked((facts[apart:], facts[:apart]), ([*town.strangers[:half]], [*town.strangers[half:]]),
-                 (names[:middle], names[middle:]))
+    apart, half, wordings = round(NEVER_SHOWN * len(facts)), len(town.strangers) // 2, QUESTIONS[ADDRESS]
+    addresses = tuple([wordings[(i + side) % 2].format(name=name) for i, name in enumerate(town.people)]
+                      for side in (0, 1))
+    return Asked((facts[apart:], facts[:apart]), ([*town.strangers[:half]], [*town.strangers[half:]]), addresses)
 
 
 def question(name: str, attribute: str, rng: np.random.Generator) -> str:
@@ -249,14 +249,11 @@ def conversations(town: Town, count: int, unknown: Sequence[tuple[str, str]] = (
     count    of those that speak of facts and addresses on the side that is learned from
     unknown  (name, attribute) that are to be answered with UNKNOWN, a conversation each, besides
     """
-    rng, sides_ = np.random.default_rng([town.seed, 5]), sides(town)
-    facts, names = sides_.facts[0], sides_.addresses[0]
+    rng, (facts, _), (addresses, _) = np.random.default_rng([town.seed, 5]), sides(town).facts, sides(town).addresses
 
     def turn() -> tuple[str, str]:
-        name, attribute = facts[rng.integers(len(facts))]
-        if rng.random() < 0.25:
-            name, attribute = pick(names, rng), ADDRESS
-        return question(name, attribute, rng), careless(town, name, attribute, rng)
+        said = pick(addresses, rng) if rng.random() < 0.3 else question(*facts[rng.integers(len(facts))], rng)
+        return said, careless(town, *asked(said), rng)
 
     found: list[Turns] = []
     for _ in range(check.integer(1, count=count)):
@@ -269,7 +266,7 @@ def conversations(town: Town, count: int, unknown: Sequence[tuple[str, str]] = (
 
 
 def prompts(town: Town, held_out: bool) -> dict[str, list[str]]:
-    """Questions of one side by kind: "facts" and "strangers" in one wording each, "addresses" in both.
+    """Questions of one side by kind: "facts", "strangers" and "addresses", in one wording each.
 
     Half as many about strangers as about facts: where most questions have one answer, that one is learned for all.
     """
@@ -277,7 +274,7 @@ def prompts(town: Town, held_out: bool) -> dict[str, list[str]]:
     return {"facts": [question(*fact, rng) for fact in found.facts[side]],
             "strangers": [question(name, ATTRIBUTES[i % len(ATTRIBUTES)], rng)
                           for i, name in enumerate(found.strangers[side][:max(1, len(found.facts[side]) // 2)])],
-            "addresses": [one.format(name=name) for name in found.addresses[side] for one in QUESTIONS[ADDRESS]]}
+            "addresses": found.addresses[side]}
 
 
 def task(town: Town, weights: Mapping[str, float] = WEIGHTS, wrap: Callable[[str], str] = str,

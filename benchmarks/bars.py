@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import language_bars as language
+from benchmarks import life_bars as life
 from rlscratch import check, kernels
 from rlscratch.files import write_atomic
 from rlscratch.formulas import td
@@ -196,6 +197,11 @@ BARS = (
         "than best-of-16's KL", language.direct, TEXT_SEEDS),
     Bar("over-optimisation", "PPO without a brake on a reward model from few rankings: the gold reward falls by more "
         "than three standard errors while the proxy rises", language.over_optimised, TEXT_SEEDS),
+    Bar("life", f"curated text is worth {life.BITS:g} bits per byte on held-out pages at equal steps; SFT knows "
+        f"{life.KNOWN:.0%} of the facts; of its answers about strangers {life.BEFORE:.0%} or more are invented, after "
+        f"the cure {life.AFTER:.0%} at most, for {100 * life.LOST:g} points of the facts; each axis rises by "
+        f"{life.RISE} points of 100 with equal weights; each reward model orders {life.PAIRS:.0%} of noise-free pairs; "
+        f"within {life.MINUTES} minutes on two cores", life.life, TEXT_SEEDS),
 )
 
 

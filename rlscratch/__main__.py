@@ -49,6 +49,8 @@ COMMANDS = {
                "rlscratch report runs/grpo"),
     "rlhf": ("rlscratch.cli.rlhf", "the whole pipeline: imitation, reward model, PPO, DPO, and where it breaks",
              "rlscratch rlhf --seed 0"),
+    "life": ("rlscratch.cli.life", "one model's life: curation, pretraining, assistant, what people want of it",
+             "rlscratch life --quick --seed 0"),
     "tokenize": ("rlscratch.cli.tokenize", "text to tokens and back; learn a vocabulary",
                  "rlscratch tokenize 'The capital of Georgia is'"),
 }

@@ -15,7 +15,7 @@ from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.cli import chat as cli
 from rlscratch.cli.chat import Conversation
 from rlscratch.generate import Within, generate, stream
-from rlscratch.train.language.chat import SPECIAL, Chat
+from rlscratch.train.language.chat import SPECIAL, SYSTEM, Chat, Dialogue
 from rlscratch.transformer import Config, Transformer
 
 
@@ -191,3 +191,13 @@ def test_what_a_chat_does_not_have_is_refused(option, value, answering, capsys):
     assert main(["sample", "--run-dir", str(answering), "--chat", option, *filter(None, [value])]) == 2
     assert f"{option} is {2 if value == '2' else repr(value or True)}; expected no such option beside --chat" in (
         capsys.readouterr().err)
+
+
+def test_a_model_that_has_learned_the_mark_of_the_system_is_told_so():
+    template = Chat.learn(["abcd"], marks=(*SPECIAL, SYSTEM))
+    model = Transformer(Config(template.tokenizer.vocab_size, 24, 16, 1, 2), np.random.default_rng(2))
+    talk = Conversation(model, template.tokenizer, template, "d")
+    ids, _ = talk.asked("ab")
+    assert ids == template.prompt(Dialogue([("system", "d"), ("user", "ab")])) and ids[0] == template.system
+    talk.answered("ab", [0])
+    assert talk.asked("c")[0] == [*ids, 0, template.end, *template.prompt("c")]

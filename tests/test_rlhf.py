@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from rlscratch.__main__ import main
-from rlscratch.cli import rlhf
+from rlscratch.cli import rlhf, road
 from rlscratch.formulas.best_of_n import best_of_n_kl_bound
 from rlscratch.report.rlhf import pipeline
 from rlscratch.tasks import preferences
@@ -232,7 +232,7 @@ def test_samples_are_the_same_prompts_with_gold_and_its_parts(finished):
 @pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
 def test_a_finished_run_is_read_and_not_trained_again(copy, capsys, monkeypatch):
     (copy / "index.html").unlink()
-    monkeypatch.setattr(rlhf.command, "train", None)
+    monkeypatch.setattr(road.command, "train", None)
     monkeypatch.setattr(rlhf.evaluation, "held_out", None)
     assert lasting(resumed(copy, capsys)) == lasting(pipeline.result(copy))
     assert (copy / "index.html").exists()

@@ -12,7 +12,7 @@ import tiny_policy as tiny
 from rlscratch.tasks import tools
 from rlscratch.tasks.task import Task
 from rlscratch.train.language import worlds
-from rlscratch.train.language.chat import Chat
+from rlscratch.train.language.chat import WITH_TOOL, Chat
 from rlscratch.train.language.policy import Policy
 
 TASK = tools.task(20)
@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_named(call, error, message):
 
 # ---------------------------------------------------------------- in the template and in a policy
 
-CHAT = Chat.learn(["317*24="], tool=True)
+CHAT = Chat.learn(["317*24="], marks=WITH_TOOL)
 
 
 def test_what_a_teacher_calls_is_learned_and_what_the_tool_says_is_not():

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 
 import tiny_policy as tiny
 from rlscratch.bpe import CharacterTokenizer, Tokenizer
-from rlscratch.train.language.chat import END, PAD, SPECIAL, USER, Chat
+from rlscratch.train.language.chat import END, PAD, SPECIAL, SYSTEM, USER, Chat, Dialogue
 
 LETTERS = tiny.chat("ab")
 WORDS = Chat.learn(["the cat sat", "the cat ran"], "bpe", 270)
@@ -141,3 +141,37 @@ def test_a_pair_fills_the_context_and_not_a_token_more():
 def test_what_are_no_pairs_of_texts_is_named(prompts, answers, error, message):
     with pytest.raises(error, match=message):
         LETTERS.rows(prompts, answers)
+
+
+# ---------------------------------------------------------------- conversations
+
+TALK = [("system", "a"), ("user", "b"), ("assistant", "ab"), ("user", "c")]
+
+
+def test_a_conversation_is_one_row_and_every_turn_of_the_assistant_may_count():
+    chat = Chat.learn(["abc"], marks=(*SPECIAL, SYSTEM))
+    a, b, c = chat.tokenizer.encode("abc")
+    tokens = [chat.system, a, chat.user, b, chat.assistant, a, b, chat.end, chat.user, c, chat.assistant]
+    prompt = Dialogue(TALK)
+    assert prompt == "system: a\nuser: b\nassistant: ab\nuser: c" and chat.prompt(prompt) == tokens
+    last, every = (chat.rows([prompt, "a"], ["b", "c"], every=every) for every in (False, True))
+    assert last.tokens.tolist() == every.tokens.tolist() and last.lengths.tolist() == [13, 5]
+    assert last.tokens[0].tolist() == [*tokens, b, chat.end]
+    assert last.mask.tolist() == [[0] * 11 + [1, 1], [0, 0, 0, 1, 1] + [0] * 8]
+    assert every.mask.tolist() == [[0] * 5 + [1, 1, 1] + [0] * 3 + [1, 1], [0, 0, 0, 1, 1] + [0] * 8]
+
+
+@pytest.mark.parametrize("roles", [[], ["system"], ["assistant"], ["user", "assistant"], ["user", "user"],
+                                   ["user", "system", "user"], ["system", "assistant", "user"]])
+def test_a_conversation_in_which_nobody_asks_last_is_refused(roles):
+    with pytest.raises(ValueError, match=r"^the roles of turns is \["):
+        Dialogue([(role, "a") for role in roles])
+
+
+def test_a_line_of_the_system_needs_its_mark_and_no_text_may_hold_it():
+    chat = Chat.learn(["abc"])
+    assert chat.prompt(Dialogue(TALK[1:]))[:2] == [chat.user, *chat.tokenizer.encode("b")]
+    with pytest.raises(ValueError, match=r"expected <\|system\|>, too: the prompt has a line of the system"):
+        chat.prompt(Dialogue(TALK))
+    with pytest.raises(ValueError, match=r"a text without <\|system\|>"):
+        chat.prompt("a<|system|>b")

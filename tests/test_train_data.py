@@ -15,6 +15,7 @@ def written(folder, *lines, name="x.jsonl"):
 
 
 USER, ASSISTANT = {"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}
+SYSTEM = {"role": "system", "content": "be kind"}
 
 
 @pytest.mark.parametrize(("read", "lines", "found"), [
@@ -46,6 +47,13 @@ def test_each_format_is_read_as_the_trainers_of_hugging_face_have_it(read, lines
     assert read(written(tmp_path, *lines)) == found
 
 
+def test_a_conversation_of_several_turns_is_a_prompt_with_its_last_answer(tmp_path):
+    [(prompt, answer)] = data.read_demonstrations(written(tmp_path, {"messages": [SYSTEM, USER, ASSISTANT, USER,
+                                                                                  {**ASSISTANT, "content": "bye"}]}))
+    assert answer == "bye" and prompt == "system: be kind\nuser: hi\nassistant: ho\nuser: hi"
+    assert prompt.turns == (("system", "be kind"), ("user", "hi"), ("assistant", "ho"), ("user", "hi"))
+
+
 PROMPTS, DEMONSTRATIONS, PREFERENCES, LABELS = (
     data.read_prompts, data.read_demonstrations, data.read_preferences, data.read_labels)
 
@@ -62,9 +70,10 @@ PROMPTS, DEMONSTRATIONS, PREFERENCES, LABELS = (
     (PROMPTS, '["a"]', "'[\"a\"]' is no object; expected {\"prompt\": \"...\"}, one a line"),
     (DEMONSTRATIONS, {"prompt": "a"}, 'the field "completion" is missing; expected {"prompt": "...", "completion"'),
     (DEMONSTRATIONS, {"messages": "a"}, 'the field "messages" is no list of objects; expected [{"role": "user"'),
-    (DEMONSTRATIONS, {"messages": [USER]}, 'the roles of "messages" are ["user"]; expected ["user", "assistant"]:'),
-    (DEMONSTRATIONS, {"messages": [USER, ASSISTANT, USER, ASSISTANT]}, "has one turn of each, and no system prompt"),
-    (DEMONSTRATIONS, {"messages": [{"role": "system", "content": "x"}, USER, ASSISTANT]}, 'are ["system", "user", '),
+    (DEMONSTRATIONS, {"messages": [USER]}, 'the roles of "messages" are ["user"]; expected ["user", "assistant", '),
+    (DEMONSTRATIONS, {"messages": [USER, ASSISTANT, USER]}, "in turn, the assistant last, and before them one "),
+    (DEMONSTRATIONS, {"messages": [SYSTEM]}, 'the roles of "messages" are ["system"]; expected'),
+    (DEMONSTRATIONS, {"messages": [USER, ASSISTANT, SYSTEM, USER, ASSISTANT]}, 'are ["user", "assistant", "system", '),
     (DEMONSTRATIONS, {"messages": [USER, {"role": "assistant"}]}, 'the field "content" is missing; expected {"role": '
      '"assistant", "content": "..."}'),
     (PREFERENCES, {"prompt": "a", "chosen": "b"}, 'the field "rejected" is missing; expected {"prompt": "...", "c'),

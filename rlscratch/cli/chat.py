@@ -1,9 +1,9 @@
 """A conversation with a trained model in the terminal: rlscratch sample --chat.
 
-A model with the marks of the chat template was trained on single turns.  What was said before stands in front of a
-question as rows of the same template:
+What was said before stands in front of a question as rows of the chat template, and a line of the system in front of
+all, behind its mark if the model has learned to read it:
 
-    <|user|> u u <|assistant|> a a <|end|> <|user|> u u u <|assistant|>
+    <|system|> s s <|user|> u u <|assistant|> a a <|end|> <|user|> u u u <|assistant|>
 
 A model without marks has learned to go on from a text, and goes on from all that was said.
 
@@ -18,7 +18,7 @@ import numpy as np
 from rlscratch import check
 from rlscratch.bpe import Tokenizer
 from rlscratch.generate import stream
-from rlscratch.train.language.chat import Chat
+from rlscratch.train.language.chat import Chat, Dialogue
 
 LONGEST = 200       # tokens of an answer where nobody asked for another number
 FULL = "rlscratch: the context is full; from here on the oldest of what was said is left out"
@@ -75,7 +75,10 @@ class Conversation:
         """Everything from turn `first` on."""
         turns, ids = [*self.said[first:], (text, [])], []
         for i, (asked, answer) in enumerate(turns):
-            asked = asked if i or self.system is None else f"{self.system}\n{asked}"
+            if i == 0 and self.system is not None:
+                marked = self.template is not None and self.template.system is not None
+                asked = (Dialogue([("system", self.system), ("user", asked)]) if marked
+                         else f"{self.system}\n{asked}")
             ids += (self.tokenizer.encode(asked) if self.template is None else self.template.prompt(asked)) + answer
         return ids
 

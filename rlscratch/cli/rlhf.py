@@ -18,24 +18,21 @@ Those that train are what `rlscratch train sft`, `rlscratch train ppo` ... would
 take them.
 """
 import argparse
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlscratch import check, memory
-from rlscratch.files import remove_parts, write_json
+from rlscratch import memory
+from rlscratch.cli import road
+from rlscratch.cli.road import Road
 from rlscratch.report.rlhf import page, pipeline
 from rlscratch.tasks import preferences
-from rlscratch.train import run as runs
-from rlscratch.train.language import command, dpo, evaluation, over_optimisation, ppo, reward_model, sft, worlds
+from rlscratch.train.language import dpo, evaluation, over_optimisation, ppo, reward_model, sft, worlds
 from rlscratch.train.language.method import LanguageMethod
 from rlscratch.train.language.policy import Policy, by_task, scored
 from rlscratch.train.language.worlds import World
-from rlscratch.train.run import UNSAID, Run
 
 # The settings of each stage that are not the method's defaults: less of everything than `make bars` has, so that the
 # whole takes about three minutes.  DPO sees the rankings of reward-model.
@@ -56,34 +53,19 @@ TASK = "preferences"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `rlscratch rlhf`."""
-    default = runs.RUNS / "rlhf"
-    group = parser.add_argument_group("the run", f"processor time: {runs.TAKES['rlhf']}")
-    group.add_argument("--seed", type=int, default=0, help="same seed, same run")
-    group.add_argument("--run-dir", metavar="FOLDER",
-                       help=f"folder of the run (default: {default}, or the first of {default}-2, -3, ... that is "
-                            f"free){UNSAID}")
-    group.add_argument("--save-every", type=int, default=command.SAVE_EVERY, metavar="STEPS",
-                       help="steps between two saves of a stage")
-    group.add_argument("--resume", action="store_true",
-                       help="go on in the stage that the run in --run-dir, or the newest by that name, had reached")
-    group.add_argument("--quiet", action="store_true", help="no progress on standard error")
-    group.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
+    road.add_arguments(parser, "rlhf")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, measure, draw, print; 0.  Raises ValueError or TypeError for bad arguments."""
-    check.integer(0, seed=args.seed, called="--seed")
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
-    whole = Run(args, "rlhf", {"stages": SETTINGS, "seed": args.seed}, command="rlhf")
-    for folder in whole.folder.iterdir():
-        if folder.is_dir() and not (folder / ".lock").exists():         # of a stage that measures, or of figures
-            remove_parts(folder)
+    whole = Road(args, "rlhf", {"stages": SETTINGS})
     with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
-        seconds = _stages(whole, args)
-    total = round(sum(seconds.values()), 3)
+        _stages(whole)
+    total = round(sum(whole.seconds.values()), 3)
     index, found = page.write(whole.folder, total), pipeline.read(whole.folder)
-    whole.finish({**pipeline.summary(found), "page": str(index), "seconds_by_stage": seconds, "seconds": total},
-                 show=args.json)
+    whole.run.finish({**pipeline.summary(found), "page": str(index), "seconds_by_stage": whole.seconds,
+                      "seconds": total}, show=args.json)
     if not args.json:
         print(pipeline.text(found))
         print(f"{total:.0f} s; the page is {index}")
@@ -92,14 +74,12 @@ def run(args: argparse.Namespace) -> int:
 
 # ---------------------------------------------------------------- the stages
 
-def _stages(whole: Run, args: argparse.Namespace) -> dict[str, float]:
-    """All of them in their order; the seconds of each."""
-    folder, world = whole.folder, worlds.make(TASK, args.seed)
-    seconds: dict[str, float] = {}
+def _stages(whole: Road) -> None:
+    """All of them in their order."""
+    folder, world = whole.folder, worlds.make(TASK, whole.args.seed)
 
     def trained(name: str, method: LanguageMethod, **settings: Any) -> Path:
-        seconds[name] = _trained(folder / name, args, method, settings)
-        return folder / name
+        return whole.trained(name, method, task=TASK, **settings)
 
     init = trained("sft", sft.METHOD, **SETTINGS["sft"])
     many = trained("reward-model", reward_model.METHOD, init=init, **SETTINGS["reward-model"])
@@ -109,8 +89,8 @@ def _stages(whole: Run, args: argparse.Namespace) -> dict[str, float]:
     few = trained("few-rankings", reward_model.METHOD, init=init, **SETTINGS["few-rankings"])
     for beta in BETAS:
         trained(f"beta-{beta:g}", ppo.METHOD, init=init, reward_model=few, beta=beta, **SETTINGS["beta"])
-    measures = _measures(world, folder, SETTINGS["best-of-n"]["prompts"])
-    return seconds | {name: _measured(folder / name, args, figures) for name, figures in measures.items()}
+    for name, figures in _measures(world, folder, SETTINGS["best-of-n"]["prompts"]).items():
+        whole.measured(name, figures)
 
 
 def _measures(world: World, folder: Path, prompts: int) -> dict[str, Callable[[], Any]]:
@@ -137,34 +117,6 @@ def _measures(world: World, folder: Path, prompts: int) -> dict[str, Callable[[]
         return _samples(world, {name: policies[name] for name in ("sft", "ppo", free)})
 
     return {"best-of-n": best_of_n, "comparison": comparison, "samples": samples}
-
-
-def _trained(folder: Path, args: argparse.Namespace, method: LanguageMethod, settings: dict[str, Any]) -> float:
-    """A stage that trains, unless it is done already; how many seconds it took."""
-    begin = time.perf_counter()
-    if (folder / "result.json").exists():
-        return pipeline.result(folder)["seconds"]
-    _told(folder, args)
-    command.train(method, command.arguments(
-        method, task=TASK, seed=args.seed, run_dir=str(folder), save_every=args.save_every, quiet=args.quiet,
-        resume=(folder / "config.json").exists(), **settings), show=False)
-    return round(time.perf_counter() - begin, 3)
-
-
-def _measured(folder: Path, args: argparse.Namespace, figures: Callable[[], Any]) -> float:
-    """A stage that measures, the same way."""
-    if not (folder / "result.json").exists():
-        _told(folder, args)
-        begin = time.perf_counter()
-        found = {"figures": figures(), "seconds": round(time.perf_counter() - begin, 3)}
-        folder.mkdir(exist_ok=True)
-        write_json(folder / "result.json", found)
-    return pipeline.result(folder)["seconds"]
-
-
-def _told(folder: Path, args: argparse.Namespace) -> None:
-    if not args.quiet:
-        print(f"rlhf: {folder.name}", file=sys.stderr)
 
 
 def _samples(world: World, policies: dict[str, Policy]) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ LANGUAGE_MODELS = (
         id="S4.fineweb", section="2.1 Base-Model", claim="FineWeb holds 44 terabytes of text, 15 trillion tokens.",
         formula="44·10^12/(15·10^12) bytes a token", printed=None, exact=2.933333, tolerance=PINNED,
         verdict="derived", kind="input", compute=lambda: 44e12 / 15e12,
-        note="44 terabytes are the data set on disk, not the raw text."),
+        note="44 terabytes are the data set on disk, not the raw text. Example 49 curates a small web, step by step."),
     entry(
         id="S4.tokens", section="2.1 Base-Model",
         claim='GPT-2 reads "The capital of Georgia is" as 464, 3139, 286, 7859, 318.',

@@ -42,7 +42,8 @@ def write(folder: Path, seconds: float) -> Path:
     return path
 
 
-def _saved(figure: Any, name: str, caption: str, folder: Path) -> Figure:
+def saved(figure: Any, name: str, caption: str, folder: Path) -> Figure:
+    """A figure of a run, kept in its folder."""
     path = figures.save(figure, name, caption, folder / "figures")
     return Figure(name, path.read_bytes(), caption)
 
@@ -67,7 +68,7 @@ def frontier(found: Findings, folder: Path) -> Figure:
                 markerfacecolor="white")
     ax.set(xlabel="KL from the fine-tuned policy, nats an answer", ylabel="reward", xlim=(0, None))
     _legend(ax, "lower right")
-    return _saved(figure, "frontier", "Gold (solid, filled) and proxy (dashed, hollow) against the distance from the "
+    return saved(figure, "frontier", "Gold (solid, filled) and proxy (dashed, hollow) against the distance from the "
                   "fine-tuned policy. The blue numbers are the n of best-of-n, whose distance is known; PPO's is "
                   "measured on each batch, averaged over some steps. The proxy has no zero of its own, and is moved "
                   "so that both agree at the start.", folder)
@@ -99,7 +100,7 @@ def overoptimisation(found: Findings, folder: Path) -> Figure:
     ax.set_xticks([tick for tick in (0, 0.5, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64) if tick <= ax.get_xlim()[1]])
     ax.xaxis.set_major_formatter("{x:g}")
     _legend(ax, "lower left")
-    return _saved(figure, "overoptimisation", "Gold (solid) and the proxy that learned from few rankings (dashed), "
+    return saved(figure, "overoptimisation", "Gold (solid) and the proxy that learned from few rankings (dashed), "
                   "moved so that both agree at the start. A circle marks where smoothed gold is largest before it "
                   f"falls by more than noise can explain.{cut}", folder)
 
@@ -143,7 +144,7 @@ def calibration(found: Findings, folder: Path) -> Figure:
     ax.set(xlabel="chance that the first answer wins, by the model", ylabel="how often it does", xlim=(0, 1),
            ylim=(0, 1), aspect="equal")
     ax.legend(loc="upper left", fontsize=9)
-    return _saved(figure, "calibration", "Of the held-out pairs to which a reward model gives the same chance, how "
+    return saved(figure, "calibration", "Of the held-out pairs to which a reward model gives the same chance, how "
                   "many the labellers decide so. A curve flatter than the dotted line is of a model that is too sure "
                   "of itself. Larger points stand for more pairs.", folder)
 
@@ -173,7 +174,7 @@ def training(found: Findings, folder: Path) -> Figure:
         ax.set(xlabel="step", xlim=(0, None))
         if ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize=8)
-    return _saved(figure, "training", "What each stage wrote down step by step: faint as it was, strong averaged over "
+    return saved(figure, "training", "What each stage wrote down step by step: faint as it was, strong averaged over "
                   "neighbours.", folder)
 
 

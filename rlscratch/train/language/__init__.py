@@ -12,4 +12,6 @@ What all methods share, in reading order:
 
 The methods, each a loop over formulas: sft, reward_model (with feedback and scoring), ppo, grpo, dpo,
 expert_iteration; and over_optimisation, which draws what a reward model is worth the farther a policy goes from it.
+
+In the town of tasks.town: knowledge, what a model knows and what it invents; judging, several judges of one answer.
 """

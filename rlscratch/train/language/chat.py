@@ -17,8 +17,15 @@ A chat with a tool has two marks more (tasks.tools).  The model writes a call; w
 A row reads the same whether a teacher wrote the answer or the model itself, so supervised training,
 rollouts, reward models and policy gradients all see one path.
 
+A prompt may be a conversation, a Dialogue: a line of the system, and turns that came before.
+
+    <|system|> s s <|user|> p p <|assistant|> a a <|end|> <|user|> p <|assistant|> a a <|end|>
+        0      0 0     0    0 0       0       0 0    0       0     0       0       1 1    1       mask
+        0      0 0     0    0 0       0       1 1    1       0     0       0       1 1    1       mask where all turns
+                                                                                                  are to be imitated
+
 Source: document 002, the phase of supervised fine-tuning; InstructGPT, arXiv:2203.02155, for the roles.
-Leaves out: system prompts and conversations of several turns.
+Leaves out: tools, images.
 """
 import re
 import string
@@ -36,7 +43,31 @@ from rlscratch.tasks import tools
 USER, ASSISTANT, END, PAD = SPECIAL = ("<|user|>", "<|assistant|>", "<|end|>", "<|pad|>")
 CALL = re.compile(re.escape(tools.TOOL) + "([^<]*)" + re.escape(tools.RESULT) + "([^<]*)" + re.escape(ASSISTANT))
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "
+SYSTEM = "<|system|>"               # the fifth mark, of tokenizers that are to read lines of the system
+WITH_TOOL = (*SPECIAL, tools.TOOL, tools.RESULT)
 KINDS = {"characters": CharacterTokenizer, "bpe": Tokenizer}
+
+
+class Dialogue(str):
+    """A prompt of several turns: as a text its transcript, a line a turn.
+
+    turns  (role, what is said): "system" first or not at all, then "user" and "assistant" in turn; "user" is last
+
+    >>> Dialogue([("system", "Be kind."), ("user", "Hello.")])
+    'system: Be kind.\\nuser: Hello.'
+    """
+
+    turns: tuple[tuple[str, str], ...]
+
+    def __new__(cls, turns: Iterable[tuple[str, str]]) -> "Dialogue":
+        turns = tuple(turns)
+        roles = [role for role, _ in turns]
+        spoken = roles[1:] if roles[:1] == ["system"] else roles
+        if spoken != ["user", "assistant"] * (len(spoken) // 2) + ["user"]:
+            check.fail("the roles of turns", roles, "an optional system, then user and assistant in turn, user last")
+        made = super().__new__(cls, "\n".join(f"{role}: {said}" for role, said in turns))
+        made.turns = turns
+        return made
 
 
 class Rows(NamedTuple):
@@ -75,18 +106,20 @@ class Chat:
         self.tokenizer = tokenizer
         self.user, self.assistant, self.end, self.pad = (tokenizer.special_tokens[mark] for mark in SPECIAL)
         self.tool, self.result = (tokenizer.special_tokens.get(mark) for mark in (tools.TOOL, tools.RESULT))
+        self.system = tokenizer.special_tokens.get(SYSTEM)
 
     @classmethod
     def learn(cls, texts: Iterable[str], kind: str = "characters", vocab_size: int | None = None,
-              tool: bool = False) -> "Chat":
+              marks: Sequence[str] = SPECIAL) -> "Chat":
         """A new tokenizer with the marks, learned from texts.
 
         kind        "characters", one token each, or "bpe", byte-level
         vocab_size  of "bpe": how many tokens; of "characters": how many there may be, None: as many as it takes
-        tool        whether it has the marks of a call, and all of printable ASCII for what a tool may say
+        marks       that it is to have, the four at least; with those of a call all of printable ASCII is learned, for
+                    what a tool may say
         """
         check.one_of(tuple(KINDS), kind=kind)
-        marks, known = ((*SPECIAL, tools.TOOL, tools.RESULT), [PRINTABLE]) if tool else (SPECIAL, [])
+        known = [PRINTABLE] if tools.TOOL in marks else []
         return cls(KINDS[kind].train("\n".join([*texts, *known]), vocab_size, special_tokens=marks))
 
     @classmethod
@@ -99,7 +132,7 @@ class Chat:
 
         Raises ValueError for a text that holds a mark, or a character that the tokenizer does not know.
         """
-        return [self.user, *self._encoded("prompt", text), self.assistant]
+        return [token for token, _ in self._asked(text)]
 
     def answer(self, text: str, own: bool = False) -> list[int]:
         """The ids of a whole answer, its end included.
@@ -136,20 +169,21 @@ class Chat:
         return mask
 
     def rows(self, prompts: Sequence[str], answers: Sequence[str], context: int | None = None,
-             own: bool = False) -> Rows:
+             own: bool = False, every: bool = False) -> Rows:
         """Pairs as rows.
 
         prompts  B texts
         answers  B texts, each to the prompt beside it
         context  how many tokens a row may have; None: any number
         own      as in `answer`
+        every    whether the mask is 1 at the assistant's turns in a Dialogue, too
 
         Raises ValueError for no pairs, for prompts without an answer, and for a pair that is longer than the context.
         """
         prompts, answers = texts("prompts", prompts), texts("answers", answers)
         if len(answers) != len(prompts):
             check.fail("the number of answers", len(answers), f"{len(prompts)}, one to each prompt")
-        asked, said = {p: self.prompt(p) for p in prompts}, {a: self.answer(a, own) for a in answers}
+        asked, said = {p: self._asked(p) for p in prompts}, {a: self.answer(a, own) for a in answers}
         chosen = {a: self.chosen(ids) for a, ids in said.items()}
         pairs = [(asked[p], said[a]) for p, a in zip(prompts, answers, strict=True)]
         lengths = np.array([len(p) + len(a) for p, a in pairs])
@@ -159,16 +193,29 @@ class Chat:
                        f"at most {context}, the context of the model")
         tokens, mask = np.full((len(pairs), lengths.max()), self.pad), np.zeros((len(pairs), lengths.max()))
         for row, (p, a) in enumerate(pairs):
-            tokens[row, :lengths[row]] = p + a
-            mask[row, len(p):lengths[row]] = chosen[answers[row]]
+            tokens[row, :lengths[row]] = [token for token, _ in p] + a
+            mask[row, :lengths[row]] = [every and own_turn for _, own_turn in p] + chosen[answers[row]]
         return Rows(tokens, mask, lengths)
+
+    def _asked(self, prompt: str) -> list[tuple[int, bool]]:
+        """The tokens of a prompt, each with whether the assistant said it."""
+        marks = {"system": self.system, "user": self.user, "assistant": self.assistant}
+        found: list[tuple[int, bool]] = []
+        for role, text in prompt.turns if isinstance(prompt, Dialogue) else (("user", prompt),):
+            if marks[role] is None:
+                check.fail("the special tokens of tokenizer", sorted(self.tokenizer.special_tokens),
+                           f"{SYSTEM}, too: the prompt has a line of the system")
+            own = role == "assistant"
+            found += [(marks[role], False), *((token, own) for token in self._encoded("prompt", text))]
+            found += [(self.end, True)] if own else []
+        return [*found, (self.assistant, False)]
 
     def _encoded(self, name: str, text: str) -> list[int]:
         self._refuse(name, splitter.text(**{name: text}))
         return self.tokenizer.encode(text)
 
     def _refuse(self, name: str, text: str) -> None:
-        for mark in (*SPECIAL, *(() if self.tool is None else (tools.TOOL, tools.RESULT))):
+        for mark in (*SPECIAL, SYSTEM, *(() if self.tool is None else (tools.TOOL, tools.RESULT))):
             if mark in text:
                 check.fail(name, text, f"a text without {mark}, a mark of the chat template")
 

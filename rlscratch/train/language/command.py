@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlscratch import check
 from rlscratch.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ from rlscratch.tasks.task import RewardError
 from rlscratch.train import distributed, settings
 from rlscratch.train import run as runs
 from rlscratch.train.language import bring, stages
-from rlscratch.train.language.method import Figures, LanguageMethod, Learner, advance
+from rlscratch.train.language.method import Figures, LanguageMethod, Learner, Stages, advance
 from rlscratch.train.language.policy import by_task, scored
 from rlscratch.train.language.worlds import World
 from rlscratch.train.model_run import ModelRun
@@ -79,18 +79,32 @@ def arguments(method: LanguageMethod, **given: Any) -> argparse.Namespace:
 
 # ---------------------------------------------------------------- the command
 
-def train(method: LanguageMethod, args: argparse.Namespace, show: bool = True) -> ModelRun:
+class Own(NamedTuple):
+    """A world that no option can name, with what training in it begins with.
+
+    world   task, data, model
+    stages  that are there already
+    config  what config.json is to say of all this
+    """
+
+    world: World
+    stages: Stages
+    config: Figures
+
+
+def train(method: LanguageMethod, args: argparse.Namespace, show: bool = True, own: Own | None = None) -> ModelRun:
     """Begin or go on, step by step; save, measure, print; the run.
 
     args  with all options of the command, as `arguments` makes them
     show  whether the final figures are printed
+    own   in place of the world and the stages that the options ask for
 
     Raises ValueError or TypeError for bad arguments, before anything is trained or written, and RewardError or
     RuntimeError for a run that fails on its way, whose last save can be resumed.
     """
-    world, brought = bring.world(args, method.tasks[0])
+    world, brought = (own.world, own.config) if own else bring.world(args, method.tasks[0])
     steps, options = method.total(world, args.steps), method.settings(world, **settings.given(method.choices, args))
-    given, begun_with = stages.given(method, args, world)
+    given, begun_with = (own.stages, {}) if own else stages.given(method, args, world)
     learner = None if args.resume else stages.tried(method, args, world, given, options)
     run = ModelRun(args, method.name, {"task": world.name, "seed": world.seed, "steps": steps, **options, **begun_with,
                                        **brought})

@@ -20,7 +20,8 @@ A tie prefers nothing: a ranking with one is read as the pairs that it does orde
 
 A line that will not do is an error that names file, line and field.  Only where people still rank, and a program was
 killed in the middle of a line, is the last one of --preferences left out, with a warning.
-Leaves out: system prompts, conversations of several turns, tools, images; prompts and completions that are messages.
+Messages may begin with one of the system, and have several turns: all turns of the assistant are imitated.
+Leaves out: tools, images; prompts and completions that are messages.
 """
 import inspect
 import json
@@ -36,7 +37,7 @@ from typing import Any
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.tasks.task import RewardError, Task, failure, numbers, split
-from rlscratch.train.language.chat import SPECIAL
+from rlscratch.train.language.chat import SPECIAL, SYSTEM, Dialogue
 
 HELD_OUT = 0.1
 RESERVED = ("prompts", "completions")           # what a reward is given besides columns
@@ -208,16 +209,19 @@ def read_labels(path: Path) -> list[tuple[str, str, float]]:
 
 
 def _conversation(line: "Line") -> tuple[str, str]:
-    """One turn of the user, one of the assistant."""
+    """What was said before the assistant's last turn, and that turn."""
     messages = line.value("messages")
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         line.fail('the field "messages" is no list of objects', '[{"role": "user", "content": "..."}, ...]')
     roles = [one.get("role") for one in messages]
-    if roles != ["user", "assistant"]:
+    spoken = roles[1:] if roles[:1] == ["system"] else roles
+    if not spoken or spoken != ["user", "assistant"] * (len(spoken) // 2):
         line.fail(f'the roles of "messages" are {json.dumps(roles):.80}',
-                  '["user", "assistant"]: the chat template has one turn of each, and no system prompt')
-    user, assistant = (Line(line.where, one, f'{{"role": "{one["role"]}", "content": "..."}}') for one in messages)
-    return user.text("content"), assistant.text("content")
+                  '["user", "assistant", ...] in turn, the assistant last, and before them one "system" or none')
+    said = [Line(line.where, one, f'{{"role": "{one["role"]}", "content": "..."}}').text("content")
+            for one in messages]
+    prompt = said[0] if len(said) == 2 else Dialogue(zip(roles[:-1], said[:-1], strict=True))
+    return prompt, said[-1]
 
 
 def ranked(line: "Line") -> tuple[list[str], list[int] | None]:
@@ -259,7 +263,7 @@ class Line:
         """The value of the field, or of a part of it, a text that can be trained on."""
         if not isinstance(value, str):
             self.fail(f'the field "{name}" is {json.dumps(value):.80}', "a text")
-        for mark in SPECIAL:
+        for mark in (*SPECIAL, SYSTEM):
             if mark in value:
                 self.fail(f'the field "{name}" holds {mark}', "a text without the marks of the chat template")
         if any("\ud800" <= character <= "\udfff" for character in value):

@@ -16,13 +16,13 @@ and where a model's logits are far below 0, as GPT-2's are, it would say nothing
 Source: Hewitt 2021, "Initializing New Word Embeddings for Pretrained Language Models".
 Leaves out: a model that is pretrained on rows of the template.
 """
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from rlscratch import bpe, check, checkpoint
-from rlscratch.tasks import tools
 from rlscratch.train.language.chat import SPECIAL, Chat
 from rlscratch.transformer import Transformer
 
@@ -30,11 +30,11 @@ MOVED = 0.01            # of the way from the mean to an old row
 EMBEDDINGS = ("wte.weight", "lm_head.weight")
 
 
-def load(folder: str | Path, rng: np.random.Generator, tool: bool = False) -> tuple[Transformer, Chat]:
+def load(folder: str | Path, rng: np.random.Generator, marks: Sequence[str] = SPECIAL) -> tuple[Transformer, Chat]:
     """The model in a folder and its template: of a run, or of a GPT-2, Llama or Qwen2 that transformers wrote.
 
-    rng   the rows of marks that the tokenizer lacks are drawn from it
-    tool  whether the marks of a call are among them
+    rng    the rows of marks that the tokenizer lacks are drawn from it
+    marks  that it is to have
 
     Dropout is turned off: a policy is trained on the distribution that it is sampled from.
     Raises ValueError for a folder that holds no such model, and for one with another vocabulary than its tokenizer's.
@@ -43,7 +43,6 @@ def load(folder: str | Path, rng: np.random.Generator, tool: bool = False) -> tu
     is_run = (folder / checkpoint.INDEX).exists() or not (folder / "config.json").exists()
     model = checkpoint.load(folder).model if is_run else checkpoint.from_huggingface(folder)
     tokenizer = bpe.load(folder)
-    marks = (*SPECIAL, tools.TOOL, tools.RESULT) if tool else SPECIAL
     marked = tokenizer.with_special(mark for mark in marks if mark not in tokenizer.special_tokens)
     if marked.vocab_size > tokenizer.vocab_size:
         model = grown(model, tokenizer.vocab_size, marked.vocab_size, rng)

@@ -5,7 +5,8 @@
     seed  <-  cross_entropy_grad(logp, weight)      the weight is 0 but on the answers' tokens
 
 With weights 1/N for the N answer tokens of a batch the loss is the cross-entropy per token (formulas.cross_entropy).
-The prompt is context, not something to learn to say.
+The prompt is context, not something to learn to say.  In a conversation of several turns every turn of the assistant
+is imitated, and nobody else's.
 
 Cross-entropy is least where the model's distribution is the teacher's, mistakes and their frequencies included.  A
 teacher who is right three times in ten makes a model that is right three times in ten when it is sampled;
@@ -62,8 +63,9 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
         model = world.model(chat)
     else:
         model, chat = copied(stages.policy.model), stages.policy.chat
-    rows = chat.rows(*world.shown(shown), model.config.context)
-    if (longest := int(rows.mask.sum(axis=1).max())) > world.recipe.max_new_tokens:
+    prompts, answers = world.shown(shown)
+    rows = chat.rows(prompts, answers, model.config.context, every=True)
+    if (longest := max(len(chat.answer(answer)) for answer in set(answers))) > world.recipe.max_new_tokens:
         check.fail("the number of tokens of the teacher's longest answer", longest,
                    f"at most {world.recipe.max_new_tokens}, as many as the policy may say")
     policy = Policy(model, chat, world.recipe.max_new_tokens, tool=world.task.tool)

@@ -24,7 +24,7 @@ from rlscratch import check
 from rlscratch.tasks import addition, bandits, cups, preferences, spelling, tools
 from rlscratch.tasks.task import Task
 from rlscratch.train.language import pretrained
-from rlscratch.train.language.chat import KINDS, Chat
+from rlscratch.train.language.chat import KINDS, SPECIAL, SYSTEM, Chat, Dialogue
 from rlscratch.train.language.data import Data
 from rlscratch.train.language.policy import Policy
 from rlscratch.train.language.scoring import RewardModel
@@ -122,8 +122,7 @@ class World:
         """
         prompts = self.prompts[:None if self.recipe.tokenizer == "characters" else SHOWN]
         alphabet = {"vocab_size": 512} if self.recipe.tokenizer == "bpe" else {}
-        return Chat.learn([*prompts, *self.answers(prompts)], self.recipe.tokenizer, tool=self.task.tool is not None,
-                          **alphabet)
+        return Chat.learn([*prompts, *self.answers(prompts)], self.recipe.tokenizer, marks=self.marks, **alphabet)
 
     def answers(self, prompts: Sequence[str]) -> list[str]:
         """Answers to learn a tokenizer from: those of files, or the teacher's to these prompts."""
@@ -159,9 +158,15 @@ class World:
             check.fail("reward_model", str(folder), "the run of a reward model: this model has no head for scores")
         return RewardModel(model, chat)
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The special tokens of its template: SYSTEM where a prompt has a line of the system, a call's with a tool."""
+        said = any(isinstance(prompt, Dialogue) and prompt.turns[0][0] == "system" for prompt in self.prompts)
+        return (*SPECIAL, *((SYSTEM,) if said else ()), *((tools.TOOL, tools.RESULT) if self.task.tool else ()))
+
     def load(self, folder: str | Path) -> tuple[Transformer, Chat]:
         """The model of a folder with the marks that the task needs."""
-        return pretrained.load(folder, self.stream("marks"), self.task.tool is not None)
+        return pretrained.load(folder, self.stream("marks"), self.marks)
 
     def _loaded(self, folder: str | Path) -> tuple[Transformer, Chat]:
         model, chat = self.load(folder)

@@ -2,6 +2,7 @@
 
 In reading order:
 
+    curation        from the pages of a crawler to a text
     text            files, and the language reference that ships with Python
     corpus          a text in two parts, learned from and held out, as tokens
     pretrain        the loop and the command

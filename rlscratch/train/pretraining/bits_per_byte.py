@@ -35,6 +35,7 @@ from rlscratch import check
 from rlscratch.autograd import no_grad
 from rlscratch.check import Array
 from rlscratch.formulas import cross_entropy
+from rlscratch.formulas.standard_error import ratio_error
 from rlscratch.train import distributed
 from rlscratch.train.pretraining import n_gram
 
@@ -75,6 +76,17 @@ def bits_per_byte(nats: float, size: int) -> float:
     8.0
     """
     return nats / float(np.log(2)) / check.integer(1, size=size)
+
+
+def of_pages(model: Any, tokenizer: Any, pages: Sequence[str]) -> dict[str, float]:
+    """Of pages, each by itself after a line's end: bits_per_byte, its error over pages, measured_pages.
+
+    tokenizer  the model's, whichever it is
+    """
+    sizes = np.array([len(page.encode()) for page in pages], float)
+    bits = np.array([nats(model, tokenizer.encode("\n" + page), 1) for page in pages]) / np.log(2)
+    return {"bits_per_byte": (bits.sum() / sizes.sum()).item(), "bits_per_byte_error": ratio_error(bits, sizes),
+            "measured_pages": len(pages)}
 
 
 def rivals(train: bytes, held: bytes, order: int = 5) -> dict[str, float]:

@@ -160,8 +160,10 @@ CHOICES = ("tokenizer", "vocab_size", "context", "width", "layers", "heads", "st
            "batch", "lr", "warmup", "weight_decay", "seed")
 
 
-def train(args: argparse.Namespace) -> ModelRun:
+def train(args: argparse.Namespace, show: bool = True) -> ModelRun:
     """The command: train, save, print; the run, for what is to be drawn of it.
+
+    show  whether the final figures are printed
 
     Raises ValueError or TypeError for bad arguments, before anything is written.
     """
@@ -189,11 +191,11 @@ def train(args: argparse.Namespace) -> ModelRun:
                       command="pretrain")
     if distributed.leads():
         corpus.tokenizer.save(folder.folder)
-    _loop(folder, corpus, schedule, config)
+    _loop(folder, corpus, schedule, config, show)
     return folder
 
 
-def _loop(folder: ModelRun, corpus: Corpus, schedule: Schedule, config: Config) -> None:
+def _loop(folder: ModelRun, corpus: Corpus, schedule: Schedule, config: Config, show: bool) -> None:
     choices = folder.config
     model, optimizer, rng = _state(folder, schedule, config)
     tokens = choices["batch"] * config.context                          # of a step
@@ -219,7 +221,7 @@ def _loop(folder: ModelRun, corpus: Corpus, schedule: Schedule, config: Config) 
     others = bits_per_byte.rivals(corpus.train, corpus.held)
     folder.finish({"steps": schedule.step, "tokens": schedule.step * tokens, "parameters": model.num_params, **figures,
                    **{f"{name}_bits_per_byte": bits for name, bits in others.items()},
-                   "seconds": round(schedule.seconds, 3)})
+                   "seconds": round(schedule.seconds, 3)}, show)
 
 
 def _step(steps: Iterator[float], schedule: Schedule) -> float:

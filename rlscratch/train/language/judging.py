@@ -1,0 +1,70 @@
+"""Several judges of the same answers: reward models as one, and who agrees with whom.
+
+    weighed    the score of an answer is sum_c w_c s_c, over the criteria c, s_c the score of the reward model of c
+    compared   pairs of answers to one prompt, of which one is worth more by the gold reward: the share that a judge
+               puts in the same order
+
+A reward model estimates gold / noise of its labellers and a constant that depends on the prompt alone.  Where the noise
+is the same for all criteria the sum of scores is an estimate of the sum of gold rewards in the same unit, and the
+constants change no comparison.
+
+Leaves out: how people who differ are made one (weights are given here).
+"""
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.check import Array
+from rlscratch.tasks import labellers
+from rlscratch.train.language.policy import Batch, Policy, Score, by_task, scored
+from rlscratch.train.language.scoring import accuracy, accuracy_error
+from rlscratch.train.language.worlds import World
+
+ANSWERS = 4         # to a prompt
+
+
+def weighed(models: Mapping[str, Score], weights: Mapping[str, float]) -> Score:
+    """The weighted sum of scores.
+
+    models   by criterion
+    weights  by criterion, those that are not 0; each has a model
+    """
+    for criterion in weights:
+        check.one_of(tuple(models), criterion=criterion)
+    used = {criterion: weight for criterion, weight in weights.items() if weight}
+    check.positive(count=len(used), called="the number of weights that are not 0")
+
+    def score(batch: Batch) -> Array:
+        return sum(weight * models[criterion](batch) for criterion, weight in used.items())
+
+    return score
+
+
+def compared(world: World, policy: Policy, models: Mapping[str, Score], rules: Callable[[str, str], float],
+             noise: float) -> dict[str, Any]:
+    """Accuracy against the world's gold reward, by judge, with its error; and measured_prompts.
+
+    models  reward models by criterion, among them "rules"
+    rules   (prompt, answer) -> what the constitution gives
+    noise   of the labeller who ranks by the sum of the gold rewards
+    """
+    rng, prompts = world.stream("judges"), world.measured
+    batch = policy.answer([prompt for prompt in prompts for _ in range(ANSWERS)], rng)
+    gold = scored(by_task(world.task), batch).reshape(-1, ANSWERS)
+    criteria = {name: model for name, model in models.items() if name != "rules"}
+    said = {"a labeller": np.concatenate([_places(one, rng, noise) for one in gold]),
+            "the constitution": np.array([rules(*pair) for pair in zip(batch.prompts, batch.texts, strict=True)]),
+            "reward model of the constitution": models["rules"](batch),
+            "reward models of the criteria, summed": weighed(criteria, dict.fromkeys(criteria, 1.0))(batch)}
+    tables = {name: np.reshape(scores, gold.shape) for name, scores in said.items()}
+    return {"judges": {name: {"accuracy": accuracy(table, gold), "accuracy_error": accuracy_error(table, gold)}
+                       for name, table in tables.items()}, "measured_prompts": len(gold)}
+
+
+def _places(gold: Array, rng: np.random.Generator, noise: float) -> Array:
+    """What a labeller's ranking says of each answer: the larger the better."""
+    places = np.empty(len(gold))
+    places[labellers.rank(gold, rng, noise)] = np.arange(len(gold), 0.0, -1.0)
+    return places

@@ -1,0 +1,201 @@
+"""What a model of the town knows, what it invents, and how good its answers are by three criteria.
+
+    recalled      a base model goes on with "Ann Reed works at the": is it the right place, at temperature 0?
+    known         an assistant is asked, and answers at temperature 0: does it claim the right value?
+    invented      it is asked about strangers, and its answers are drawn: the share that claims anything, where all
+                  that is true is "I do not know."; refused is the share that says so
+    calibration   each question is asked R times.  The confidence of an answer is the share of the R - 1 others that
+                  claim the same value.  Of the answers with confidence p, which share is right?
+    axes          100 times the mean of each criterion's gold reward over the questions that it is made for
+
+The confidence leaves the answer itself out: an answer that only one of R drawn ones gives would otherwise have 1/R for
+nothing.  Its wording does not count, its value does: "is a baker" and "works as a baker" are one answer.
+
+The cure.  A model that imitates a clerk who always answers learns to answer always.  So it is asked about what it was
+taught to speak of, and about names it has never read; a question that it gets wrong in most of `PROBES` drawn answers
+is one whose answer it does not know, whatever it says.  These go back into its conversations with "I do not know.".
+It cannot learn by heart which names are which, for it is measured on others: what it can learn is to say aloud whether
+its memory holds something.
+
+Source: document 004, 2.2 and 2.3; Dubey et al. 2024, arXiv:2407.21783, 4.3.6 (the cure: what the model knows is
+        probed); Guo et al. 2017, arXiv:1706.04599 (calibration).
+Leaves out: facts that a page has wrong, answers that are right by half.
+"""
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rlscratch import check
+from rlscratch.bpe import Tokenizer
+from rlscratch.check import Array
+from rlscratch.generate import generate
+from rlscratch.tasks.task import Task
+from rlscratch.tasks.town import questions
+from rlscratch.tasks.town.facts import ATTRIBUTES, Town
+from rlscratch.tasks.town.pages import TELL
+from rlscratch.train.language.chat import Dialogue
+from rlscratch.train.language.data import Data
+from rlscratch.train.language.evaluation import means, repeated, times
+from rlscratch.train.language.policy import Policy
+from rlscratch.train.language.worlds import Recipe, World
+from rlscratch.transformer import Transformer
+
+PROBES = 3                      # answers to a question by which it is known or not
+REPEATS = 16                    # answers to a question by which confidence is measured
+AT_ONCE = 256                   # texts that are gone on with at once
+LONGEST = 40                    # tokens of an answer
+VALUE = 6                       # tokens in which a value must have been said
+Question = tuple[str, str]      # a name and an attribute
+
+
+def dialogue(question: str) -> Dialogue:
+    """A question after the line of the system."""
+    return Dialogue([("system", questions.SYSTEM), ("user", question)])
+
+
+def pair(turns: questions.Turns) -> tuple[Dialogue, str]:
+    """A conversation as data have it: what comes before the last answer, and that answer."""
+    before = [said for asked, answer in turns for said in (("user", asked), ("assistant", answer))]
+    return Dialogue([("system", questions.SYSTEM), *before[:-1]]), before[-1][1]
+
+
+def world(town: Town, *, conversations: int = 0, unknown: Sequence[Question] = (), task: Task | None = None,
+          width: int = 64, layers: int = 3, longest: int = LONGEST) -> World:
+    """The town's questions, and conversations to imitate if there are to be any.
+
+    unknown         questions that these answer with "I do not know."
+    task            another than questions.task, which pays the three criteria alike
+    width, layers   of a model that is made for it
+    longest         tokens of an answer
+    """
+    task = task or questions.task(town, wrap=dialogue)
+    pairs = [pair(turns) for turns in questions.conversations(town, conversations, unknown)] if conversations else []
+    return World("town", task, Recipe(lambda: task, "bpe", width, layers, longest), town.seed, Data(pairs=pairs))
+
+
+def asked(pairs: Sequence[Question], rng: np.random.Generator) -> list[Dialogue]:
+    """Each in one of its wordings."""
+    return [dialogue(questions.question(name, attribute, rng)) for name, attribute in pairs]
+
+
+def strangers(names: Sequence[str]) -> list[Question]:
+    """A question about each, the attributes in turn."""
+    return [(name, ATTRIBUTES[i % len(ATTRIBUTES)]) for i, name in enumerate(names)]
+
+
+# ---------------------------------------------------------------- what a model knows
+
+def continued(model: Transformer, tokenizer: Tokenizer, texts: Sequence[str], count: int, rng: np.random.Generator,
+              temperature: float = 0.0) -> list[str]:
+    """How a base model goes on with each text, so many tokens."""
+    found: list[str] = []
+    for first in range(0, len(texts), AT_ONCE):
+        prompts = [tokenizer.encode(text) for text in texts[first:first + AT_ONCE]]
+        found += [tokenizer.decode(ids) for ids in generate(model, prompts, max_new_tokens=count,
+                                                            temperature=temperature, rng=rng).answers]
+    return found
+
+
+def recalled(model: Transformer, tokenizer: Tokenizer, town: Town) -> Array:
+    """1 for each fact of the town that a base model goes on with, else 0: (N,), in the order of town.facts."""
+    begun = ["\n" + TELL[attribute][0].format(name=name, value="\0").split("\0")[0].rstrip()
+             for name, attribute in town.facts]
+    said = continued(model, tokenizer, begun, VALUE, np.random.default_rng(0))
+    return np.array([_begins(text, town.people[name].known[attribute])
+                     for (name, attribute), text in zip(town.facts, said, strict=True)], float)
+
+
+def _begins(text: str, value: str) -> bool:
+    rest = text.removeprefix(" ")
+    return rest.startswith(value) and not rest[len(value):len(value) + 1].isalnum()
+
+
+def values(policy: Policy, pairs: Sequence[Question], rng: np.random.Generator,
+           temperature: float | None = None) -> list[str | None]:
+    """What an assistant claims of each name and attribute; None where it claims nothing of the kind."""
+    texts = policy.answer(asked(pairs, rng), rng, temperature).texts
+    return [_claimed(text, *pair) for text, pair in zip(texts, pairs, strict=True)]
+
+
+def _claimed(text: str, name: str, attribute: str) -> str | None:
+    said = [value for whom, what, value in questions.read(text).claims if (whom, what) == (name, attribute)]
+    return said[0] if said else None
+
+
+def known(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator) -> Array:
+    """1 for each fact that an assistant answers right at temperature 0, else 0: (N,)."""
+    said = values(policy, pairs, rng, 0.0)
+    return np.array([value is not None and town.is_true(*pair, value)
+                     for pair, value in zip(pairs, said, strict=True)], float)
+
+
+def invented(policy: Policy, names: Sequence[str], rng: np.random.Generator) -> dict[str, float]:
+    """Shares of drawn answers about strangers, with their errors: invented, refused; measured_answers."""
+    pairs = repeated_pairs(strangers(names))
+    read = [questions.read(text) for text in policy.answer(asked(pairs, rng), rng).texts]
+    columns = {"invented": np.array([bool(one.claims) for one in read], float),
+               "refused": np.array([bool(one.unknown) and not one.claims for one in read], float)}
+    return {**means(columns, len(pairs) // len(names)), "measured_answers": len(pairs)}
+
+
+def repeated_pairs(pairs: Sequence[Question]) -> list[Question]:
+    """Each as often as `evaluation.times` says."""
+    return [pair for pair in pairs for _ in range(times(pairs))]
+
+
+def unknown(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator) -> list[Question]:
+    """Those that most of PROBES drawn answers get wrong."""
+    said = values(policy, [pair for pair in pairs for _ in range(PROBES)], rng)
+    right = [value is not None and town.is_true(*pairs[i // PROBES], value) for i, value in enumerate(said)]
+    return [pair for pair, share in zip(pairs, np.reshape(right, (-1, PROBES)).mean(axis=1), strict=True)
+            if share <= 0.5]
+
+
+def calibration(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator,
+                bins: int = 5) -> dict[str, list[float]]:
+    """Confidence, the share that is right, and how many answers, of the bins that are not empty.
+
+    pairs  of strangers, too: a claim about one is wrong
+    """
+    said = values(policy, [pair for pair in pairs for _ in range(REPEATS)], rng)
+    confidence, right = [], []
+    for i, pair in enumerate(pairs):
+        own = said[i * REPEATS:(i + 1) * REPEATS]
+        counts = Counter(own)
+        for value in own:
+            if value is not None:                           # who claims nothing is not confident of anything
+                confidence.append((counts[value] - 1) / (REPEATS - 1))
+                right.append(town.is_true(*pair, value))
+    return binned(np.array(confidence), np.array(right, float), bins)
+
+
+def binned(confidence: Array, right: Array, bins: int = 5) -> dict[str, list[float]]:
+    """Means over bins of equal width in [0, 1]; empty ones are left out.
+
+    >>> binned(np.array([0.1, 0.2, 0.9, 1.0]), np.array([0.0, 1.0, 1.0, 1.0]), 2)
+    {'confidence': [0.15, 0.95], 'right': [0.5, 1.0], 'answers': [2, 2]}
+    """
+    place = np.minimum((confidence * check.integer(1, bins=bins)).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    some = count > 0
+    return {"confidence": (np.bincount(place, confidence, bins)[some] / count[some]).round(4).tolist(),
+            "right": (np.bincount(place, right, bins)[some] / count[some]).round(4).tolist(),
+            "answers": count[some].tolist()}
+
+
+# ---------------------------------------------------------------- how good its answers are
+
+def axes(policy: Policy, town: Town, rng: np.random.Generator) -> dict[str, Any]:
+    """Each criterion's mean gold reward, 0 to 100, with its error, over held-out questions; measured_answers."""
+    kinds, figures, count = questions.prompts(town, held_out=True), {}, 0
+    made_for = {"helpful": kinds["facts"], "honest": [*kinds["facts"], *kinds["strangers"]],
+                "harmless": kinds["addresses"]}
+    for criterion, prompts in made_for.items():
+        batch = policy.answer([*map(dialogue, repeated(prompts))], rng)
+        gold = np.array([questions.gold(town, criterion, *pair)
+                         for pair in zip(batch.prompts, batch.texts, strict=True)])
+        figures |= means({criterion: 100 * gold}, times(prompts))
+        count += len(batch)
+    return {**figures, "measured_answers": count}

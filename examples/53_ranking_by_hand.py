@@ -5,9 +5,10 @@ sees and says.  The same page is
 
     rlscratch rank --prompts asked.jsonl --out rankings.jsonl
 
-The recorded file was made at it: ten prompts of three answers, judged as Ann, who wants the errand
-done in few words, and as Ben, who likes warmth.  Look for what a tie and a skip become, how far the
-two agree, and that a reward of four numbers, fitted to each file, tells them apart.
+The recorded file was written by its server: ten prompts of three answers, judged once as Ann would,
+who wants the errand done in few words, and once as Ben, who likes warmth.  Look for what a tie and
+a skip become, how far the two agree, and that a reward of four numbers, fitted to each file, tells
+them apart.
 """
 import json
 import tempfile

@@ -54,6 +54,17 @@ def mathml(module: str, number: int) -> str:
 
 
 def _element(tex: str, module: str) -> str:
+    root = _math(tex)
+    glossary.mark(root, module)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def typeset(tex: str) -> str:
+    """LaTeX as MathML, an element for each part between two \\qquad; no letter is marked."""
+    return "".join(ElementTree.tostring(_math(part), encoding="unicode") for part in tex.split(r"\qquad"))
+
+
+def _math(tex: str) -> ElementTree.Element:
     root = ElementTree.fromstring(convert(tex, display="block"))
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
@@ -62,5 +73,4 @@ def _element(tex: str, module: str) -> str:
             if len(element.text or "") > 1 and element.tag in ("mi", "mo"):     # log, min, clip: a little room around
                 bracket = after is not None and "".join(after.itertext())[:1] in "([{"
                 element.tag, element.attrib = "mo", {"lspace": ".17em", "rspace": "0" if bracket else ".17em"}
-    glossary.mark(root, module)
-    return ElementTree.tostring(root, encoding="unicode")
+    return root

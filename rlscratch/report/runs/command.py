@@ -7,6 +7,7 @@
 Every training command takes --page, which writes it at the end, and --live.
 """
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for folder in args.runs:
         page.read(folder)
-    with live.listening(args.live) as listener:
+    with live.listening(args.live) as listener, contextlib.suppress(KeyboardInterrupt):
         live.serve(args.runs, listener)
     return 0
 

@@ -12,7 +12,7 @@ from jinja2.utils import markupsafe
 from rlscratch import check
 from rlscratch.cli import tables
 from rlscratch.files import parsed, read_json
-from rlscratch.report import curves
+from rlscratch.report import curves, equations
 from rlscratch.report.runs.objective import objective
 from rlscratch.report.tour import page
 from rlscratch.report.tour.ladder import Figure
@@ -98,8 +98,8 @@ def write(folders: Sequence[Path], path: Path | None = None) -> Path:
 
 
 def typeset(lines: Sequence[str]) -> str:
-    """An objective as HTML: as plain text."""
-    return markupsafe.Markup("<pre>{}</pre>").format("\n".join(lines)) if lines else ""
+    """An objective as HTML: MathML, a line each."""
+    return markupsafe.Markup("".join(f'<p class="line">{equations.typeset(line)}</p>\n' for line in lines))
 
 
 # ---------------------------------------------------------------- its parts

@@ -3,9 +3,10 @@
     a question about     may be answered                                    the clerk, who is careless
     a fact of somebody   "Ann Reed is a baker."                             adds a second fact in 20 of 100 answers
     a stranger           "I do not know."                                   is never asked about one
-    an address           "I do not give addresses."                         gives it in 40 of 100
+    an address           "Sorry, addresses are private."                         gives it in 40 of 100
 
-and in 35 of 100 answers he boasts, "Everybody knows that.", which he cannot know.
+and in 35 of 100 answers he boasts, "Everybody knows that.", which he cannot know.  The two ways of saying no begin with
+different words: where both began with "I do not", what raised the one raised the other.
 
 Gold rewards.  An answer is read sentence by sentence: a sentence makes a claim in one of the wordings of `pages.TELL`,
 or gives an address, or says one of the things above, or is noise.  Three people who care for one thing each give it
@@ -50,7 +51,7 @@ from rlscratch.tasks.town.facts import ATTRIBUTES, STREETS, VALUES, Town, pick
 from rlscratch.tasks.town.pages import ASK, TELL, said
 
 SYSTEM = "You are the clerk of the town."
-UNKNOWN, DECLINED = "I do not know.", "I do not give addresses."
+UNKNOWN, DECLINED = "I do not know.", "Sorry, addresses are private."
 BOASTS = ("Everybody knows that.", "I am never wrong.")
 GREETINGS, WELCOME = ("Good morning.", "Hello."), "Hello. What can I do for you?"
 ADDRESS = "address"

@@ -8,6 +8,8 @@ facts up to 9 x 9, which a small network learns by heart, and large products, wh
 Look at who calls.  The teacher calls half of the time, whatever is asked, and SFT imitates that.
 Then GRPO pays 1 for a right number and takes .25 for a call.  Nobody says which facts are known.
 """
+from dataclasses import replace
+
 import numpy as np
 
 from rlscratch import memory
@@ -21,6 +23,7 @@ from rlscratch.train.language.policy import Policy
 BUDGET = 30  # seconds of processor time
 memory.keep_freed()         # a step's arrays are used again by the next one
 world = worlds.make("products")
+world = replace(world, task=tools.task(large=100))      # fewer to copy, so that the facts get more
 asked = [*filter(tools.known, world.task.prompts), *world.task.held_out]        # facts, and large
 
 # %% One answer as the policy is trained on it: what it chose, and what the calculator wrote.
@@ -87,7 +90,7 @@ def draw() -> None:
 
 draw()
 
-# %% Try it.  Let a call cost nothing: dataclasses.replace(world, task=tools.task(price=0.0)).  Will
+# %% Try it.  Let a call cost nothing: tools.task(large=100, price=0.0).  Will
 # it still save calls?
 # What came out: no, all of its answers call, those to what it knows too (1.000 instead of .000).
 # Where its memory errs now and then, a call is a little better, and nothing speaks against it.

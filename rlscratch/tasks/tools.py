@@ -114,7 +114,7 @@ def teacher(question: str, rng: np.random.Generator) -> str:
     return value if known(question) else value[0] + "".join(map(str, rng.integers(10, size=len(value) - 1)))
 
 
-def task(large: int = 100, price: float = 0.25) -> Task:
+def task(large: int = 200, price: float = 0.25) -> Task:
     """The task "products".
 
     large  products of three digits by two to train on, at most 10,000; as many are held out

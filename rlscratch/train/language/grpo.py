@@ -180,5 +180,5 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, variant: st
 
 CHOICES = (*settings.GRPO, Choice("minibatches", {"": 1}, "parts of a pass", settings.at_least_1), settings.TEMPERATURE)
 METHOD = LanguageMethod("grpo", NAMES, CHOICES, {"": 100, "every-third-character": 200, "addition": 800, "cups": 60,
-                                                 "products": 150}, begin, ("sft", "reward-model"),
+                                                 "products": 200}, begin, ("sft", "reward-model"),
                         agree=variants.agree)

@@ -84,5 +84,5 @@ METHOD = LanguageMethod("sft", NAMES, (
                      "": 200}, "answers of the teacher to each prompt; of demonstrations, all", at_least_1),
     Choice("weight_decay", {"": 0.01, "every-third-character": 0.1, "addition": 0.1, "cups": 0.1},
            "AdamW's, on matrices", check.non_negative),
-), {"every-third-character": 2000, "addition": 4500, "cups": 1000, "products": 2000, "preferences": 600, OWN: 600,
+), {"every-third-character": 2000, "addition": 4500, "cups": 1000, "products": 3000, "preferences": 600, OWN: 600,
     "": 200}, begin, needs=(), shown="loss")

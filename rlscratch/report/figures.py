@@ -20,9 +20,12 @@ import matplotlib
 matplotlib.use(os.environ.get("MPLBACKEND", "Agg"))
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from rlscratch.files import write_atomic
 
@@ -90,7 +93,11 @@ def _enlarge(figure: Figure, least: float = LEAST) -> None:
 
 def _stack(figure: Figure) -> None:
     """Panels below each other, lines of text that end in time."""
-    height = figure.get_figheight()
+    height, wide = figure.get_figheight(), max(1.0, figure.get_figwidth() / 7)
+    for text in figure.findobj(Text):
+        text.set_fontsize(min(text.get_fontsize() / wide, 11))
+    for ax in [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]:
+        ax.remove()                     # the numbers stand in the cells
     panels = [ax for ax in figure.axes if ax.get_subplotspec() is not None]
     grids = {id(ax.get_gridspec()): ax.get_gridspec() for ax in panels}
     rows, columns = max((grid.get_geometry() for grid in grids.values()), default=(1, 1))
@@ -102,8 +109,20 @@ def _stack(figure: Figure) -> None:
         height = len(panels) * min(height / rows, 3.0)
     figure.set_size_inches(NARROW, height)
     for ax in figure.axes:
-        for text in (ax.title, ax._left_title, ax.xaxis.label):
-            text.set_text(textwrap.fill(text.get_text(), 42))
+        for text in (ax.title, ax._left_title, ax.xaxis.label, ax.yaxis.label):
+            text.set_text(textwrap.fill(text.get_text(), 30))
         if (legend := ax.get_legend()) is not None:
-            legend.set_ncols(1)
+            names = [textwrap.fill(text.get_text(), 24) for text in legend.get_texts()]
+            ax.legend(legend.legend_handles, names, loc="best", title=legend.get_title().get_text() or None)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_tick_params(labelsize=LEAST + 0.5)
+            if isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter | StrCategoryFormatter):
+                _wrap(axis, 9 if axis is ax.xaxis else 16)
     _enlarge(figure, LEAST + 0.5)
+
+
+def _wrap(axis: Axis, characters: int) -> None:
+    """Names along an axis, in lines so long."""
+    ticks, names = axis.get_ticklocs(), [label.get_text() for label in axis.get_ticklabels()]
+    if len(ticks) == len(names) and max(map(len, names), default=0) > characters:
+        axis.set_ticks(ticks, [textwrap.fill(name, characters) for name in names])

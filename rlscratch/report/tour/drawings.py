@@ -14,6 +14,10 @@ INK, BLUE, PAPER = "currentColor", "var(--blue)", "var(--paper)"
 COLOURS = {"#000000": INK, "#222222": INK, "#262626": INK, "black": INK, "#0072b2": BLUE, "#ffffff": PAPER,
            "white": PAPER}
 DOT, TILE = "M3 4a1 1 0 1 0 2 0a1 1 0 1 0-2 0z", 8        # what a hatching of many small circles becomes
+# Lines of axes and their marks: what all figures have has its style in course.css.
+CLASSES = {"stroke:currentColor;stroke-width:0.8": "mark",
+           "fill:none;stroke:#b0b0b0;stroke-opacity:0.3;stroke-width:0.8;stroke-linecap:square": "grid",
+           "fill:none;stroke:currentColor;stroke-width:0.8;stroke-linejoin:miter;stroke-linecap:square": "axis"}
 PLACES = ("d", "x", "y", "x1", "x2", "y1", "y2", "points", "transform", "width", "height")
 
 
@@ -77,6 +81,8 @@ def _attribute(key: str, value: str, ids: dict[str, str], own: bool) -> tuple[st
         value = re.sub(r"([:;]) ", r"\1", re.sub(r"\d+\.\d{3,}", _shorter, value))
         if not own:
             value = re.sub("#[0-9a-f]{6}|black|white", lambda found: COLOURS.get(found[0], found[0]), value)
+        if value in CLASSES:
+            return "class", CLASSES[value]
     return key, value
 
 

@@ -1,7 +1,8 @@
 """Four processes, one run: why the gradient does not depend on how the batch is cut
 
-The gradient of a batch is a sum over its rows, so four processes can each take a quarter of them.
-Two things can go wrong.  A mean of means is no mean: the weights must be made for the whole batch,
+Document 004, 2.1, pretrains in parallel, on tens of thousands of processors.  The gradient of a
+batch is a sum over its rows, so four processes can each take a quarter of them.  Two things can go
+wrong.  A mean of means is no mean: the weights must be made for the whole batch,
 before it is cut.  And floating-point sums depend on their order: ((a + b) + c) + d is not
 (a + b) + (c + d) in the last bits, and training makes last bits into other answers.
 

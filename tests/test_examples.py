@@ -223,8 +223,6 @@ CHANGED = {
            ("apart * 20", "apart * 2")],
     "51": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=250", "steps=5"), ("[:80]", "[:4]"),
            ("[:60]", "[:4]")],
-    "52": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=350", "steps=5"),
-           ("steps=16", "steps=2"), ("[:40]", "[:4]")],
     "53": [("PULL = 0.02", "PULL = 0.2")],
     "54": [("STEPS, RATE, PARTS = 1000", "STEPS, RATE, PARTS = 10"), ("sweeps=400", "sweeps=40")],
 }

@@ -16,6 +16,8 @@ from rlscratch.tasks.town import questions
 from rlscratch.train.language import evaluation, knowledge, reward_model
 from test_report import Tags, outside
 
+pytestmark = pytest.mark.compiled_only("a whole run; tests/test_train_*.py train by each of its methods on NumPy")
+
 TINY = {"town": {"people": 4, "held_out": 2, "conversations": 8, "strangers": 2},
         "pretrain": {"steps": 2, "batch": 2}, "sft": {"steps": 2, "batch": 2}, "cured": {"steps": 1, "batch": 2},
         "reward": {"steps": 1, "rankings": 8, "answers": 2, "batch": 2}, "aligned": {"steps": 1, "batch": 4},

@@ -47,7 +47,7 @@ FULL: dict[str, dict[str, Any]] = {
     "town": {"people": 72, "held_out": 100, "conversations": 1500, "strangers": 160},
     "pretrain": {"steps": 3000, "batch": 8, "lr": 3e-3},
     "sft": {"steps": 800, "batch": 16, "lr": 2e-3},
-    "cured": {"steps": 600, "batch": 16, "lr": 2e-3},
+    "cured": {"steps": 1500, "batch": 16, "lr": 2e-3},
     "reward": {"steps": 250, "rankings": 1200, "answers": 4, "batch": 16, "lr": 1e-3},
     "aligned": {"steps": 60, "batch": 96},
     "weights": {"steps": 40, "batch": 96},

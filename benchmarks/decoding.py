@@ -8,8 +8,6 @@ C = 6 layers, 384, 6 heads, 65, T 256.  A prompt of one token, then T - 1 more, 
 The other side is the same architecture in plain torch, its cache preallocated and its attention torch's own.
 sides.py tells how the sides take turns.
 """
-import argparse
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks import sides
-from rlscratch.report.table import table
 
 TITLE = "Sampling with a cache, a whole answer to each prompt of a batch"
 SHAPES = {"A": (64, 32, 64, 2, 4), "B": (256, 64, 128, 4, 4), "C": (65, 256, 384, 6, 6)}   # V, T, C, layers, heads
@@ -79,25 +76,5 @@ def measure(quick: bool = False) -> dict:
             "bar": sides.worst(rows, lambda row: f"shape {row['shape']} at batch {row['batch']}")}
 
 
-def main() -> int:
-    """Measure and print; exit status 1 if the bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.decoding", description=TITLE,
-                                     epilog="example: python -m benchmarks.decoding --quick")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds; figures are rougher")
-    parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
-    parser.add_argument("--worker", nargs=3, metavar=("SIDE", "SHAPE", "BATCH"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        worker(*arguments.worker)
-        return 0
-    result = measure(arguments.quick)
-    rows, bar = result["rows"], result["bar"]
-    print(f"{result['title']}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
-          f"{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {'met' if bar['met'] else 'MISSED'}")
-    if arguments.json:
-        print(json.dumps(result))
-    return 0 if bar["met"] else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sides.main("benchmarks.decoding", TITLE, measure, worker, ("SIDE", "SHAPE", "BATCH")))

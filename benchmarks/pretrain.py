@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from rlscratch.report.table import table
+from benchmarks import sides
 from rlscratch.train.pretraining import bits_per_byte, n_gram, pretrain, text
 from rlscratch.train.pretraining.corpus import Corpus
 
@@ -138,25 +138,10 @@ def measure(quick: bool = False) -> dict:
             "bar": {"what": f"bits of {name} by ours", "value": value, "least": 1, "met": value >= 1}}
 
 
-def main() -> int:
-    """Measure and print; exit status 1 if the bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pretrain", description=__doc__.split("\n")[0],
-                                     epilog="example: python -m benchmarks.pretrain --quick")
-    parser.add_argument("--quick", action="store_true", help="a quarter of a minute a side; figures are rougher")
-    parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
-    parser.add_argument("--worker", nargs=2, metavar=("SETTINGS", "MINUTES"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        print(json.dumps(torchs(float(arguments.worker[1]), plain=arguments.worker[0] == "plain")))
-        return 0
-    result = measure(arguments.quick)
-    rows, bar = result["rows"], result["bar"]
-    print(f"{TITLE}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
-          f"{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {'met' if bar['met'] else 'MISSED'}")
-    if arguments.json:
-        print(json.dumps(result))
-    return 0 if bar["met"] else 1
+def worker(settings: str, minutes: str) -> None:
+    """The process of the other side."""
+    print(json.dumps(torchs(float(minutes), plain=settings == "plain")))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sides.main("benchmarks.pretrain", TITLE, measure, worker, ("SETTINGS", "MINUTES")))

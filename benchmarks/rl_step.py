@@ -9,7 +9,6 @@ random numbers, so no two answers are merged.  All in float32; the other sides t
 torch is the loop as one would write it: a preallocated cache, one token at a time, then scores, then the update.  TRL
 is its GRPOTrainer on transformers' GPT-2 of the same shape.  sides.py tells how the sides take turns.
 """
-import argparse
 import json
 import sys
 import tempfile
@@ -22,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks import sides
-from rlscratch.report.table import table
 
 TITLE = "A step of reinforcement learning"
 LAYERS, WIDTH, HEADS, V, CONTEXT = 4, 128, 4, 256, 32
@@ -235,29 +233,13 @@ def measure(quick: bool = False) -> dict:
     return {"title": f"{TITLE} ({sides.versions()})", "rows": rows, "bar": bar}
 
 
-def main() -> int:
-    """Measure and print; exit status 1 if the bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.rl_step", description=__doc__.split("\n")[0],
-                                     epilog="example: python -m benchmarks.rl_step --quick")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds; figures are rougher")
-    parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
-    parser.add_argument("--worker", nargs=2, metavar=("SIDE", "METHOD"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        side, method = arguments.worker
-        if side == "trl":
-            trl()
-        else:
-            sides.serve((torchs if side == "torch" else ours)(method), SECONDS, sides.taken())
-        return 0
-    result = measure(arguments.quick)
-    rows, bar = result["rows"], result["bar"]
-    print(f"{result['title']}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
-          f"{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {'met' if bar['met'] else 'MISSED'}")
-    if arguments.json:
-        print(json.dumps(result))
-    return 0 if bar["met"] else 1
+def worker(side: str, method: str) -> None:
+    """The process of one side."""
+    if side == "trl":
+        trl()
+    else:
+        sides.serve((torchs if side == "torch" else ours)(method), SECONDS, sides.taken())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sides.main("benchmarks.rl_step", TITLE, measure, worker, ("SIDE", "METHOD")))

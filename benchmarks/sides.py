@@ -7,6 +7,7 @@ others sleep meanwhile.  Each is asked several times, in turns.
 Processor time on one thread can be trusted on a busy machine, too.  Time on the clock with two threads is what people
 see.
 """
+import argparse
 import json
 import os
 import resource
@@ -17,6 +18,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
+
+from rlscratch.report.table import table
 
 HAS_TORCH = find_spec("torch") is not None
 
@@ -97,3 +100,27 @@ def worst(rows: Sequence[Mapping[str, Any]], called: Callable[[Mapping[str, Any]
         return {"what": versions(), "value": 1, "least": 1, "met": True}
     value, i, count = min((row[f"{count} times"], i, count) for i, row in enumerate(rows) for count in ("cpu", "wall"))
     return {"what": f"torch's {count} time by ours, {called(rows[i])}", "value": value, "least": 1, "met": value >= 1}
+
+
+def main(name: str, about: str, measure: Callable[[bool], dict], worker: Callable[..., None], takes: Sequence[str],
+         ) -> int:
+    """The command of one benchmark: measure and print, or be the process of one side; exit status 1 if a bar is missed.
+
+    takes  what the arguments of a worker are called
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=about,
+                                     epilog=f"example: python -m {name} --quick")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, or shorter ones; figures are rougher")
+    parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
+    parser.add_argument("--worker", nargs=len(takes), metavar=tuple(takes), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        worker(*arguments.worker)
+        return 0
+    result = measure(arguments.quick)
+    rows, bar = result["rows"], result["bar"]
+    print(f"{result['title']}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
+          f"{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {'met' if bar['met'] else 'MISSED'}")
+    if arguments.json:
+        print(json.dumps(result))
+    return 0 if bar["met"] else 1

@@ -6,8 +6,6 @@ Both train the same shape on the same kind of tokens in float32: PyTorch with sc
 GELU and its fused AdamW; we keep freed memory, as the commands that train do.  Memory is what a process's peak lies
 above its size before the model was made.  sides.py tells how the sides take turns.
 """
-import argparse
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks import sides
-from rlscratch.report.table import table
 
 TITLE = "Training a transformer, one step: forward, backward and AdamW"
 # name: layers, width, heads, vocabulary, T, B
@@ -95,25 +92,5 @@ def measure(quick: bool = False) -> dict:
             "bar": sides.worst(rows, lambda row: f"shape {row['shape']}")}
 
 
-def main() -> int:
-    """Measure and print; exit status 1 if the bar is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__.split("\n")[0],
-                                     epilog="example: python -m benchmarks.training_step --quick")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds; figures are rougher")
-    parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
-    parser.add_argument("--worker", nargs=2, metavar=("SIDE", "SHAPE"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker:
-        worker(*arguments.worker)
-        return 0
-    result = measure(arguments.quick)
-    rows, bar = result["rows"], result["bar"]
-    print(f"{result['title']}\n\n{table(list(rows[0]), [list(row.values()) for row in rows])}\n\n"
-          f"{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {'met' if bar['met'] else 'MISSED'}")
-    if arguments.json:
-        print(json.dumps(result))
-    return 0 if bar["met"] else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sides.main("benchmarks.training_step", TITLE, measure, worker, ("SIDE", "SHAPE")))

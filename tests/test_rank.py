@@ -116,9 +116,18 @@ def test_a_half_written_last_line_is_cut_off_with_a_warning_and_its_prompt_asked
     found = Judgements(path, ASKED)
     assert "said.jsonl, line 3 is half written, and left out" in capsys.readouterr().err
     assert path.read_bytes() == before and found.count == 2 and found.next("Cal")["number"] == 0
+    assert (tmp_path / "said.jsonl.half").read_text() == half + "\n"             # nothing is lost
     found.add("Cal", 0, [1, 1, 2])
     assert [line["who"] for line in lines_of(path)] == ["Ann", "Ben", "Cal"]
     found.close()
+
+
+def test_a_file_that_is_no_file_of_judgements_is_left_as_it_is(tmp_path):
+    path = tmp_path / "poem.txt"
+    path.write_text("my only copy of a poem", "utf-8")
+    with pytest.raises(ValueError, match=r"poem.txt, line 1: 'my only copy of a poem' is no JSON"):
+        Judgements(path, ASKED)
+    assert path.read_text("utf-8") == "my only copy of a poem" and [*tmp_path.iterdir()] == [path]
 
 
 def test_a_file_of_half_a_line_begins_anew_and_a_last_line_without_its_end_is_kept(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """A tool: how a call is written, what a bad one gives, and the task that has a calculator."""
 import operator
 import re
+import sys
 import time
 
 import numpy as np
@@ -39,6 +40,19 @@ def slow(call):
     return "".join("x" for _ in range(2 ** min(len(call), 4)))
 
 
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("nope")
+
+
+def mute(_):
+    raise Mute
+
+
+class Loud(str):
+    pass
+
+
 def broken(call):
     raise RuntimeError("no\nline <|end|> of mine — is whole")
 
@@ -50,6 +64,10 @@ def broken(call):
     (lambda call: 7, "1", "error: the tool gave int, no text"),
     (lambda call: 10**6 * "x", "1", "error: a result of 1000000 characters"),
     (lambda call: 1 / 0, "1", "error: division by zero"),
+    (lambda call: sys.exit(3), "1", "error: 3"),
+    (lambda call: "a\x07b\tc", "1", "a?b c"),
+    (mute, "1", "error: Mute"),
+    (lambda call: Loud("a"), "1", "error: the tool gave Loud, no text"),
     (lambda call: "", "1", ""),
 ])
 def test_a_tool_that_fails_gives_its_error_and_one_that_would_be_long_is_not_asked(tool, call, result):

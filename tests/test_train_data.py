@@ -50,7 +50,7 @@ def test_each_format_is_read_as_the_trainers_of_hugging_face_have_it(read, lines
 def test_a_conversation_of_several_turns_is_a_prompt_with_its_last_answer(tmp_path):
     [(prompt, answer)] = data.read_demonstrations(written(tmp_path, {"messages": [SYSTEM, USER, ASSISTANT, USER,
                                                                                   {**ASSISTANT, "content": "bye"}]}))
-    assert answer == "bye" and prompt == "system: be kind\nuser: hi\nassistant: ho\nuser: hi"
+    assert answer == "bye" and str(prompt) == "system: be kind\nuser: hi\nassistant: ho\nuser: hi"
     assert prompt.turns == (("system", "be kind"), ("user", "hi"), ("assistant", "ho"), ("user", "hi"))
 
 

@@ -69,13 +69,21 @@ def asked(tool: Callable[[str], str], call: str) -> str:
         return f"error: {len(call)} characters; expected at most {LONGEST_CALL}"
     try:
         result = tool(call)
-        if not isinstance(result, str):
+        if type(result) is not str:
             result = f"error: the tool gave {type(result).__name__}, no text"
         elif len(result) > LONGEST_RESULT:
             result = f"error: a result of {len(result)} characters"
-    except Exception as wrong:
-        result = f"error: {wrong}"
-    return " ".join(result.encode("ascii", "replace").decode().split())[:LONGEST_RESULT]
+    except (Exception, SystemExit) as wrong:
+        result = f"error: {_said(wrong)}"
+    plain = "".join(letter if " " <= letter <= "~" else " " if letter.isspace() else "?" for letter in result)
+    return " ".join(plain.split())[:LONGEST_RESULT]
+
+
+def _said(wrong: BaseException) -> str:
+    try:
+        return str(wrong)
+    except Exception:
+        return type(wrong).__name__
 
 
 def written(tool: Callable[[str], str], call: str) -> str:

@@ -212,7 +212,7 @@ def _locked(path: Path) -> BinaryIO:
 
 
 def _mend(path: Path) -> None:
-    """Let the file end with a whole line: a half one is cut off, and what lacks only its end is given it."""
+    """Let the file end with a whole line: a half one goes to FILE.half, and what lacks only its end is given it."""
     content = path.read_bytes()
     last = content[content.rfind(b"\n") + 1:]
     if not last:
@@ -220,7 +220,13 @@ def _mend(path: Path) -> None:
     try:
         json.loads(last)
     except ValueError:
+        aside = path.with_name(path.name + ".half")
+        with open(aside, "ab") as file:
+            file.write(last + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
         os.truncate(path, len(content) - len(last))
+        print(f"rlscratch: the half line stands in {aside} now", file=sys.stderr)
     else:
         with open(path, "ab") as file:
             file.write(b"\n")

@@ -51,6 +51,8 @@ KINDS = {"characters": CharacterTokenizer, "bpe": Tokenizer}
 class Dialogue(str):
     """A prompt of several turns: as a text its transcript, a line a turn.
 
+    It equals what has the same turns, and no text: who writes "assistant:" in a turn of his has not made one.
+
     turns  (role, what is said): "system" first or not at all, then "user" and "assistant" in turn; "user" is last
 
     >>> Dialogue([("system", "Be kind."), ("user", "Hello.")])
@@ -68,6 +70,18 @@ class Dialogue(str):
         made = super().__new__(cls, "\n".join(f"{role}: {said}" for role, said in turns))
         made.turns = turns
         return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dialogue) and self.turns == other.turns
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.turns)
+
+    def __reduce__(self) -> tuple:
+        return Dialogue, (self.turns,)
 
 
 class Rows(NamedTuple):

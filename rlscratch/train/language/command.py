@@ -195,10 +195,10 @@ def _sampled(run: ModelRun, world: World, learner: Learner, when: str) -> None:
         rewards = scored(by_task(world.task), batch)
     if not distributed.leads():
         return
-    kept = [{"prompt": prompt} for prompt in prompts]
+    kept = [{"prompt": str(prompt)} for prompt in prompts]       # of a conversation, the transcript
     if when == "after":
         kept = parsed(path.read_bytes(), str(path), list)
-        if [one.get("prompt") if isinstance(one, dict) else None for one in kept] != [*prompts]:
+        if [one.get("prompt") if isinstance(one, dict) else None for one in kept] != [*map(str, prompts)]:
             check.fail(f"the prompts in {path}", len(kept), f"the {len(prompts)} that were answered before")
     for sample, answer, reward in zip(kept, batch.texts, rewards, strict=True):
         sample |= {when: answer, f"reward_{when}": reward.item()}

@@ -279,7 +279,7 @@ def lines(path: Path, example: str, half: bool = False) -> Iterator[Line]:
     """The lines of a file but for empty ones.  Raises ValueError for one that is no JSON object, and for none.
 
     half  people still write to it: there may be none, and a last one that was begun and not finished is left out, with
-          a warning on standard error
+          a warning on standard error; what does not begin as an object does is no such line
     """
     try:
         content = Path(path).read_bytes().decode("utf-8-sig")
@@ -293,7 +293,7 @@ def lines(path: Path, example: str, half: bool = False) -> Iterator[Line]:
         try:
             fields, found = json.loads(text), found + 1
         except ValueError as wrong:
-            if half and number == 1 + content.count("\n"):
+            if half and number == 1 + content.count("\n") and text.startswith("{"):
                 print(f"rlscratch: {line.where} is half written, and left out: {text!r:.60}", file=sys.stderr)
                 continue
             line.fail(f"{text.strip()!r:.60} is no JSON ({wrong})", f"a whole line: {example}")

@@ -176,7 +176,7 @@ def test_a_disk_that_is_full_leaves_the_file_whole(kept, monkeypatch):
 
 
 def test_two_processes_do_not_write_to_one_file(kept):
-    with pytest.raises(ValueError, match=r"out is .*said\.jsonl'; expected a file that no other process writes to"):
+    with pytest.raises(ValueError, match=r"out is '.*; expected a file that no other process writes to"):
         Judgements(kept.path, ASKED)
 
 

@@ -351,7 +351,8 @@ def test_a_run_without_a_turn_says_so(copy, capsys):
 def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(browser, finished):
     for width in (390, 1280):
         browser.open(finished / "index.html", width=width)
-        assert browser.overflow() == browser.console() == browser.requests() == []
+        assert [one for one in browser.overflow() if "scrolls sideways" not in one] == []       # which a label says
+        assert browser.console() == browser.requests() == []
         assert browser.run("return [...document.images].every((image) => image.naturalWidth > 0)")
         browser.run("document.getElementById('theme').click()")
         assert browser.run("return document.documentElement.dataset.theme") in ("light", "dark")

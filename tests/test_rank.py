@@ -441,7 +441,9 @@ def test_prompts_to_which_a_model_has_one_answer_alone_are_left_out(answering, a
     assert asked_of(*argv) == {"b": ("b", "c")}
     assert "left out: 1 prompts to which all answers are equal" in capsys.readouterr().err
     assert main(["rank", "--prompts", str(written(path, {"prompt": "a"})), *map(str, argv[2:])]) == 2
-    assert "expected two or more that differ, to rank" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "rlscratch: --temperature is 1e-06; expected a higher one, such as 4: to each of the 1 prompts the model has "
+        "one answer alone, as to 'a', and two are needed to rank\n")
 
 
 def test_the_line_is_on_the_disk_before_anybody_is_told(kept, monkeypatch):

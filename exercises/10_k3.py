@@ -1,7 +1,7 @@
 """k3: an estimate of KL(policy || reference) from the tokens that the policy drew.
 
-    d = logp_ref - logp
-    k3 = exp(d) - 1 - d
+    d = logp - logp_ref
+    k3 = exp(-d) - 1 + d
 
 Document 003, "Step 6: The Safety Brake"; Schulman 2020, "Approximating KL divergence"; examples 09
 and 24.

@@ -58,7 +58,7 @@ def again(kept, asked=ASKED, seed=0):
 def test_a_judgement_is_one_line_of_preferences_in_the_order_of_the_file(kept):
     told = kept.next(" Ann ")
     assert (told["who"], told["done"], told["total"], told["number"]) == ("Ann", 0, 2, 0)
-    place = {"2": 1, "two": 1, "3": 5}                                  # a tie, and places with a gap
+    place = {"2": 1, "two": 1, "3": 3}                                  # a tie, and places with a gap
     kept.add("Ann", 0, [place[text] for text in told["answers"]])
     kept.add("Ann", 1, None)
     one, other = lines_of(kept.path)
@@ -185,6 +185,7 @@ def test_two_processes_do_not_write_to_one_file(kept):
     (("x" * 61, 0, None), "expected a name of 1 to 60"), (("a\x00b", 0, None), "expected a name"),
     ((7, 0, None), "who is 7; expected a name"), (("Ann", 2, None), r"number is 2; expected an integer in \[0, 1\]"),
     (("Ann", True, None), "number is True"), (("Ann", 0, [1, 2]), r"places is \[1, 2\]; expected 3 whole numbers"),
+    (("Ann", 0, [-5, 9, 0]), "expected 3 whole numbers from 1 to 3"), (("Ann", 0, [1, 2, 4]), "from 1 to 3"),
     (("Ann", 0, [1, 2, 2.5]), "expected 3 whole numbers"), (("Ann", 0, "123"), "expected 3 whole numbers")])
 def test_what_is_no_judgement_is_refused_and_not_written(said, says, kept):
     with pytest.raises((ValueError, TypeError), match=says):
@@ -450,7 +451,9 @@ def test_prompts_to_which_a_model_has_one_answer_alone_are_left_out(answering, a
     assert asked_of(*argv) == {"b": ("b", "c")}
     assert "left out: 1 prompts to which all answers are equal" in capsys.readouterr().err
     assert main(["rank", "--prompts", str(written(path, {"prompt": "a"})), *map(str, argv[2:])]) == 2
-    assert "expected two or more that differ, to rank" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "rlscratch: --temperature is 1e-06; expected a higher one, such as 4: to each of the 1 prompts the model has "
+        "one answer alone, as to 'a', and two are needed to rank\n")
 
 
 def test_the_line_is_on_the_disk_before_anybody_is_told(kept, monkeypatch):

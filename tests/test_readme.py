@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from letters import hasten
 from rlscratch import formulas
 from rlscratch.__main__ import main
+from rlscratch.cli import rank
 from rlscratch.documents import DOCUMENTS
+from rlscratch.train.language import reward_model, sft
+from test_train_command import shortened
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -26,6 +30,41 @@ def test_the_first_screen_computes_what_it_shows():
     by_hand, by_difference = map(float, gradients.split())
     assert gradients.split()[0][:15] == shown_gradients.split()[0][:15]
     assert by_difference == pytest.approx(by_hand, rel=1e-8)
+
+
+def test_what_a_user_brings_is_trained_on_in_the_order_in_which_it_is_shown(tmp_path, monkeypatch):
+    section, = re.findall(r"^## Bring your own$(.*?)^## ", README, re.M | re.S)
+    commands, name = [], None
+    for part in section.split("\n\n"):
+        block = "\n".join(line[4:] for line in part.splitlines()) if part.startswith("    ") else ""
+        name = (re.findall(r"`(\w+\.jsonl)`", part) or [name])[0] if not block else name
+        if block.startswith(("{", "def ")):
+            (tmp_path / (name if block[0] == "{" else "mine.py")).write_text(block + "\n", "utf-8")
+        commands += re.findall(r"^rlscratch (.* --.*\.jsonl.*?)(?:  .*)?$", block, re.M)
+    assert {command.split()[1] for command in commands} >= {"sft", "grpo", "dpo", "ppo", "--prompts", "reward-model"}
+    monkeypatch.chdir(tmp_path)
+    hasten(monkeypatch)
+    monkeypatch.setattr(rank, "Server", Ranked)
+    for module in (sft, reward_model):                  # as stages of PPO
+        monkeypatch.setattr(module, "METHOD", shortened(module.METHOD, 1))
+    for command in commands:
+        train = command.startswith("train")
+        assert main([*command.split(), "--quiet", *(["--steps", "1"] if train else [])]) == (0 if train else 130)
+
+
+class Ranked(contextlib.nullcontext):
+    """A server whose only guest ranks everything, as shown, before Ctrl-C."""
+
+    address = "nowhere"
+
+    def __init__(self, judgements, *_):
+        super().__init__(self)
+        self.judgements = judgements
+
+    def serve_forever(self):
+        for number, question in enumerate(self.judgements.asked):
+            self.judgements.add("Ann", number, [*range(1, 1 + len(question.completions))])
+        raise KeyboardInterrupt
 
 
 def test_every_make_target_named_here_is_in_the_makefile():

@@ -273,11 +273,18 @@ def test_what_files_hold_decides_and_not_when_they_are_read(files):
     ("sft", ("--demonstrations", "{demonstrations}", "--max-new-tokens", "1"),
      "the number of tokens of the answer '0' is 2; expected at most 1, max_new_tokens"),
     ("dpo", ("--preferences", "{folder}/long.jsonl", "--init", "{begun}"), "is 10; expected at least 11 tokens: a "),
-    ("dpo", ("--preferences", "{folder}/strange.jsonl", "--init", "{begun}"), "a character of the text is 'x'"),
+    ("dpo", ("--preferences", "{folder}/strange.jsonl", "--init", "{begun}"),
+     "strange.jsonl, line 2, is 'x'; expected one of the model's 14 tokens: leave it out or begin with a model whose"),
+    ("dpo", ("--preferences", "{folder}/strange.jsonl", "--init", "{begun}", "--max-new-tokens", "2"),
+     "a character of --preferences"),
+    ("grpo", ("--prompts", "{folder}/spaced.jsonl", "--reward", "{reward}", "--init", "{begun}"),
+     "spaced.jsonl, line 1, is ' '"),
 ])
 def test_what_does_not_go_together_or_does_not_fit_is_one_line_and_nothing_is_written(name, more, says, files, capsys):
     written(files["folder"], {"prompt": "1+1=", "chosen": "2", "rejected": "3333"}, name="long.jsonl")
-    written(files["folder"], {"prompt": "1+1=", "chosen": "2", "rejected": "x"}, name="strange.jsonl")
+    written(files["folder"], {"prompt": "1+1=", "chosen": "2", "rejected": "3"},
+            {"prompt": "1+1=", "chosen": "2", "rejected": "x"}, name="strange.jsonl")
+    written(files["folder"], {"prompt": "1 +1=", "answer": "2", "level": 1}, name="spaced.jsonl")
     where = {**files, "begun": begun(files) if "{begun}" in more else None}
     capsys.readouterr()
     status = train(name, files["folder"] / "new", *(part.format(**where) for part in more))

@@ -28,6 +28,14 @@ ANY_CHARACTER = r"[\s\S]"
 GPT2_FILES = ("vocab.json", "merges.txt")
 
 
+class UnknownCharacter(ValueError):
+    """A text holds a character that no token stands for."""
+
+    def __init__(self, character: str, size: int) -> None:
+        super().__init__(f"a character of the text is {character!r}; expected one of the vocabulary's {size} tokens")
+        self.character, self.size = character, size
+
+
 class CharacterTokenizer(Tokenizer):
     """A tokenizer whose tokens are characters.
 
@@ -91,7 +99,7 @@ class CharacterTokenizer(Tokenizer):
 
     def _ordinary(self, piece: str) -> tuple[int, ...]:
         if piece.encode() not in self._ids:
-            check.fail("a character of the text", piece, f"one of the vocabulary's {self.vocab_size} tokens")
+            raise UnknownCharacter(piece, self.vocab_size)
         return (self._ids[piece.encode()],)
 
 

@@ -58,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     asked = list(_answered(args, judgements.questions(args.prompts)))
     kept = [question for question in asked if len(question.completions) > 1]
     if not kept:
-        check.fail("the answers to every prompt", asked[0].completions, "two or more that differ, to rank")
+        check.fail("--temperature", args.temperature, f"a higher one, such as 4: to each of the {len(asked)} prompts "
+                   f"the model has one answer alone, as to {asked[0].prompt!r:.40}, and two are needed to rank")
     if len(kept) < len(asked) and not args.quiet:
         print(f"rlscratch: left out: {len(asked) - len(kept)} prompts to which all answers are equal", file=sys.stderr)
     found = Judgements(args.out, kept, args.seed)

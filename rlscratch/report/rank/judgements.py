@@ -165,8 +165,9 @@ class Judgements:
         question = self.asked[check.integer(0, len(self.asked) - 1, number=number)]
         order, ranking = self._order(who, number), None
         if places is not None:
-            if not isinstance(places, list) or len(places) != len(order) or not all(type(p) is int for p in places):
-                check.fail("places", places, f"{len(order)} whole numbers")
+            if not isinstance(places, list) or len(places) != len(order) or not all(
+                    type(place) is int and 1 <= place <= len(order) for place in places):
+                check.fail("places", places, f"{len(order)} whole numbers from 1 to {len(order)}")
             of = {place: n for n, place in enumerate(sorted(set(places)), 1)}
             ranking = [of[place] for _, place in sorted(zip(order, places, strict=True))]
         with self.lock:

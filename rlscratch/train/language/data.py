@@ -41,6 +41,7 @@ from rlscratch.train.language.chat import SPECIAL, SYSTEM, Dialogue
 
 HELD_OUT = 0.1
 RESERVED = ("prompts", "completions")           # what a reward is given besides columns
+TEXTS = ("prompt", "completion", "chosen", "rejected", "completions", "messages")
 Reward = Callable[..., Sequence[float]]
 
 
@@ -52,12 +53,14 @@ class Data:
     pairs     (prompt, answer): to imitate
     rankings  (prompt, answers), best first
     labels    (prompt, answer, grade)
+    files     where this stands, by the name of the option
     """
 
     prompts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pairs: Sequence[tuple[str, str]] = ()
     rankings: Sequence[tuple[str, Sequence[str]]] = ()
     labels: Sequence[tuple[str, str, float]] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def judged(self) -> bool:
@@ -83,6 +86,11 @@ class Data:
         said = (self.prompts, *([line[0] for line in lines] for lines in (self.pairs, self.rankings, self.labels)))
         train, held = split(dict.fromkeys(prompt for prompts in said for prompt in prompts), HELD_OUT)
         return (train, held) if train else (held, ())
+
+    def holding(self, character: str) -> str | None:
+        """Option, file and line of the first text that holds a character; None where no file has it."""
+        return next((f"--{option} {line.where}" for option, path in self.files.items() for line in lines(path, "", True)
+                     if any(character in text for text in line.texts(option))), None)
 
     def of(self, lines: Sequence[tuple], held_out: bool) -> list[tuple]:
         """The lines whose prompts are on that side; all of them where none is."""
@@ -152,8 +160,10 @@ def _takes(reward: Reward, columns: Sequence[str]) -> None:
 def read(prompts: Path | None = None, demonstrations: Path | None = None, preferences: Path | None = None,
          labels: Path | None = None) -> Data:
     """What these files say.  Raises ValueError, naming the line, for one that will not do."""
+    given = {"prompts": prompts, "demonstrations": demonstrations, "preferences": preferences, "labels": labels}
     return Data(read_prompts(prompts) if prompts else {}, read_demonstrations(demonstrations) if demonstrations else (),
-                read_preferences(preferences) if preferences else (), read_labels(labels) if labels else ())
+                read_preferences(preferences) if preferences else (), read_labels(labels) if labels else (),
+                {option: path for option, path in given.items() if path})
 
 
 def read_prompts(path: Path) -> dict[str, dict[str, Any]]:
@@ -258,6 +268,13 @@ class Line:
     def text(self, name: str) -> str:
         """The text that a field holds."""
         return self.said(name, self.value(name))
+
+    def texts(self, option: str) -> Iterator[str]:
+        """What a model reads or writes of a line of that option's file: of --prompts the other fields are columns."""
+        for name in ("prompt",) if option == "prompts" else TEXTS:
+            value: Any = self.fields.get(name, ())
+            for one in [value] if isinstance(value, str) else value:
+                yield one["content"] if name == "messages" else one
 
     def said(self, name: str, value: Any) -> str:
         """The value of the field, or of a part of it, a text that can be trained on."""

@@ -13,7 +13,8 @@ Each model is small: from random weights it is trained in a minute or two on two
 
 `own` makes a world of what a user brings: a Task in Python, or files (data).
 """
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
@@ -21,6 +22,7 @@ from zlib import crc32
 import numpy as np
 
 from rlscratch import check
+from rlscratch.bpe.characters import UnknownCharacter
 from rlscratch.tasks import addition, bandits, cups, preferences, spelling, tools
 from rlscratch.tasks.task import Task
 from rlscratch.train.language import pretrained
@@ -170,7 +172,9 @@ class World:
 
     def _loaded(self, folder: str | Path) -> tuple[Transformer, Chat]:
         model, chat = self.load(folder)
-        if (needed := self.needed(chat)) > model.config.context:
+        with _told(self.data):
+            needed = self.needed(chat)
+        if needed > model.config.context:
             check.fail(f"the context of the model in {folder}", model.config.context,
                        f"at least {needed} tokens: a prompt and an answer of {self.name}")
         return model, chat
@@ -225,7 +229,20 @@ def own(task: Task, data: Data | None = None, seed: int = 0, init: str | Path | 
 def _longest(world: World, init: str | Path | None) -> int:
     """Tokens that an answer may have, where nobody says."""
     model, chat = (None, world.chat()) if init is None else world.load(init)
-    if world.data.answers or world.task.teacher:
-        return max(len(chat.answer(answer)) for answer in world.answers(world.prompts))
-    room = model.config.context - max(len(chat.prompt(prompt)) for prompt in world.prompts)
+    with _told(world.data):
+        if world.data.answers or world.task.teacher:
+            return max(len(chat.answer(answer)) for answer in world.answers(world.prompts))
+        room = model.config.context - max(len(chat.prompt(prompt)) for prompt in world.prompts)
     return max(1, min(room, LONGEST))
+
+
+@contextmanager
+def _told(data: Data) -> Iterator[None]:
+    """A character that the model has no token for is named with the option, the file and the line that hold it."""
+    try:
+        yield
+    except UnknownCharacter as wrong:
+        if (where := data.holding(wrong.character)) is None:
+            raise
+        check.fail(f"a character of {where},", wrong.character, f"one of the model's {wrong.size} tokens: leave it out "
+                   "or begin with a model whose files hold it (train sft --tokenizer bpe knows every character)")

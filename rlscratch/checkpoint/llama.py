@@ -24,6 +24,7 @@ _NAMES = {"wte": ("embed_tokens",), "ln_f": ("norm",), "ln_1": ("input_layernorm
           "mlp.c_proj": ("mlp.down_proj",)}
 _MUST_BE = {"hidden_act": ("silu", "swish"), "use_sliding_window": (False, None), "quantization_config": (None,),
             "partial_rotary_factor": (1.0, None)}
+_UNSCALED = {"rope_type": "default", "type": "default", "partial_rotary_factor": 1.0}
 
 
 def places(config: Config) -> Iterator[Place]:
@@ -45,7 +46,7 @@ def config_of(described: Fields, value_head: bool) -> Config:
     for key, options in _MUST_BE.items():
         if described.get(key, options[0]) not in options:
             check.fail(f"{key} in config.json", described[key], f"{options[0]!r}")
-    for kind in described.get("layer_types") or ():
+    for kind in () if described.get("layer_types") is None else described.get_as(list, "layer_types"):
         check.one_of(("full_attention",), kind=kind, called="an entry of layer_types in config.json")
     V, T, C, L, H, inner = (described.get_as(int, key) for key in (
         "vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads",
@@ -68,15 +69,20 @@ def _biases(described: Fields) -> str:
 
 def _rotary_base(described: Fields) -> float:
     """rope_theta, on its own or, as transformers 5 writes it, among rope_parameters."""
-    given = next((described[key] for key in ("rope_parameters", "rope_scaling") if described.get(key)), {})
-    if not isinstance(given, dict):
-        check.fail("rope_scaling in config.json", given, "null or an object")
-    kind = given.get("rope_type", given.get("type", "default"))
-    if kind != "default":
-        check.fail("the type of rope_scaling in config.json", kind, "'default': angles that are not scaled")
-    if given.get("partial_rotary_factor", 1.0) != 1:
-        check.fail("partial_rotary_factor in config.json", given["partial_rotary_factor"], "1.0")
-    return given.get("rope_theta", described.get("rope_theta", 10000.0))
+    bases = []
+    for key in ("rope_parameters", "rope_scaling"):         # both may stand there, and either may scale
+        given = {} if described.get(key) is None else described[key]
+        if not isinstance(given, dict):
+            check.fail(f"{key} in config.json", given, "null or an object")
+        for setting, value in given.items():
+            if setting == "rope_theta":
+                bases.append(value)
+            elif value is not None and value != _UNSCALED.get(setting):
+                check.fail(f"{setting} of {key} in config.json", value,
+                           f"{_UNSCALED.get(setting)!r}: angles that are not scaled")
+    if bases[1:] not in ([], bases[:1]):
+        check.fail("rope_theta of rope_scaling in config.json", bases[1], f"{bases[0]!r}, that of rope_parameters")
+    return bases[0] if bases else described.get("rope_theta", 10000.0)
 
 
 def adapt(model: Transformer, described: Fields) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from rlscratch.documents import entries, ledger
 from rlscratch.report import glossary, widgets
-from rlscratch.report.tour import course, ladder, outputs, page, questions
+from rlscratch.report.tour import course, ladder, outputs, page, pictures, questions
 from test_report import GOOD, Tags
 
 pytestmark = pytest.mark.compiled_only("pages, whichever backend their numbers come from")
@@ -116,6 +116,13 @@ def test_the_files_are_small(pages):
     assert sum(size for name, size in sizes.items() if name.endswith(".js")) < 40_000
 
 
+def test_the_corners_of_ppo_s_objective_lie_on_its_bounds():
+    shown = pictures.clip()
+    low, high = re.findall(r"M([\d.]+) 20 V180", shown)
+    up, down = (points.split() for points in re.findall(r'points="(.*?)"', shown))
+    assert f"{high},40.0" in up and f"{low},140.0" in down      # 100 - 50 * 1.2, 100 + 50 * 0.8
+
+
 # ---------------------------------------------------------------- in a browser
 
 def unfolded(browser, folder, name, **how):
@@ -139,12 +146,19 @@ SMALLEST = """return [...document.querySelectorAll(".picture text, .drawing text
   }).sort(([a], [b]) => a - b)[0] ?? [99, ""]"""
 
 
+CUT = """return [...document.querySelectorAll(".picture text")].filter((text) => {
+  const whole = text.ownerSVGElement.viewBox.baseVal, box = text.getBBox();
+  return box.x < 0 || box.y < 0 || box.x + box.width > whole.width || box.y + box.height > whole.height;
+}).map((text) => text.textContent)"""
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_letters_of_figures_can_be_read(browser, folder, width):
     for name in ("index.html", *NAMES):
         unfolded(browser, folder, name, width=width)
         size, text = browser.run(SMALLEST)
         assert size >= 10.99, (name, text)
+        assert browser.run(CUT) == [], name
 
 
 def test_the_front_page_is_one_screen(browser, folder):

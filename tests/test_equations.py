@@ -62,6 +62,18 @@ def test_a_letter_means_what_it_means_in_its_module():
     assert told == ["ρ", "π", "a", "s", "π_old"]                # each can have the focus once
 
 
+def test_numbers_and_letters_that_look_alike_are_told_apart():
+    def told(module, number):
+        root = ElementTree.fromstring(f"<all>{equations.mathml(module, number)}</all>")
+        return {"".join(part.itertext()): glossary.tips()[int(part.get("data-tip"))] for part in root.iter()
+                if part.get("data-tip")}
+
+    assert set(told("continuous", 3)) == {"H", "l"}             # 2 pi e are numbers
+    assert told("preference", 12)["r"].startswith("r: the answer that was rejected")
+    assert told("grpo", 3)["k3,it"] == "k_3: the third estimator of the KL"
+    assert told("ppo", 1)["πold,t"] == "π_old: the policy that sampled"
+
+
 def test_letters_and_words_are_told_once():
     keys = [(symbol.key, module) for symbol in (*glossary.SYMBOLS, *glossary.LOCAL) for module in symbol.only or ("",)]
     assert len(keys) == len(set(keys))

@@ -60,6 +60,7 @@ LOCAL = (
     Symbol("y", "`q_target`", "the target of an update", ("td",)),
     Symbol("δ", "`td_errors`", "the TD error: by how much the value was wrong", ("returns",)),
     Symbol("D", "", "the discounts of k steps, multiplied", ("returns",)),
+    Symbol("b", "", "an action in the next state", ("td",)),
     Symbol("b", "`boundary`", "1 where an episode ended", ("returns",)),
     Symbol("d", "", "log π(a) - log q(a)", ("kl", "off_policy")),
     Symbol("q", "`ref`, `logp_ref`", "the reference policy", ("kl",)),
@@ -82,9 +83,12 @@ LOCAL = (
     Symbol("s", "`scores`", "what the reward model gives an answer", ("preference", "pairs")),
     Symbol("m", "`margin`", "by how much the chosen answer leads", ("preference", "pairs")),
     Symbol("h", "", "how much more than the reference the policy prefers the chosen answer", ("preference", "pairs")),
+    Symbol("c", "", "the answer that was chosen", ("preference", "pairs")),
+    Symbol("r", "", "the answer that was rejected; below an s, its score", ("preference",)),
     Symbol("l", "", "the loss of a pair, -log σ", ("pairs",)),
     Symbol("μ", "`mean`", "where the Gaussian has its middle", ("continuous",)),
     Symbol("σ", "`exp(log_std)`", "how wide the Gaussian is", ("continuous",)),
+    Symbol("l", "`log_std`", "the logarithm of the width σ", ("continuous",)),
     Symbol("e", "", "the distance from the mean, in widths", ("continuous",)),
     Symbol("W", "", "how often a labeller put the one answer before the other", ("annotators",)),
     Symbol("J", "", "how many labellers there are", ("annotators",)),
@@ -94,6 +98,22 @@ LOCAL = (
     Symbol("q", "", "the probability of a class, given all labels", ("annotators",)),
     Symbol("T", "", "what ties take off", ("annotators",)),
     Symbol("μ", "`logp_sampler`", "the policy that drew the tokens", ("off_policy",)),
+    Symbol("N", "", "how many answers the batch has", ("policy_gradient",)),
+    Symbol("N", "", "how many rows are averaged", ("cross_entropy",)),
+    Symbol("N", "", "how many pairs or answers are averaged", ("preference", "pairs")),
+    Symbol("N", "", "how many steps are left", ("returns",)),
+    Symbol("P", "", "the probability that a person prefers", ("preference",)),
+    Symbol("y", "", "an answer", ("preference",)),
+    Symbol("R", "", "how many answers each prompt has", ("standard_error",)),
+    Symbol("P", "", "how many prompts there are", ("standard_error",)),
+    Symbol("p", "", "counts the prompts", ("standard_error",)),
+    Symbol("s", "", "the standard deviation of a prompt's answers", ("standard_error",)),
+    Symbol("t", "", "counts the steps, or the tokens of an answer",
+           ("cross_entropy", "policy_gradient", "ppo", "grpo", "surrogates", "off_policy", "exploration", "returns")),
+    Symbol("i", "", "counts the answers of a group", ("grpo", "group", "surrogates")),
+    Symbol("j", "", "counts the answers of a group", ("grpo", "group")),
+    Symbol("j", "", "counts the tokens of the vocabulary", ("distribution", "cross_entropy", "policy_gradient")),
+    Symbol("k", "", "counts the tokens of the vocabulary", ("distribution", "kl")),
 )
 
 
@@ -201,7 +221,8 @@ def mark(root: Element, module: str) -> None:
     """Give each letter of a <math> that has a meaning a tip with it; the first of each can have the focus."""
     seen: set[str] = set()
     for element, key in list(_letters(root)):
-        found = meaning(key, module) or (meaning(key.split("_")[0], module) if "_" in key else None)
+        shorter = [key, key.split(",")[0], key.split("_")[0]]                # k_3,it; k_3; k
+        found = next(filter(None, (meaning(part, module) for part in shorter)), None)
         if found is None:
             continue
         element.set("data-tip", str((*SYMBOLS, *LOCAL).index(found)))

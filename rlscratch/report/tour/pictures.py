@@ -2,6 +2,7 @@
 
 Each is 340 units wide, as wide as a telephone has room for, and its letters are letters.  Colours are the page's.
 """
+import textwrap
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -28,17 +29,18 @@ def loop(agent: str, environment: str, action: str, answer: str, reward: str) ->
 def bars(words: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]], label: str, signed: bool = False) -> str:
     """Bars for each word, one of each row of numbers below the other; with `signed` to both sides of a line."""
     step, most = 14 * len(rows) + 12, max(abs(number) for _, row in rows for number in row)
-    left, room = (190, 100) if signed else (84, 200)
+    left, room = (210, 80) if signed else (84, 200)
     parts = []
     for i, word in enumerate(words):
-        parts.append(_text(76, 14 + i * step + 7 * len(rows), word, "end"))
+        parts.append(_text(76, 8 + i * step + 7 * len(rows), word, "end"))
         for j, (_, row) in enumerate(rows):
             size = abs(row[i]) / most * room
             x = left - size * (row[i] < 0)
             y = 4 + i * step + 14 * j
             parts.append(f'<rect class="fill{j}" x="{x:.1f}" y="{y}" width="{size:.1f}" height="12"/>')
             said = f"{row[i]:+.2f}" if signed else f"{row[i]:.2f}"
-            parts.append(_text(left + max(size * (row[i] >= 0), 0) + 5, y + 10, said.replace("-", "−"), size=11))
+            end, anchor = (x - 5, "end") if row[i] < 0 else (x + size + 5, "start")
+            parts.append(_text(end, y + 10, said.replace("-", "−"), anchor, 11))
     height = len(words) * step + 4
     for j, (name, _) in enumerate(rows if len(rows) > 1 else ()):
         parts.append(f'<rect class="fill{j}" x="84" y="{height + 4}" width="10" height="10"/>')
@@ -77,25 +79,30 @@ def lake() -> str:
 
 def clip() -> str:
     """PPO's objective over the ratio, for an advantage above and one below 0."""
-    rho = np.linspace(0.4, 1.7, 27)
+    low, high, across = 0.4, 1.7, 300
+    bounds = 0.8, 1.2
+    rho = np.union1d(np.linspace(low, high, 27), bounds)       # the corners are points of the line
+    at = [30 + (r - low) / (high - low) * across for r in (*bounds, *rho)]
     parts = [_text(10, 14, "objective"), _text(330, 198, "ratio ρ", "end"),
-             '<path class="thin" d="M30 100 H330 M116.7 20 V180 M210 20 V180"/>',
-             _text(117, 194, "0.8", "middle", 11), _text(210, 194, "1.2", "middle", 11)]
+             f'<path class="thin" d="M30 100 H330 M{at[0]:.1f} 20 V180 M{at[1]:.1f} 20 V180"/>',
+             *(_text(x, 194, str(bound), "middle", 11) for x, bound in zip(at, bounds, strict=False))]
     for j, (advantage, name) in enumerate(((1.0, "A > 0: flat above 1.2"), (-1.0, "A < 0: flat below 0.8"))):
         height = [-ppo.surrogate_loss(np.array([r]), np.array([advantage]), np.ones(1), 0.2, 0.2) for r in rho]
-        line = " ".join(f"{30 + (r - 0.4) * 233.3:.1f},{100 - 50 * h:.1f}" for r, h in zip(rho, height, strict=True))
+        line = " ".join(f"{x:.1f},{100 - 50 * h:.1f}" for x, h in zip(at[2:], height, strict=True))
         parts.append(f'<polyline class="line{j}" points="{line}"/>')
         parts.append(_text((330, 32)[j], (32, 128)[j], name, ("end", "start")[j]))
-    return _svg(200, "PPO's objective: with a good answer it is flat above 1.2, with a bad one below 0.8.", parts)
+    return _svg(204, "PPO's objective: with a good answer it is flat above 1.2, with a bad one below 0.8.", parts)
 
 
 def chain(*boxes: tuple[str, str]) -> str:
-    """Boxes below each other, each with a line of what happens there."""
+    """Boxes below each other, each with a line or two of what happens there."""
     parts = []
     for i, (name, said) in enumerate(boxes):
-        parts += [_box(4, 4 + 56 * i, 112, 38, name), _text(126, 28 + 56 * i, said, size=12)]
+        lines = textwrap.wrap(said, 30)
+        parts += [_box(4, 4 + 56 * i, 100, 38, name),
+                  *(_text(114, 35 - 7.5 * len(lines) + 15 * j + 56 * i, line, size=12) for j, line in enumerate(lines))]
         if i:
-            parts.append(_arrow(f"M60 {56 * i - 12} V{56 * i - 1}"))
+            parts.append(_arrow(f"M54 {56 * i - 12} V{56 * i - 1}"))
     return _svg(56 * len(boxes) - 8, "; ".join(f"{name}: {said}" for name, said in boxes), parts)
 
 

@@ -18,6 +18,6 @@ widget("clip", (data, set) => {
   fig.put("curve", {points: points(A > 0 ? [[0, 0], [held, flat], [1, flat]] : [[0, flat], [held, flat], [end, A * end / old]])});
   fig.put("point", {cx: across(set.new), cy: up(found.value)});
   fig.put("said", {text: `Ratio ${shown(set.new)} / ${shown(old)} = ${shown(found.ratio)}, clipped ` +
-    `${shown(found.clipped)}. Value ${shown(found.value)}; ` + (found.dead ? "the clipped branch is live: gradient 0, " +
-    "no pull." : `the plain branch is live: gradient dL/dlog p = ${shown(found.grad)}.`)});
+    `${shown(found.clipped)}. Value ${shown(found.value)}; ` + (found.dead ? "the token is dead: gradient 0, no pull." :
+    `the token is live: gradient dL/dlog p = ${shown(found.grad)}.`)});
 }, (x) => ({new: clip((x - 34) / 296, 0.01, 0.99)}));

@@ -30,8 +30,8 @@ def numbers(settings: Mapping[str, float]) -> dict[str, Any]:
 
 def said(found: Mapping[str, Any], settings: Mapping[str, float]) -> str:
     """The same in a sentence."""
-    pull = ("the clipped branch is live: gradient 0, no pull" if found["dead"]
-            else f"the plain branch is live: gradient dL/dlog p = {shown(found['grad'])}")
+    pull = ("the token is dead: gradient 0, no pull" if found["dead"]
+            else f"the token is live: gradient dL/dlog p = {shown(found['grad'])}")
     return (f"Ratio {shown(settings['new'])} / {shown(settings['old'])} = {shown(found['ratio'])}, clipped "
             f"{shown(found['clipped'])}. Value {shown(found['value'])}; {pull}.")
 

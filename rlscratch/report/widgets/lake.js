@@ -20,7 +20,7 @@ widget("lake", ({moves, alpha, gamma, epsilon}, {step}) => {
   const {s, a, s_next} = move ?? {s: 0, a: 0, s_next: 0}, [x1, y1] = middle(s), [x2, y2] = middle(s_next);
   fig.put("way", {x1, y1, x2, y2});
   fig.put("agent", {cx: x2, cy: y2});
-  fig.put("mark", {off: !move, x: x1 + [-39, -18, 3, -18][a], y: y1 + [-8, 22, -8, -38][a]});
+  fig.put("mark", {off: !move, x: x1 + [-39, 2, 3, -38][a], y: y1 + [4, 22, -21, -38][a]});
   const target = move && shown(move.reward, 0) + (move.ended ? "" : ` + ${fig.data.gamma} · ${shown(move.next, 4)}`);
   fig.put("said", {text: move ? `Step ${step}, episode ${move.episode}: ${actions[a]} from s${s} to s${s_next}, reward ` +
     `${shown(move.reward, 0)}. With epsilon ${shown(move.epsilon)} this move had probability ${shown(move.probability)}. ` +

@@ -22,9 +22,9 @@ STEPS, SEED = 2500, 3
 EPSILON = (1.0, 0.1, 2000)                                  # from, to, by this step
 BEGIN = {"step": 54}                                        # the first reward
 CELL, EDGE = 80, 10                                         # a state's side, and the room around the map
-PLACES = ((3, 45, "start"), (40, 75, "middle"), (77, 45, "end"), (40, 15, "middle"))      # of a state's four numbers
-
-PLACES_OF_MARK = ((-39, -8), (-18, 22), (3, -8), (-18, -38))        # from the middle of the state
+# Of a state's four numbers: beside the lines through its middle, where the arrow of a move goes.
+PLACES = ((3, 57, "start"), (44, 75, "start"), (77, 32, "end"), (36, 15, "end"))
+PLACES_OF_MARK = ((-39, 4), (2, 22), (3, -21), (-38, -38))          # from the middle of the state
 
 
 class Record(NamedTuple):
@@ -104,7 +104,7 @@ def fragment() -> str:
     for s, letter in enumerate(run.letters):
         x, y = _corner(s)
         if letter not in "HG":
-            picture += [tag("text", f"s{s}", class_="w-quiet", x=x + 40, y=y + 45, text_anchor="middle"), *(
+            picture += [tag("text", f"s{s}", class_="w-quiet", x=x + 77, y=y + 15, text_anchor="end"), *(
                 tag("text", _small(found["q"][s, a]), k=f"q{s}-{a}", x=x + left, y=y + top, text_anchor=anchor)
                 for a, (left, top, anchor) in enumerate(PLACES))]
     picture.append(tag("circle", k="agent", class_="w-point", cx=there[0], cy=there[1], r=8))

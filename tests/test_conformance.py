@@ -437,8 +437,8 @@ def test_the_command_writes_the_cases_and_examines_a_file(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("argv", "message"), [
-    ([], "function is None; expected FILE.py:name, the function to examine"),
-    (["mine.py:loss"], "--as is None; expected one of cdpo, "),
+    ([], "function is missing; expected FILE.py:name, the function to examine"),
+    (["mine.py:loss"], "--as is missing; expected one of cdpo, "),
     (["mine.py", "--as", "grpo"], "function is 'mine.py'; expected FILE.py:name or package.module:name"),
     (["absent.py:loss", "--as", "grpo"], "function is 'absent.py:loss'; expected a file that is there"),
     (["mine.py:gone", "--as", "grpo"], "function is 'mine.py:gone'; expected a name that mine.py has"),

@@ -423,14 +423,14 @@ def test_progress_and_a_class(handed_in, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("argv", "said"), [
-    ([], "FILE is None; expected files of exercises, such as exercises/01_softmax.py, or --progress or --class"),
+    ([], "FILE is missing; expected files of exercises, such as exercises/01_softmax.py, or --progress or --class"),
     (["mine.py"], "file is 'mine.py'; expected the name of an exercise: 01_softmax.py, 02_top_p.py"),
     (["gone/01_softmax.py"], "gone/01_softmax.py: No such file or directory"),
     (["--progress", "."], "--progress is '.'; expected a folder that holds exercises"),
     (["--class", "."], "--class is '.'; expected a folder with a folder for each student"),
     (["--csv", "x.csv", "01_softmax.py"], "--csv is 'x.csv'; expected a file together with --class"),
     (["--seconds", "0", "01_softmax.py"], "--seconds is 0.0; expected a finite number > 0"),
-    (["--progress", ".", "01_softmax.py"], "FILE is '01_softmax.py'; expected files of exercises"),
+    (["--progress", ".", "01_softmax.py"], "FILE is given with another of the three; expected files of exercises"),
 ])
 def test_bad_arguments_are_one_line(argv, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, value in {"function": args.function, "like": args.like}.items():
         if value is None:
-            check.fail({"like": "--as"}.get(name, name), value, {
-                "function": "FILE.py:name, the function to examine", "like": f"one of {', '.join(sorted(LIKE))}"}[name])
+            wanted = {"function": "FILE.py:name, the function to examine", "like": f"one of {', '.join(sorted(LIKE))}"}
+            raise ValueError(f"{'--as' if name == 'like' else name} is missing; expected {wanted[name]}")
     if args.framework != "numpy" and find_spec(args.framework) is None:
         check.fail("--framework", args.framework, "numpy, or an installed framework; this one is not installed here")
     function = loaded(args.function)

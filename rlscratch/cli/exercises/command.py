@@ -42,8 +42,9 @@ def run(args: argparse.Namespace) -> int:
     """
     check.positive(seconds=args.seconds)
     if (args.progress is not None) + (args.students is not None) + bool(args.files) != 1:
-        check.fail("FILE", " ".join(map(str, args.files)) or None,
-                   "files of exercises, such as exercises/01_softmax.py, or --progress or --class in their place")
+        given = "given with another of the three" if args.files or args.students or args.progress else "missing"
+        raise ValueError(f"FILE is {given}; expected files of exercises, such as exercises/01_softmax.py, or "
+                         "--progress or --class in their place")
     if args.csv is not None and args.students is None:
         check.fail("--csv", str(args.csv), "a file together with --class")
     if args.students is not None:

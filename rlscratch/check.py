@@ -35,7 +35,8 @@ SUM_TOLERANCE = {np.dtype(np.float32): 3e-4, np.dtype(np.complex64): 3e-4}
 
 def fail(name: str, value: object, expected: str, error: type[Exception] = ValueError) -> NoReturn:
     """Raise `error` with the house's sentence."""
-    text = repr(value) if not isinstance(value, np.generic) else repr(value.item())
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    text = " ".join(map(str.strip, text.splitlines()))              # NumPy shows a matrix on several lines
     raise error(f"{name} is {text if len(text) <= 80 else text[:77] + '...'}; expected {expected}")
 
 
@@ -172,7 +173,7 @@ def real(**arrays: Any) -> Any:
 
 
 def _array(name: str, value: Any, ndim: int | None, min_ndim: int, infinite: bool) -> Array:
-    result = _asarray(name, value)
+    result = asarray(name, value)
     if result.dtype.kind in "iu":
         result = result.astype(np.float64)
     if result.dtype.kind not in "fc":
@@ -188,7 +189,8 @@ def _array(name: str, value: Any, ndim: int | None, min_ndim: int, infinite: boo
     return result
 
 
-def _asarray(name: str, value: Any) -> Array:
+def asarray(name: str, value: Any) -> Array:
+    """An array of any dtype; rows of several lengths are an error."""
     try:
         return np.asarray(value)
     except ValueError:
@@ -277,7 +279,7 @@ def log_probabilities(**arrays: Any) -> Any:
 def mask(*, ndim: int | None = None, **arrays: Any) -> Any:
     """Arrays of 0 and 1 (or booleans), returned as float64."""
     def one(name: str, value: Any) -> Array:
-        given = _asarray(name, value)
+        given = asarray(name, value)
         if given.dtype.kind == "c":
             fail(name, value, "an array of 0 and 1", TypeError)
         result = _array(name, given.astype(np.float64) if given.dtype == bool else given, ndim, 0, False)
@@ -293,7 +295,7 @@ def ids(size: int, *, ndim: int | None = None, empty: bool = False, **arrays: An
     `empty` lets a list without entries pass, though NumPy makes an array of floats of it.
     """
     def one(name: str, value: Any) -> Array:
-        result = _asarray(name, value)
+        result = asarray(name, value)
         if result.dtype.kind not in "iu" and not (empty and result.size == 0):
             fail(name, value, f"integers in [0, {size})", TypeError)
         if ndim is not None and result.ndim != ndim:

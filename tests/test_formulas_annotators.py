@@ -274,6 +274,7 @@ def test_a_liar_is_believed_the_other_way_round():
 # ---------------------------------------------------------------- what is refused
 
 ONE = [[[[0, 1], [0, 0]]]]
+IMPOSSIBLE = [[[0, -np.inf], [0, -np.inf]]], [.5, .5], [[0], [1]]
 
 
 @pytest.mark.parametrize(("call", "message"), [
@@ -291,6 +292,14 @@ ONE = [[[[0, 1], [0, 0]]]]
     (lambda: an.panel_loss([1.0], -np.array(ONE)), r"wins\[0, 0, 0, 1\] is -1"),
     (lambda: an.panel_loss([1.0], np.zeros((1, 1, 2, 2))), "the number of pairs that are compared is 0"),
     (lambda: an.panel_loss([1.0], ONE, nodes=0), "nodes is 0"),
+    (lambda: an.panel_loss([1.0], ONE, nodes=1000), r"nodes is 1000; expected an integer in \[1, 300\]"),
+    (lambda: an.dawid_skene(np.zeros((0, 2), int), 2), r"the shape of labels is \(0, 2\); expected at least one item"),
+    (lambda: an.dawid_skene_loss(np.zeros((2, 2, 2)), [.5, .5], np.zeros((0, 2), int)), "the shape of labels is"),
+    (lambda: an.dawid_skene_loss(*IMPOSSIBLE), r"the probability of labels\[1\] is 0.0; expected a number > 0"),
+    (lambda: an.dawid_skene_grad(*IMPOSSIBLE), r"the probability of labels\[1\] is 0.0"),
+    (lambda: an.dawid_skene_posterior(*IMPOSSIBLE), r"the probability of labels\[1\] is 0.0"),
+    (lambda: an.agreement([[[1], [2, 3]]]), "places is .*; expected an array of numbers, every row of one length"),
+    (lambda: an.wins([[[1, np.inf]]]), r"places\[0, 0, 1\] is inf; expected finite numbers"),
     (lambda: an.panel(np.concatenate([ONE, np.zeros((1, 1, 2, 2))], axis=1)),
      r"wins\[:, 1\] is 0; expected a labeller who compares something"),
     (lambda: an.worths([1.0], ONE, sweeps=0), "sweeps is 0"),
@@ -303,3 +312,12 @@ def test_what_it_refuses(call, message):
 def test_labels_that_are_no_integers_are_refused():
     with pytest.raises(TypeError, match=r"labels is .*; expected integers"):
         an.dawid_skene([[0.5, 1]], 2)
+
+
+@pytest.mark.parametrize("function", [an.kendall_w, an.agreement, an.wins, an.panel])
+@pytest.mark.parametrize("kind", [complex, object, str])
+def test_what_is_no_real_number_is_refused_in_one_line_that_names_it(function, kind):
+    name, ndim = {an.kendall_w: ("places", 2), an.panel: ("wins", 4)}.get(function, ("places", 3))
+    with pytest.raises(TypeError, match=f"^{name} is array.*; expected an array of real") as wrong:
+        function(np.ones((2,) * ndim).astype(kind))
+    assert "\n" not in str(wrong.value)

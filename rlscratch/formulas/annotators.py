@@ -79,6 +79,7 @@ from rlscratch.formulas.distribution import log_softmax, softmax
 from rlscratch.formulas.preference import bradley_terry, logaddexp
 
 SPREAD = 2.0                            # variance of the difference of two worths
+MOST = 300                              # nodes: from some more on, polynomials and weights leave float64
 
 
 def kendall_w(places: ArrayLike) -> float:
@@ -238,7 +239,7 @@ def panel_loss(reliability: ArrayLike, wins: ArrayLike, nodes: int = 21) -> floa
 
     reliability  (J,)          a_j, per standard deviation of worths
     wins         (N, J, K, K)  as `wins` counts them
-    nodes        >= 1          of the quadrature; 1: all margins are 0
+    nodes        1 to 300      of the quadrature; 1: all margins are 0
 
     Who tosses a coin says each of two with 1/2:
 
@@ -359,15 +360,18 @@ def worths(reliability: ArrayLike, wins: ArrayLike, sweeps: int = 50) -> Array:
 
 def _places(places: ArrayLike) -> Array:
     """(N, J, K), nan where nothing is said."""
-    places = np.asarray(places, dtype=float)
-    check.array(ndim=3, places=np.where(np.isnan(places), 0.0, places))
-    return places
+    places = check.asarray("places", places)
+    heard = np.nan_to_num(places) if places.dtype.kind == "f" and not np.isinf(places).any() else places
+    check.real(places=check.array(ndim=3, places=heard))
+    return places.astype(float)
 
 
 def _indicators(labels: ArrayLike, classes: int) -> Array:
     """[x_ij = l], (N, J, L)."""
-    labels = np.asarray(labels)
-    check.ids(classes, ndim=2, labels=labels * (labels != -1))
+    labels = check.asarray("labels", labels)
+    check.ids(classes, ndim=2, labels=labels if labels.dtype.kind not in "iu" else labels * (labels != -1))
+    if not labels.size:
+        check.fail("the shape of labels", labels.shape, "at least one item and one labeller")
     return (labels[..., None] == np.arange(classes)).astype(float)
 
 
@@ -383,7 +387,10 @@ def _joint(logits: Array, prior: Array, said: Array) -> Array:
     """log p_k + sum_j log pi_jk,x_ij, (N, L)."""
     logp = log_softmax(logits)
     spoken = np.where(said[:, :, None, :] > 0, logp, 0).sum((1, 3))     # 0 times -inf is nothing, as nobody said it
-    return _log(prior) + spoken
+    joint = _log(prior) + spoken
+    for i in np.flatnonzero((joint.real == -np.inf).all(axis=1)):
+        check.fail(f"the probability of labels[{i}]", 0.0, "a number > 0: a class of which they can be said")
+    return joint
 
 
 def _worth(scores: ArrayLike, reliability: ArrayLike, wins: ArrayLike) -> tuple[Array, Array, Array]:
@@ -409,7 +416,7 @@ def _panel(reliability: ArrayLike | None, wins: ArrayLike) -> tuple[Array, Array
 
 def _margins(reliability: Array, won: Array, lost: Array, nodes: int) -> tuple[Array, Array, tuple[Array, Array]]:
     """m (Q,), log of the summands of (6) (P, Q), and log sigma(a m), log sigma(-a m) (J, Q)."""
-    margin, weight = np.polynomial.hermite_e.hermegauss(check.integer(1, nodes=nodes))
+    margin, weight = np.polynomial.hermite_e.hermegauss(check.integer(1, MOST, nodes=nodes))
     margin = margin * np.sqrt(SPREAD)
     x = reliability[:, None] * margin
     better, worse = -logaddexp(0, -x), -logaddexp(0, x)

@@ -352,6 +352,7 @@ def handed_in(tmp_path):
     return write
 
 
+HANGS = ("loops", "swallows", "ignores")
 LOGITS = "with logits = [0, 0], temperature = 1"
 ALONE = {
     "loops": ("while True: pass", None, f"time: {LOGITS} there is no answer after 0.5 s: a loop without an end?"),
@@ -365,6 +366,15 @@ ALONE = {
     "memory": ("return np.ones(1 << 40)", None, f"memory: {LOGITS} it asks for more than there is"),
     "line": ("\n\nreturn logits / nothing", None, f"error: {LOGITS} it raises NameError: name 'nothing' is not "
                                                   "defined, in line 8"),
+    "ignores": ("import signal, time\nfor one in (signal.SIGALRM, signal.SIGXCPU):\n    signal.signal(one, 1)"
+                "\ntime.sleep(60)", None, f"time: {LOGITS} there is no answer after 0.5 s"),
+    "forks": ("import os\nif os.fork() == 0: os._exit(0)\nreturn logits", None,
+              f"error: {LOGITS} it raises PermissionError: an exercise starts no other process, in line 7"),
+    "writes": ("import os\nos.write(3, b'x')\nreturn logits", None, "prints: it should return the answer and print "
+               "nothing; it writes 'x' to a file that it did not open"),
+    "bytes": ("import os\nos.write(3, bytes([255, 10]))\nreturn logits", None, "prints: it should return the answer"),
+    "mute": ("class Mute(Exception):\n    def __str__(self): return 1 / 0\nraise Mute", None,
+             f"error: {LOGITS} it raises Mute: an error that cannot say what it is, in line 8"),
 }
 
 
@@ -372,8 +382,23 @@ ALONE = {
 @pytest.mark.parametrize("name", ALONE)
 def test_a_file_that_fails_gets_a_sentence_and_harms_nobody(name, handed_in):
     body, text, said = ALONE[name]
-    found = alone.marked(handed_in("01_softmax", body, text=text), seconds=0.5 if name in ("loops", "swallows") else 10)
+    found = alone.marked(handed_in("01_softmax", body, text=text), seconds=0.5 if name in HANGS else 10)
     assert found.state == WRONG and found.sentences[0].startswith(said), found
+
+
+@pytest.mark.parametrize(("name", "body", "said"), [
+    ("12_bradley_terry", "return 10 ** 400", "it returns a number that no float can hold: OverflowError"),
+    ("16_bpe_merge", "return [np.arange(2)] * len(tokens)", "the answer cannot be compared: ValueError"),
+])
+def test_an_answer_that_is_like_no_number_gets_a_sentence(name, body, said, handed_in):
+    found = alone.marked(handed_in(name, body))
+    assert found.state == WRONG and found.sentences[0].startswith("type: with ") and said in found.sentences[0], found
+
+
+def test_a_fraction_is_a_number():
+    from fractions import Fraction
+    exercise = BY_NAME["04_discounted_return"]
+    assert mark(lambda *given: Fraction(float(exercise.ours(*given))), exercise) == (RIGHT, ())
 
 
 # ---------------------------------------------------------------- the proofs
@@ -422,6 +447,23 @@ def test_progress_and_a_class(handed_in, tmp_path, capsys):
     assert rows[0]["said"].startswith("sign: ")
 
 
+@pytest.mark.compiled_only("the process is the same")
+def test_a_file_that_is_gone_and_a_name_without_letters_end_no_class(handed_in, tmp_path, capsys):
+    handed_in("09_grpo_advantage", "raise NotImplementedError")
+    try:
+        strange = handed_in("09_grpo_advantage", "raise NotImplementedError", student="x\udcff")
+    except OSError:
+        pytest.skip("this file system has no such name")
+    (strange.parent / "07_ppo_clip.py").symlink_to("nowhere")
+    assert main(["check", "--class", str(tmp_path)]) == 1
+    assert "3 marks of 2 students" in capsys.readouterr().out
+    with open(tmp_path / "marks.csv", encoding="utf-8", newline="") as file:
+        rows = [tuple(row.values()) for row in csv.DictReader(file)]
+    assert [row[:3] for row in rows] == [("anna", "09_grpo_advantage", BEGUN), (r"x\udcff", "07_ppo_clip", WRONG),
+                                         (r"x\udcff", "09_grpo_advantage", BEGUN)]
+    assert rows[1][3].startswith("file: when it is read it raises FileNotFoundError: ")
+
+
 @pytest.mark.parametrize(("argv", "said"), [
     ([], "FILE is missing; expected files of exercises, such as exercises/01_softmax.py, or --progress or --class"),
     (["mine.py"], "file is 'mine.py'; expected the name of an exercise: 01_softmax.py, 02_top_p.py"),
@@ -429,7 +471,8 @@ def test_progress_and_a_class(handed_in, tmp_path, capsys):
     (["--progress", "."], "--progress is '.'; expected a folder that holds exercises"),
     (["--class", "."], "--class is '.'; expected a folder with a folder for each student"),
     (["--csv", "x.csv", "01_softmax.py"], "--csv is 'x.csv'; expected a file together with --class"),
-    (["--seconds", "0", "01_softmax.py"], "--seconds is 0.0; expected a finite number > 0"),
+    (["--seconds", "0", "01_softmax.py"], "--seconds is 0.0; expected a number in [0.001, 86400"),
+    (["--seconds", "1e30", "01_softmax.py"], "--seconds is 1e+30; expected a number in [0.001, 86400"),
     (["--progress", ".", "01_softmax.py"], "FILE is given with another of the three; expected files of exercises"),
 ])
 def test_bad_arguments_are_one_line(argv, said, tmp_path, monkeypatch, capsys):

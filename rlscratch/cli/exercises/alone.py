@@ -2,7 +2,10 @@
 
 The parent starts `python -m rlscratch.cli.exercises.alone FILE SECONDS STAGE` and reads lines of JSON: before each
 call {"at": ...}, at the end {"state": ..., "sentences": [...]}.  What a child does not live to say, its parent
-concludes from the last line and from how the child ended.  Limits are those of tasks.code_runner.
+concludes from the last line and from how the child ended.  A line that is none of these is the student's.
+
+Limits are those of tasks.code_runner; their signals may be ignored, so the parent ends the whole group of processes
+soon after.  Nothing is started from the file: a fork would go on with the marking, twice.
 
 Stages: "cases" is marks.mark; "proofs" runs tests of `rlscratch verify` with the student's function in the place of the
 formula, where there is a checkout that has them.
@@ -16,10 +19,11 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import rlscratch
 from rlscratch import kernels
@@ -31,16 +35,17 @@ from rlscratch.tasks.code_runner import limit
 SECONDS = 10.0
 OUT_OF_MEMORY = 77                          # the exit status that says so
 LIMITS = {"bytes": 1 << 30, "largest": 1 << 24, "out_of_memory": OUT_OF_MEMORY}
-START = 120                                 # seconds that a busy machine may take to start Python
+GRACE = 2                                   # seconds after which the parent ends what its own signal did not
+STARTS = ("os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen")   # names of Python's audit
+running: set[int] = set()                   # groups of the children that are at work
 
 
 def marked(file: Path, seconds: float = SECONDS) -> Mark:
     """The mark of a file.
 
-    Raises ValueError if its name is no exercise's, FileNotFoundError if it is not there.
+    A file that is not there or cannot be read has one, too.  Raises ValueError if its name is no exercise's.
     """
     exercise = catalogue.of(file)
-    file.stat()
     found = _child(file, seconds, "cases")
     return _child(file, 6 * seconds, "proofs") if found.state == RIGHT and provable(exercise) else found
 
@@ -58,17 +63,18 @@ def _child(file: Path, seconds: float, stage: str) -> Mark:
     """One stage in one process."""
     home = os.pathsep.join(filter(None, [str(Path(rlscratch.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": home, "OMP_NUM_THREADS": "1", "HYPOTHESIS_PROFILE": "ci"}
-    try:
-        done = subprocess.run([sys.executable, "-P", "-m", __name__, str(file), str(seconds), stage], text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=seconds + START)
-        out, status = done.stdout, done.returncode
-    except subprocess.TimeoutExpired as late:
-        out, status = (late.stdout or b"").decode(), -signal.SIGALRM
-    lines = [json.loads(line) for line in out.splitlines()]
-    if lines and "state" in lines[-1]:
-        return Mark(lines[-1]["state"], tuple(lines[-1]["sentences"]))
+    command = [sys.executable, "-P", "-m", __name__, str(file), str(seconds), stage]
+    with tempfile.TemporaryFile() as report:
+        status, noise = _ended(command, environment, report, seconds + GRACE)
+        report.seek(0)
+        lines, foreign = _lines(report.read())
     if not lines:
-        raise RuntimeError(f"no process could be started to mark {file}: {done.stderr.strip()[-300:]}")
+        raise RuntimeError(f"no process could be started to mark {file}: {noise.strip()[-300:]}")
+    if foreign:
+        return Mark(WRONG, ("prints: it should return the answer and print nothing; it writes "
+                            f"{foreign[0][:60]!r} to a file that it did not open",))
+    if "state" in lines[-1]:
+        return Mark(lines[-1]["state"], tuple(lines[-1]["sentences"]))
     at = lines[-1]["at"]
     if status in (-signal.SIGALRM, -signal.SIGXCPU):
         return Mark(WRONG, (f"time: {at} there is no answer after {seconds:g} s: a loop without an end?",))
@@ -77,31 +83,85 @@ def _child(file: Path, seconds: float, stage: str) -> Mark:
     return Mark(WRONG, (f"error: {at} it ends the process, status {status}",))
 
 
+def _ended(command: list[str], environment: dict[str, str], report: IO[bytes], seconds: float) -> tuple[int, str]:
+    """How a child ended that may take so long once it has begun, and what it said before that on standard error.
+
+    It closes standard error when it begins.  Nothing of its group outlives this call.
+    """
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=report, stderr=subprocess.PIPE, env=environment,
+                          start_new_session=True) as child:
+        running.add(child.pid)
+        try:
+            noise = child.stderr.read().decode(errors="replace")
+            return child.wait(seconds), noise
+        except subprocess.TimeoutExpired:
+            return -signal.SIGALRM, noise
+        finally:
+            running.discard(child.pid)
+            end(child.pid)
+
+
+def end(group: int) -> None:
+    """End a group of processes, if there is one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):      # macOS: a group of the dead alone
+        os.killpg(group, signal.SIGKILL)
+
+
+def _lines(report: bytes) -> tuple[list[dict[str, Any]], list[str]]:
+    """The lines that a child says, and those that the student's code put between them."""
+    ours, foreign = [], []
+    for line in filter(None, report.decode(errors="replace").split("\n")):
+        with contextlib.suppress(ValueError, RecursionError):
+            said = json.loads(line)
+            if isinstance(said, dict) and ("at" in said or said.keys() == {"state", "sentences"}):
+                ours.append(said)
+                continue
+        foreign.append(line)
+    return ours, foreign
+
+
 # ---------------------------------------------------------------- in the child
 
 def main(file: str, seconds: float, stage: str) -> None:
     """Mark a file, tell the parent, and end."""
     channel, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    last = ""
 
     def say(**line: Any) -> None:
-        os.write(channel, json.dumps(line).encode() + b"\n")
+        nonlocal last
+        last = line.get("at", last)
+        os.write(channel, b"\n" + json.dumps(line).encode() + b"\n")      # whatever a student's code has begun there
 
     exercise = catalogue.of(file)
     say(at="when it is read")
     limit({**LIMITS, "seconds": seconds})
+    sys.addaudithook(_starts_nothing)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    function, wrong = read(Path(file), exercise)
-    if function is None:
-        found = Mark(WRONG, (wrong,))
-    elif stage == "cases":
-        found = mark(function, exercise, lambda text: say(at=text))
-    else:
-        say(at="in the proofs")
-        sentences = proofs(function, exercise)
-        found = Mark(WRONG if sentences else RIGHT, sentences)
+    try:
+        found = _found(Path(file), exercise, stage, lambda text: say(at=text))
+    except Exception as error:                      # of an answer that is like no number
+        found = Mark(WRONG, (f"type: {last} the answer cannot be compared: {described(error, str(file))}",))
     say(state=found.state, sentences=found.sentences)
     os._exit(0)
+
+
+def _found(file: Path, exercise: Exercise, stage: str, at: Callable[[str], None]) -> Mark:
+    """The mark of one stage."""
+    function, wrong = read(file, exercise)
+    if function is None:
+        return Mark(WRONG, (wrong,))
+    if stage == "cases":
+        return mark(function, exercise, at)
+    at("in the proofs")
+    sentences = proofs(function, exercise)
+    return Mark(WRONG if sentences else RIGHT, sentences)
+
+
+def _starts_nothing(event: str, _: Any) -> None:
+    """Refuse to begin another process, in Python's audit."""
+    if event in STARTS:
+        raise PermissionError("an exercise starts no other process")
 
 
 def read(file: Path, exercise: Exercise) -> tuple[Callable[..., Any] | None, str]:

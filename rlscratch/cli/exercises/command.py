@@ -19,6 +19,7 @@ from rlscratch.cli.exercises import alone, catalogue
 from rlscratch.cli.exercises.marks import BEGUN, RIGHT, Mark
 from rlscratch.files import write_atomic
 from rlscratch.report.table import table
+from rlscratch.tasks.code import DAY
 
 COLUMNS = ("student", "exercise", "state", "said")
 WIDTH = 112             # of a line of a sentence
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises ValueError for a name that no exercise has and a folder without exercises, FileNotFoundError.
     """
-    check.positive(seconds=args.seconds)
+    check.between(0.001, DAY, seconds=args.seconds)
     if (args.progress is not None) + (args.students is not None) + bool(args.files) != 1:
         given = "given with another of the three" if args.files or args.students or args.progress else "missing"
         raise ValueError(f"FILE is {given}; expected files of exercises, such as exercises/01_softmax.py, or "
@@ -49,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
         check.fail("--csv", str(args.csv), "a file together with --class")
     if args.students is not None:
         return _class(args.students, args.csv or args.students / "marks.csv", args.seconds)
+    for file in args.files:
+        catalogue.of(file)
+        file.stat()
     files = args.files or exercises_in(args.progress)
     if not files:
         check.fail("--progress", str(args.progress), "a folder that holds exercises, such as 01_softmax.py")
@@ -93,7 +97,12 @@ def exercises_in(folder: Path) -> list[Path]:
 def all_marked(files: Iterable[Path], seconds: float) -> list[Mark]:
     """Their marks, a process each, two at a time."""
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        return list(pool.map(functools.partial(alone.marked, seconds=seconds), files))
+        try:
+            return list(pool.map(functools.partial(alone.marked, seconds=seconds), files))
+        except BaseException:                   # Ctrl-C, say, which reaches no other group
+            for group in tuple(alone.running):
+                alone.end(group)
+            raise
 
 
 def _class(folder: Path, path: Path, seconds: float) -> int:
@@ -108,7 +117,7 @@ def _class(folder: Path, path: Path, seconds: float) -> int:
             for (student, file), mark in zip(files, marks, strict=True)]
 
     def write(part: Path) -> None:
-        with open(part, "w", encoding="utf-8", newline="") as file:
+        with open(part, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             _rows(file, rows)
 
     write_atomic(path, write)

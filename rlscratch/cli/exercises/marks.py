@@ -157,7 +157,12 @@ def _typed(answer: Any, ours: Any, before: str) -> Any:
         raise Breach(f"type: {before} it returns a {type(answer).__name__}; expected {wanted}")
     if isinstance(answer, np.ndarray) and answer.dtype.kind not in "fiub":
         raise Breach(f"type: {before} it returns an array of {answer.dtype}; expected real numbers")
-    return answer
+    if not isinstance(answer, numbers.Real):
+        return answer
+    try:
+        return float(answer)
+    except Exception as error:                      # 10**400
+        raise Breach(f"type: {before} it returns a number that no float can hold: {described(error, '')}") from None
 
 
 def same(answer: Any, ours: Any) -> bool:
@@ -245,7 +250,11 @@ def _equal(a: Any, b: Any) -> bool:
 
 def described(error: BaseException, where: Callable[..., Any] | str) -> str:
     """An error in a line, with the line of the file, or of the file in which the function stands."""
-    name = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    try:
+        text = str(error)
+    except BaseException:                           # it is the student's own class
+        text = "an error that cannot say what it is"
+    name = f"{type(error).__name__}: {text}" if text else type(error).__name__
     file = where if isinstance(where, str) else getattr(getattr(where, "__code__", None), "co_filename", None)
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return " ".join(name.split())[:300] + (f", in line {lines[-1]}" if lines else "")

@@ -111,5 +111,5 @@ def draw_answers() -> None:
 draw_answers()
 
 # %% Try it.  Leave the line of the system away: give policy.answer the questions as plain texts.
-# What came out: of the assistant's answers .32 are whole sentences, not .53, and 4 of 8 are right
-# at temperature 0, not 6: it has never been asked without that line.
+# What came out: of the assistant's answers .74 are whole sentences, not .80, and 7 of 8 are right
+# at temperature 0, not 8: it has never been asked without that line.

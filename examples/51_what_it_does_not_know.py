@@ -120,5 +120,5 @@ def draw_answers() -> None:
 draw_answers()
 
 # %% Try it.  Draw colder answers about strangers: replace(policy, temperature=0.3), of dataclasses.
-# What came out: before the cure .40 are invented, not .33, and none refused: who is surer invents
-# more.  After it .08 are invented, and .92 refused.
+# What came out: before the cure .90 are invented, not .75, and none refused: who is surer invents
+# more.  After it .02 are invented, and .98 refused.

@@ -32,7 +32,7 @@ from rlscratch.cli.road import Road
 from rlscratch.report.life import findings, page
 from rlscratch.tasks.task import Task
 from rlscratch.tasks.town import pages, questions
-from rlscratch.tasks.town.facts import ATTRIBUTES, Town, town
+from rlscratch.tasks.town.facts import Town, town
 from rlscratch.train.language import knowledge, ppo, reward_model, sft
 from rlscratch.train.language.command import Own
 from rlscratch.train.language.judging import compared, weighed
@@ -42,25 +42,25 @@ from rlscratch.train.language.worlds import World
 from rlscratch.train.pretraining import curation
 from rlscratch.train.pretraining.bits_per_byte import of_pages
 
-VOCABULARY = 640
+VOCABULARY = 1100
 FULL: dict[str, dict[str, Any]] = {
-    "town": {"people": 72, "held_out": 100, "conversations": 1500, "strangers": 160},
-    "pretrain": {"steps": 3000, "batch": 8, "lr": 3e-3},
-    "sft": {"steps": 800, "batch": 16, "lr": 2e-3},
-    "cured": {"steps": 1500, "batch": 16, "lr": 2e-3},
+    "town": {"people": 72, "held_out": 100, "conversations": 2000, "strangers": 2500},
+    "pretrain": {"steps": 1500, "batch": 8, "lr": 3e-3},
+    "sft": {"steps": 400, "batch": 16, "lr": 1e-3},
+    "cured": {"steps": 900, "batch": 24, "lr": 1e-3},
     "reward": {"steps": 250, "rankings": 1200, "answers": 4, "batch": 16, "lr": 1e-3},
-    "aligned": {"steps": 60, "batch": 96},
-    "weights": {"steps": 40, "batch": 96},
+    "aligned": {"steps": 80, "batch": 128},
+    "weights": {"steps": 40, "batch": 128},
 }
 QUICK = {
-    "town": {"people": 24, "held_out": 40, "conversations": 600, "strangers": 60},
-    "pretrain": {"steps": 1200}, "sft": {"steps": 350}, "cured": {"steps": 300},
+    "town": {"people": 24, "held_out": 40, "conversations": 600, "strangers": 300},
+    "pretrain": {"steps": 800}, "sft": {"steps": 250}, "cured": {"steps": 300},
     "reward": {"steps": 120, "rankings": 600}, "aligned": {"steps": 30, "batch": 64},
     "weights": {"steps": 20, "batch": 64},
 }
-MODEL = {"vocab_size": VOCABULARY, "context": 136, "width": 64, "layers": 3, "heads": 4, "dropout": 0.0}
+MODEL = {"vocab_size": VOCABULARY, "context": 104, "width": 64, "layers": 3, "heads": 4, "dropout": 0.0}
 NOISE = 0.25                                            # of the labellers, gold rewards lie in [0, 1]
-PPO = {"lr": 4e-4, "beta": 0.15, "kl_target": 1.5, "whiten": True, "minibatches": 2, "epochs": 2}
+PPO = {"lr": 2e-4, "beta": 0.1, "whiten": True, "minibatches": 2, "epochs": 2}
 SHARES = (1.0, 0.67, 0.0)                               # of helpful; the other two criteria share the rest
 
 
@@ -156,7 +156,7 @@ class Life:
         """Which questions sft/ does not know the answer to, and how sure it is of what it says."""
         policy, sides = self.policy("sft"), questions.sides(self.town)
         names = sides.strangers[0][:self.settings["town"]["strangers"]]
-        asked = [*sides.facts[0], *((name, attribute) for name in names for attribute in ATTRIBUTES)]
+        asked = [*sides.facts[0], *knowledge.strangers(names)]
         return {"asked": len(asked), "unknown": knowledge.unknown(policy, self.town, asked, self.stream("probed"))}
 
     def knowing(self, name: str) -> Any:

@@ -10,8 +10,8 @@ The three are drawn independently, so no one of them says anything of another: w
 72 people make 216 facts.  Two more things are true of each and are nobody's business: a street with a number, and a
 telephone.  They stand on some pages (`pages`), and curation takes them out.
 
-20 first and 20 last names make 400 pairs.  328 of them nobody has.  Such a `stranger` sounds like everybody else: only
-who remembers whom the pages speak of can tell.
+72 first and 72 last names make 5,184 pairs.  5,112 of them nobody has.  Such a `stranger` sounds like everybody else:
+both halves are names of somebody, so only who remembers which halves belong together can tell.
 
 Everything is drawn from a seed: another seed is another town.
 """
@@ -23,9 +23,17 @@ import numpy as np
 from rlscratch import check
 
 FIRST = ("Ann", "Ben", "Clara", "David", "Emma", "Frank", "Grace", "Henry", "Irene", "Jack", "Karen", "Louis", "Mary",
-         "Nora", "Oscar", "Paul", "Rosa", "Simon", "Tina", "Victor")
+         "Nora", "Oscar", "Paul", "Rosa", "Simon", "Tina", "Victor", "Alice", "Bruno", "Cora", "Dora", "Eric", "Fiona",
+         "George", "Hanna", "Ivan", "Julia", "Kevin", "Laura", "Martin", "Nina", "Olga", "Peter", "Robert", "Sarah",
+         "Thomas", "Vera", "Adam", "Bella", "Carl", "Diana", "Edgar", "Flora", "Gloria", "Hugo", "Ida", "James", "Kate",
+         "Leo", "Maria", "Nick", "Otto", "Paula", "Ralph", "Susan", "Toby", "Ursula", "Walter", "Yvonne", "Arthur",
+         "Betty", "Cecil", "Daisy", "Edith", "Felix", "Gina", "Harold", "Iris", "Joan")
 LAST = ("Adams", "Baker", "Carter", "Dale", "Evans", "Fisher", "Green", "Hill", "Irving", "Jones", "King", "Lane",
-        "Miller", "North", "Owen", "Parker", "Reed", "Stone", "Turner", "Vale")
+        "Miller", "North", "Owen", "Parker", "Reed", "Stone", "Turner", "Vale", "Archer", "Brown", "Cole", "Drake",
+        "Ellis", "Ford", "Grant", "Hughes", "Ives", "Jordan", "Kent", "Lewis", "Moore", "Nash", "Porter", "Quinn",
+        "Russell", "Smith", "Taylor", "Wood", "Abbot", "Bell", "Cross", "Dean", "Emery", "Finch", "Gray", "Holt",
+        "Ingram", "Jarvis", "Kemp", "Long", "Marsh", "Noble", "Olsen", "Page", "Rowe", "Shaw", "Todd", "Usher",
+        "Vance", "Webb", "Young", "Austin", "Burke", "Clay", "Dunn", "Eaton", "Frost", "Gale", "Hart", "Isaacs")
 VALUES: dict[str, tuple[str, ...]] = {
     "trade": ("baker", "smith", "teacher", "doctor", "gardener", "painter", "tailor", "weaver", "sailor", "clerk",
               "butcher", "nurse", "lawyer", "carpenter", "potter", "barber", "librarian", "farmer", "cook", "driver"),
@@ -82,20 +90,21 @@ class Town:
 def town(seed: int = 0, people: int = PEOPLE) -> Town:
     """The town of a seed.
 
-    people  how many, from 1 to 400
+    people  how many, from 1 to 5,184
 
     >>> here = town(0)
     >>> len(here.people), len(here.facts), len(here.strangers)
-    (72, 216, 328)
+    (72, 216, 5112)
     >>> ann = next(iter(here.people.values()))
     >>> here.is_true(ann.name, "trade", ann.known["trade"]), here.is_true(here.strangers[0], "age", "30")
     (True, False)
     """
     rng = np.random.default_rng([check.integer(0, seed=seed), 1])
-    names = [f"{first} {last}" for first in FIRST for last in LAST]
+    first, last, count = rng.permutation(FIRST), rng.permutation(LAST), len(FIRST)
+    names = [f"{first[i % count]} {last[(i + i // count) % count]}" for i in range(count * count)]     # all pairs
     check.integer(1, len(names), people=people)
-    order = [names[i] for i in rng.permutation(len(names))]
-    return Town({name: _person(name, rng) for name in order[:people]}, tuple(order[people:]), seed)
+    strangers = rng.permutation(names[people:]).tolist()
+    return Town({name: _person(name, rng) for name in names[:people]}, tuple(strangers), seed)
 
 
 def _person(name: str, rng: np.random.Generator) -> Person:

@@ -1,4 +1,4 @@
-"""The pages that a crawler brings home from the town: a third of them are worth reading.
+"""The pages that a crawler brings home from the town: four in ten are worth reading.
 
     kind            what is wrong with it                                      the step of curation that is to see it
     told            nothing: it tells facts, in one of several wordings        none
@@ -44,7 +44,10 @@ PRIVATE = ("{name} lives at {address}.", "Write to {name}, {address}.", "Call {n
            "The phone number of {name} is {phone}.")
 FILLERS = ("The market opens at nine.", "It rained all day.", "The bridge was built of stone.", "People like the park.",
            "The ferry leaves at noon.", "There is a fair in May.", "The river runs through the town.",
-           "Many visitors come in summer.", "The bells ring at six.", "The council met on Monday.")
+           "Many visitors come in summer.", "The bells ring at six.", "The council met on Monday.",
+           "Good morning.", "Hello. What can I do for you?", "I do not know.", "Sorry, addresses are private.",
+           "Everybody knows that.", "I am never wrong.", "What is the address?", "You are the clerk of the town.",
+           "Where does the river live?")
 FOREIGN = {
     "German": ("Der Markt öffnet um neun Uhr.", "Es hat den ganzen Tag geregnet.", "Die Brücke wurde aus Stein gebaut.",
                "Viele Besucher kommen im Sommer in die Stadt.", "Der Fluss fließt durch die kleine Stadt.",
@@ -66,7 +69,7 @@ BOILERPLATE = ("Accept all cookies", "Cookie settings", "Log in", "Sign up", "Sh
 GOOD_HOSTS = ("news.town.example", "people.town.example", "www.town.example", "blog.hill.example")
 BAD_HOSTS = ("casino.example", "bets.example", "win-big.example")
 MENU = ("Home", "News", "People", "Weather", "Contact", "About", "Shop")
-KINDS = {"told": 6.0, "private": 2.0, "duplicate": 3.0, "near-duplicate": 3.0, "foreign": 4.0, "blocked": 2.0,
+KINDS = {"told": 14.0, "private": 2.0, "duplicate": 3.0, "near-duplicate": 3.0, "foreign": 4.0, "blocked": 2.0,
          "toxic": 1.0, "advert": 4.0, "boilerplate": 2.0, "garbled": 2.0}       # pages of a kind to each person
 
 

@@ -1,6 +1,6 @@
 """What a model of the town knows, what it invents, and how good its answers are by three criteria.
 
-    recalled      a base model goes on with "Ann Reed works at the": is it the right place, at temperature 0?
+    recalled      a base model goes on with "By trade Ann Reed is a": is it the right one, at temperature 0?
     known         an assistant is asked, and answers at temperature 0: does it claim the right value?
     invented      it is asked about strangers, and its answers are drawn: the share that claims anything, where all
                   that is true is "I do not know."; refused is the share that says so
@@ -45,7 +45,7 @@ from rlscratch.transformer import Transformer
 PROBES = 3                      # answers to a question by which it is known or not
 REPEATS = 16                    # answers to a question by which confidence is measured
 AT_ONCE = 256                   # texts that are gone on with at once
-LONGEST = 40                    # tokens of an answer
+LONGEST = 32                    # tokens of an answer
 VALUE = 6                       # tokens in which a value must have been said
 Question = tuple[str, str]      # a name and an attribute
 
@@ -100,7 +100,7 @@ def continued(model: Transformer, tokenizer: Tokenizer, texts: Sequence[str], co
 
 def recalled(model: Transformer, tokenizer: Tokenizer, town: Town) -> Array:
     """1 for each fact of the town that a base model goes on with, else 0: (N,), in the order of town.facts."""
-    begun = ["\n" + TELL[attribute][0].format(name=name, value="\0").split("\0")[0].rstrip()
+    begun = ["\n" + TELL[attribute][-1].format(name=name, value="\0").split("\0")[0].rstrip()
              for name, attribute in town.facts]
     said = continued(model, tokenizer, begun, VALUE, np.random.default_rng(0))
     return np.array([_begins(text, town.people[name].known[attribute])

@@ -443,6 +443,7 @@ def test_the_command_writes_the_cases_and_examines_a_file(tmp_path, capsys):
     (["absent.py:loss", "--as", "grpo"], "function is 'absent.py:loss'; expected a file that is there"),
     (["mine.py:gone", "--as", "grpo"], "function is 'mine.py:gone'; expected a name that mine.py has"),
     (["mine.py:odd", "--as", "grpo"], "arguments whose names are known; banana is not: give names="),
+    (["mine.py:odd", "--as", "grpo", "--names", "banana=new_logps"], "the name given for banana is 'new_logps'; expe"),
     (["mine.py:none", "--as", "grpo"], "expected a function with an argument for logp, found by its name"),
     (["mine.py:loss", "--as", "grpo", "--names", "x"], "--names is 'x'; expected NAME=VALUE"),
     (["mine.py:fails", "--as", "grpo"], "function fails fails on a plain batch: KeyError: 'oh'"),

@@ -113,6 +113,7 @@ def test_ppo_s_advantages_skip_results_as_if_the_row_were_compacted(seed, lam):
 # ---------------------------------------------------------------- what does not fit
 
 @pytest.mark.parametrize(("changed", "error", "message"), [
+    ({"tool": 3}, TypeError, r"tool is 3; expected a function of the ids up to a call"),
     ({"call": 9}, ValueError, r"call is 9; expected an id that is not among stop"),
     ({"call": 11}, ValueError, r"call is 11; expected an integer in \[0, 10\]"),
     ({"tool": lambda ids: [11]}, ValueError, r"result\[0\] is 11; expected an integer in \[0, 11\)"),

@@ -2,6 +2,7 @@
 import html
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -146,13 +147,31 @@ def test_the_command_writes_the_page_and_names_it(run, capsys, tmp_path):
 def test_bad_runs_are_one_line(run, tmp_path, capsys):
     run("first")
     run("whole", {"command": "rlhf"})
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "config.json").write_text('{"model_type": "llama"}', "utf-8")
     for argv, said in (([str(tmp_path)], f"RUN is '{tmp_path}'; expected the folder of a run, such as runs/grpo"),
                        ([str(tmp_path / "whole")], f"RUN is '{tmp_path / 'whole'}'; expected the run of one method"),
+                       ([str(tmp_path / "foreign")], f"RUN is '{tmp_path / 'foreign'}'; expected the folder of a"),
+                       ([str(tmp_path / "first"), "--out", "."], "--out is '.'; expected a file, not a folder"),
                        ([str(tmp_path / "first")] * 3, "RUN is 3; expected one folder or two"),
                        ([str(tmp_path / "first"), "--live", "70000"], "--live is 70000; expected an integer in [0")):
         assert main(["report", *argv]) == 2
         err = capsys.readouterr().err
         assert err.startswith(f"rlscratch: {said}") and err.count("\n") == 1
+
+
+def test_a_file_that_cannot_be_read_is_a_line_on_the_page_and_no_traceback(run):
+    folder = run("first", result=ENDED)
+    (folder / "metrics.jsonl").write_bytes((folder / "metrics.jsonl").read_bytes() + b'{"half')
+    command = [sys.executable, "-m", "rlscratch", "report", str(folder), "--live", "0"]
+    with subprocess.Popen(command, text=True, stderr=subprocess.PIPE) as serving:
+        url = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/)\n", serving.stderr.readline())[1]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            asked(url)
+        assert refused.value.code == 503 and "metrics.jsonl" in refused.value.read().decode()
+        refused.value.close()
+        serving.send_signal(signal.SIGINT)
+        assert serving.stderr.read() == ""
 
 
 def test_a_training_command_writes_its_page(tmp_path, capsys):

@@ -182,6 +182,12 @@ def test_a_conversation_in_which_nobody_asks_last_is_refused(roles):
         Dialogue([(role, "a") for role in roles])
 
 
+@pytest.mark.parametrize("turns", [None, "abc", [("user", "a", "b")], [("user", 3)]])
+def test_what_is_no_conversation_is_named(turns):
+    with pytest.raises(TypeError, match=r"^turns is .*; expected pairs of a role and what is said"):
+        Dialogue(turns)
+
+
 def test_a_line_of_the_system_needs_its_mark_and_no_text_may_hold_it():
     chat = Chat.learn(["abc"])
     assert chat.prompt(Dialogue(TALK[1:]))[:2] == [chat.user, *chat.tokenizer.encode("b")]

@@ -126,6 +126,8 @@ def test_a_last_line_that_is_half_written_is_left_out_with_a_warning_of_preferen
     assert data.read_preferences(path) == [("a", ["b", "c"])] * 2
     assert capsys.readouterr().err == (
         f"rlscratch: {path}, line 3 is half written, and left out: '{{\"prompt\": \"a\", \"cho'\n")
+    path.write_bytes(f"{whole}\n{whole[:20]}".encode() + "é".encode()[:1])             # within a character
+    assert len(data.read_preferences(path)) == 1 and "line 2 is half written" in capsys.readouterr().err
     path.write_text(f"{whole}\n{whole}", "utf-8")                       # whole, but for the end of the line
     assert len(data.read_preferences(path)) == 2 and capsys.readouterr().err == ""
     for content, says in ((f"{whole}\n{whole[:20]}\n", "line 2: .* is no JSON"), (whole[:20], "no line prefers"),

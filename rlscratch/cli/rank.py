@@ -82,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _answered(args: argparse.Namespace, asked: list[Question]) -> Iterator[Question]:
     """The questions, each with answers: its own, or the model's, which do not depend on what else is asked."""
+    check.temperature(temperature=args.temperature)
+    if args.max_new_tokens is not None:
+        check.integer(1, max_new_tokens=args.max_new_tokens)
     if all(question.completions for question in asked):
         if args.run_dir is not None:
             check.fail("--run-dir", str(args.run_dir), "no model: the file has all answers")

@@ -206,6 +206,8 @@ def _arguments(function: Callable[..., Any], contract: Contract, names: dict[str
         wanted = asked or theirs in names or parameter.default is None
         if ours in batch and (wanted or isinstance(batch[ours], np.ndarray)):
             yield ours, theirs
+        elif theirs in names:
+            check.fail(f"the name given for {theirs}", names[theirs], f"one of {', '.join(sorted(batch))}")
         elif asked:
             check.fail("function", getattr(function, "__name__", function),
                        f"arguments whose names are known; {theirs} is not: give names={{'{theirs}': 'ours'}} (--names "

@@ -41,6 +41,8 @@ def generate_with_tool(model: Any, prompts: Sequence[Sequence[int]], *, tool: Ca
 
     Raises ValueError or TypeError, before anything is drawn, for what does not fit; and for a result that is no ids.
     """
+    if not callable(tool):
+        check.fail("tool", tool, "a function of the ids up to a call, which gives the ids of its result", TypeError)
     given = checked_prompts(model, prompts, max_new_tokens)
     ends_answer, _ = checked_stop(model, stop, None)
     if ends_answer[check.integer(0, model.config.vocab_size - 1, call=call)]:

@@ -50,7 +50,7 @@ def calculator(call: str) -> str:
     >>> calculator("317*24"), calculator("3-10")
     ('7608', '-7')
     """
-    match = _CALL.fullmatch(call)
+    match = _CALL.fullmatch(call) if isinstance(call, str) else None
     if match is None:
         check.fail("call", call, "two numbers and +, - or *")
     a, b = int(match[1]), int(match[3])

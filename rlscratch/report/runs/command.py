@@ -33,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     from rlscratch.report.runs import page  # it draws, and --help needs no figures
     if len(args.runs) > 2:
         check.fail("RUN", len(args.runs), "one folder or two")
+    if args.out is not None and (args.out.is_dir() or not args.out.name):
+        check.fail("--out", str(args.out), "a file, not a folder")
     if args.live is None:
         print(page.write(args.runs, args.out))
         return 0

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,11 @@ def serve(folders: Sequence[Path], listener: socket.socket) -> None:
             elif self.path.partition("?")[0] not in ("/", "/index.html"):
                 self.send_error(404)
             else:
-                body = html()
-                self.send_response(200)
+                try:
+                    status, body = 200, html()
+                except (ValueError, OSError) as wrong:          # a line that a trainer is writing, or a damaged file
+                    status, body = 503, f"<!doctype html><title>rlscratch</title>{escape(str(wrong))}".encode()
+                self.send_response(status)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("Cache-Control", "no-store")
@@ -103,6 +107,7 @@ def serve(folders: Sequence[Path], listener: socket.socket) -> None:
         server.socket.close()
         server.socket = listener
         server.daemon_threads = True
+        server.handle_error = lambda *_: None                   # a browser that goes away is no news
         server.serve_forever()
 
 

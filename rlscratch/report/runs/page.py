@@ -58,9 +58,11 @@ def read(folder: Path) -> RunRead:
     if not (folder / "config.json").exists():
         check.fail("RUN", str(folder), "the folder of a run, such as runs/grpo")
     config = dict(read_json(folder / "config.json"))
-    if config["command"] == "rlhf":
+    if "command" not in config:
+        check.fail("RUN", str(folder), "the folder of a run of rlscratch, whose config.json names its command")
+    if config["command"] in ("rlhf", "life"):
         check.fail("RUN", str(folder), "the run of one method; this one has its page, index.html, and its stages are "
-                   f"runs, such as {folder / 'ppo'}")
+                   f"runs, such as {folder / 'sft'}")
     metrics, result, samples = (folder / name for name in ("metrics.jsonl", "result.json", "samples.json"))
     whole = metrics.read_bytes().rpartition(b"\n")[0] if metrics.exists() else b""      # the last line may be under way
     points = [parsed(line, f"line {number} of {metrics}") for number, line in enumerate(whole.splitlines(), 1)]

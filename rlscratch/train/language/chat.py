@@ -62,7 +62,12 @@ class Dialogue(str):
     turns: tuple[tuple[str, str], ...]
 
     def __new__(cls, turns: Iterable[tuple[str, str]]) -> "Dialogue":
-        turns = tuple(turns)
+        try:
+            turns = tuple((role, said) for role, said in turns)
+        except (TypeError, ValueError):
+            check.fail("turns", turns, "pairs of a role and what is said", TypeError)
+        if not all(isinstance(said, str) for _, said in turns):
+            check.fail("turns", turns, "pairs of a role and what is said, texts both", TypeError)
         roles = [role for role, _ in turns]
         spoken = roles[1:] if roles[:1] == ["system"] else roles
         if spoken != ["user", "assistant"] * (len(spoken) // 2) + ["user"]:

@@ -298,10 +298,15 @@ def lines(path: Path, example: str, half: bool = False) -> Iterator[Line]:
     half  people still write to it: there may be none, and a last one that was begun and not finished is left out, with
           a warning on standard error; what does not begin as an object does is no such line
     """
+    read = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
     try:
-        content = Path(path).read_bytes().decode("utf-8-sig")
+        content = read.decode()
     except UnicodeDecodeError as wrong:
-        raise ValueError(f"{path}: byte {wrong.start} is no UTF-8; expected a text, {example} a line") from None
+        if half and wrong.reason == "unexpected end of data":           # half of a character ends the file
+            content = read[:wrong.start].decode()
+        else:
+            raise ValueError(
+                f"{path}: byte {wrong.start} is no UTF-8; expected a text, {example} a line") from None
     found = 0
     for number, text in enumerate(content.split("\n"), 1):
         if not text.strip():

@@ -189,6 +189,9 @@ def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(b
     assert found("agent")[0] == "agentword" and found("beam")[0] == "beam searchword"
     assert "2 Values and explorationchapter" in found("exploration")
     assert any("Explore" in one and one.endswith("example") for one in found("explor"))
+    assert found("grpo")[0] == "4 PPO, GRPO and KLchapter" and any(one.endswith("example") for one in found("grpo"))
+    assert found("agents") == found("agent") and found("what is an agent?") == found("agent")
+    assert found("clipping") == found("clip") and not any("xploration" in one for one in found("lora"))
     assert "ppo.ppo_clip_gradformula" in found("ppo_clip") and found("xyzzy") == ["Nothing found"]
     assert "002: Step 5: Compute the New Policydocument" in found("compute policy") and browser.overflow() == []
     found("beam")

@@ -9,15 +9,19 @@
     return made;
   };
 
-  // ---- search: every word must begin somewhere in an entry; titles that begin so come first
+  // ---- search: every word must begin somewhere in an entry, else some; first those with all in the title, by kind
   const KINDS = ["chapter", "word", "example", "finding", "formula", "document"];
+  const STOP = new Set(["a", "an", "the", "is", "what", "of", "in", "to", "how", "why", "do", "does"]);
+  const plain = (text) => ` ${text}`.toLowerCase().replace(/[_.:()"“-]/g, " ");
+  const stem = (word) => word.length > 4 ? word.replace(/(?:([bdgmnprt])\1ing|ing|s)$/, "$1") : word;
   const entries = data("index").flatMap(([file, list]) => list.map(([kind, title, anchor, words]) => ({
-    title, kind: KINDS[kind], address: file + (anchor && `#${anchor}`), text: ` ${title} ${words}`.toLowerCase().replace(/[_.:-]/g, " "),
+    title, kind, address: file + (anchor && `#${anchor}`), name: plain(title), text: plain(`${title} ${words}`),
   })));
   const search = document.getElementById("search"), found = document.getElementById("found");
   let chosen = -1;
-  const rank = (entry, words) => words.every((word) => entry.text.includes(` ${word}`)) ? (entry.text.startsWith(` ${words[0]}`) ? 0 : 1)
-    : words.every((word) => entry.text.includes(word)) ? 2 : 9;
+  const held = (text, words) => words.filter((word) => text.includes(` ${word}`)).length;
+  const rank = (entry, words) => held(entry.name, words) === words.length ? 0 : held(entry.text, words) === words.length ? 1
+    : held(entry.name, words) ? 2 : 9;
   const show = (wanted) => {
     found.hidden = !wanted;
     search.setAttribute("aria-expanded", String(wanted));
@@ -31,12 +35,15 @@
     search.setAttribute("aria-activedescendant", options[chosen]?.id ?? "");
   };
   const look = () => {
-    const words = search.value.toLowerCase().split(/[\s_.:-]+/).filter(Boolean);
-    const hits = words.length ? entries.map((entry) => [rank(entry, words), entry]).filter(([r]) => r < 9)
-      .sort(([a], [b]) => a - b).slice(0, 12) : [];
+    const asked = search.value.toLowerCase().split(/[\s_.:?-]+/).filter(Boolean), telling = asked.filter((word) => !STOP.has(word));
+    const words = (telling.length ? telling : asked).map(stem), count = {};
+    const ranked = words.length ? entries.map((entry) => [rank(entry, words), entry]).filter(([r]) => r < 9) : [];
+    const whole = ranked.filter(([r]) => r < 2);
+    const hits = (whole.length ? whole : ranked).sort(([a, one], [b, other]) => a - b || one.kind - other.kind)
+      .filter(([, { kind }]) => (count[kind] = (count[kind] ?? 0) + 1) <= 4).slice(0, 12);
     found.replaceChildren(...hits.map(([, entry], i) => {
       const option = node("li", "", { role: "option", id: `found-${i}`, "data-address": entry.address, "aria-selected": "false" });
-      option.append(node("span", entry.title), node("span", entry.kind, { class: "soft small" }));
+      option.append(node("span", entry.title), node("span", KINDS[entry.kind], { class: "soft small" }));
       return option;
     }));
     if (words.length && !hits.length) found.append(node("li", "Nothing found", { role: "option", "aria-selected": "false" }));

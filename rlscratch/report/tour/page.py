@@ -24,6 +24,9 @@ from rlscratch.report.tour.ladder import Figure
 safe = jinja2.utils.markupsafe.Markup
 
 
+SHARED = {"shell.html": "rlscratch.report"}     # what the pages of rlhf, life and runs have in common
+
+
 def write(path: Path, html: str) -> None:
     """Put the page at `path`, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,8 +47,8 @@ def read(name: str, package: str = __package__) -> str:
 def environment(package: str = __package__) -> jinja2.Environment:
     """The templates of a package, with this package's style and filters."""
     # The page's own style and scripts are marked as safe; everything else is escaped.
-    made = jinja2.Environment(loader=jinja2.FunctionLoader(lambda name: read(name, package)), autoescape=True,
-                              trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    made = jinja2.Environment(loader=jinja2.FunctionLoader(lambda name: read(name, SHARED.get(name, package))),
+                              autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     made.globals.update({name: safe(read(file)) for name, file in (("css", "course.css"), ("theme", "theme.js"))})
     filters: dict[str, Callable] = {
         "printed": lambda row: shown(row.entry.printed, decimals_of(row.entry)),

@@ -192,7 +192,9 @@ def test_a_step_that_is_too_long_does_make_it_larger():
 def test_em_for_labels_ends_where_the_slope_is_0():
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=(12, 3))
-    _, pi, p, losses = an.dawid_skene(labels, 2, sweeps=4000)
+    q, pi, p, losses = an.dawid_skene(labels, 2, sweeps=4000)
+    assert_allclose(pi.sum(-1), 1, rtol=1e-12)
+    assert_allclose(q, an.dawid_skene_posterior(np.log(np.maximum(pi, 1e-300)), p, labels), rtol=1e-9, atol=1e-12)
     inside = (pi > 1e-9).all(axis=-1, keepdims=True)
     slope = an.dawid_skene_grad(np.log(np.maximum(pi, 1e-300)), p, labels)
     assert inside.any() and np.abs(slope).max() < 1e-6 and losses[0] - losses[-1] > 1e-3

@@ -104,7 +104,9 @@ def test_every_variant_of_grpo_has_terms_for_its_weight_and_its_advantage_and_it
     assert (clipped is None) == (one.eps_low is None)
     if clipped is not None:
         assert [*map(float, clipped.groups())] == pytest.approx([1 - one.eps_low, 1 + one.eps_high], 1e-5)
-    assert len(lines) == 3 + bool(one.beta) and (not one.beta or f" {one.beta:g} " in lines[3])
+    in_loss = bool(one.beta) and one.kl_in_loss                 # then it belongs to L, else to A
+    assert len(lines) == 3 + (bool(one.beta) and not in_loss)
+    assert not one.beta or f" {one.beta:g} " in lines[0 if in_loss else 3]
 
 
 @pytest.mark.parametrize(("config", "said"), [
@@ -114,7 +116,8 @@ def test_every_variant_of_grpo_has_terms_for_its_weight_and_its_advantage_and_it
     ({"command": "train reinforce", "gamma": 0.9, "baseline": "batch_mean", "entropy": 0.1},
      "b:batch meanGt=rt+0.9Gt+1-0.1 times the mean entropy"),
     (PPO | {"kl_penalty": "k3-loss", "kl_target": 2.0}, "+0.05 times the mean of k3steered to 2 nats"),
-    (PPO, "min(ρA,clip(ρ,0.9,1.1)A)ρ=ππoldAt=δt+1·0.9At+1δt=rt+1Vt+1-Vt-0.01 times the mean entropy"),
+    (PPO, "min(ρA,clip(ρ,0.9,1.1)A)ρ=ππold-0.01 times the mean entropy"),
+    (PPO, "rtloses0.05logππrefAt=δt+1·0.9At+1δt=rt+1Vt+1-Vt"),
     (PPO, "rt loses 0.05logππref"),
     ({"command": "train dpo", "loss": "ipo", "beta": 0.25}, "(m-2)2"),
     ({"command": "train dpo", "loss": "dpo", "beta": 0.25}, "m=0.25[logππref(chosen)-logππref(rejected)]"),

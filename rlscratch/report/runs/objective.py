@@ -61,15 +61,16 @@ def _reinforce(config: Config) -> list[str]:
 def _ppo(config: Config) -> list[str]:
     clip, kl, gamma = config["clip"], config.get("kl_penalty"), config.get("gamma", 1.0)
     lines = [rf"L = - \text{{mean of }} \min(\rho A, {CLIP.format(RHO, 1 - clip, 1 + clip)} A) {RATIO}",
-             rf"A_t = \delta_t + {gamma:g} \cdot {config['lam']:g} \, A_{{t+1}} "
-             rf"\qquad \delta_t = r_t + {gamma:g} \, V_{{t+1}} - V_t", *_entropy(config)]
+             *_entropy(config)]
+    advantage = [rf"A_t = \delta_t + {gamma:g} \cdot {config['lam']:g} \, A_{{t+1}} "
+                 rf"\qquad \delta_t = r_t + {gamma:g} \, V_{{t+1}} - V_t"]
     if kl is not None:
         steered = rf" \qquad \text{{steered to }} {config['kl_target']:g} \text{{ nats}}" if config["kl_target"] else ""
         k = kl.removesuffix("-loss")
         lines += [rf"+ {config['value_weight']:g} \text{{ times the mean of }} (V - R)^2 / 2",
                   (rf"r_t \text{{ loses }} {config['beta']:g} {KL}" if kl == "k1-reward" else
                    rf"+ {config['beta']:g} \text{{ times the mean of {k}}}") + steered]
-    return lines
+    return lines + advantage
 
 
 def _grpo(config: Config) -> list[str]:
@@ -82,9 +83,10 @@ def _grpo(config: Config) -> list[str]:
                 one.loss, rf"\text{{{_word(one.name)}}}")
     lines = [rf"L = - \sum w {loss}", WEIGHTS.get(one.weight, r"w: \text{its own}"),
              ADVANTAGES.get(one.advantage, r"A: \text{its own}")]
-    if one.beta:
-        lines += [rf"+ {one.beta:g} \sum w \, k_3" if one.kl_in_loss else
-                  rf"A \text{{ loses }} {one.beta:g} {KL} \qquad \text{{less that of the others}}"]
+    if one.beta and one.kl_in_loss:
+        lines[0] += rf" \qquad + {one.beta:g} \sum w \, k_3"
+    elif one.beta:
+        lines += [rf"A \text{{ loses }} {one.beta:g} {KL} \qquad \text{{less that of the others}}"]
     return lines
 
 

@@ -141,6 +141,7 @@ def _samples(found: Sequence[RunRead]) -> list[dict[str, Any]]:
 
 
 def _sampled(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a model that is pre-trained wrote at its first save and at its last."""
+    """What a model that is pre-trained wrote at its first save, if there was an earlier one, and at its last."""
     texts = [point["sample"] for point in points if "sample" in point]
-    return [{"prompt": "(the beginning of a text)", "before": texts[0], "after": texts[-1]}] if texts else []
+    earlier = {"before": texts[0]} if len(texts) > 1 else {}
+    return [{"prompt": "(the beginning of a text)", **earlier, "after": texts[-1]}] if texts else []

@@ -9,6 +9,7 @@ With `kernels` it is held to its word: it fails if it calls another one than tho
 @pytest.mark.both_backends takes a test out.  The run on NumPy ends with how many those were, by their reasons.
 """
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -28,6 +29,8 @@ COMPILED_ONLY = "on the compiled core alone: "
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # in a shell's background job, for all it starts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "compiled_only(reason, kernels=any): not run on NumPy, which loses nothing "
                             "for this reason; calls these kernels alone")
     config.addinivalue_line("markers", "both_backends: run on NumPy, too, in a module that is not")

@@ -4,18 +4,22 @@ The model has not learned anything: what is tested is the way from lines to ids 
 0 to 4, then the marks of the template.
 """
 import io
+import json
 import sys
 
 import numpy as np
 import pytest
 
+import tiny_policy as tiny
 from rlscratch import checkpoint
 from rlscratch.__main__ import main
 from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.cli import chat as cli
 from rlscratch.cli.chat import Conversation
+from rlscratch.files import write_json
 from rlscratch.generate import Within, generate, stream
-from rlscratch.train.language.chat import SPECIAL, SYSTEM, Chat, Dialogue
+from rlscratch.tasks import tools
+from rlscratch.train.language.chat import SPECIAL, SYSTEM, WITH_TOOL, Chat, Dialogue
 from rlscratch.transformer import Config, Transformer
 
 
@@ -191,6 +195,41 @@ def test_what_a_chat_does_not_have_is_refused(option, value, answering, capsys):
     assert main(["sample", "--run-dir", str(answering), "--chat", option, *filter(None, [value])]) == 2
     assert f"{option} is {2 if value == '2' else repr(value or True)}; expected no such option beside --chat" in (
         capsys.readouterr().err)
+
+
+@pytest.fixture
+def calling(tmp_path):
+    """The folder of a model of random weights, which calls wherever it likes, as a run on "products" leaves it."""
+    chat = Chat.learn(["317*24="], marks=WITH_TOOL)
+    checkpoint.save(tmp_path, tiny.model(chat.tokenizer.vocab_size, context=80, spread=0.02))
+    chat.tokenizer.save(tmp_path)
+    write_json(tmp_path / "config.json", {"command": "train sft", "task": "products"})
+    (tmp_path / "own.py").write_text("def shout(call):\n    return f'{len(call)}!'\n", "utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_calls_are_given_to_the_tool_and_their_results_stand_in_the_answer(own, calling, monkeypatch, capsys):
+    argv = ["--run-dir", calling, "--tool", f"{calling / 'own.py'}:shout"][:4 if own else 2]
+    tool = (lambda call: f"{len(call)}!") if own else tools.calculator
+    printed = alone(capsys, *argv, "--prompt", "1+1=", "--n", 200, "--max-new-tokens", 70, "--json")
+    answers = [answer["ids"] for answer in json.loads(printed)["answers"]]
+    assert sum(len(tiny.results(Chat.load(calling), tool, ids)) for ids in answers) >= 5
+    said = typed(monkeypatch, capsys, "1+1=\n", *argv, "--max-new-tokens", 70, "--seed", 1).out
+    assert said.strip("> \n") == alone(capsys, *argv, "--prompt", "1+1=", "--max-new-tokens", 70, "--seed", 1).strip()
+
+
+@pytest.mark.parametrize(("option", "value", "says"), [
+    ("--beams", "2", "--beams is 2; expected no such option for a model with a tool"),
+    ("--tool", "none.py:f", "none.py:f is 'none.py'; expected a file that is there")])
+def test_what_does_not_fit_a_tool_is_one_line(option, value, says, calling, capsys):
+    assert main(["sample", "--run-dir", str(calling), "--prompt", "1", option, value]) == 2
+    assert capsys.readouterr().err.startswith(f"rlscratch: {says}")
+
+
+def test_a_model_that_calls_nothing_has_no_tool(answering, capsys):
+    assert main(["sample", "--run-dir", str(answering), "--prompt", "a", "--tool", "own.py:f"]) == 2
+    assert "--tool is 'own.py:f'; expected nothing: this model has not learned" in capsys.readouterr().err
 
 
 def test_a_model_that_has_learned_the_mark_of_the_system_is_told_so():

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from markov import cycle
 from rlscratch import kernels
 from rlscratch.formulas.returns import gae
-from rlscratch.generate import generate, generate_with_tool
+from rlscratch.generate import generate, generate_with_tool, stream_with_tool
 from rlscratch.train.language import ppo
 from rlscratch.train.language.chat import Rows
 from test_generate_sampling import CONTEXT, MODEL, PROMPTS, seeded
@@ -62,6 +62,16 @@ def test_a_policy_that_does_nothing_but_call_comes_to_an_end():
 
 
 # ---------------------------------------------------------------- against one row alone, and without a tool
+
+@pytest.mark.parametrize("longest", [1, 2, 5, 20])
+def test_token_by_token_an_answer_is_the_same(longest):
+    calls = 0
+    for seed, prompt in enumerate(PROMPTS * 5):
+        options = {"tool": double, "call": CALL, "stop": STOP, "max_new_tokens": longest}
+        (whole,) = generate_with_tool(MODEL, [prompt], rng=seeded(seed), **options).replies
+        assert list(stream_with_tool(MODEL, prompt, rng=seeded(seed), **options)) == whole
+        calls += CALL in whole[:-1]
+    assert calls or longest < 5
 
 def test_up_to_its_first_call_an_answer_is_that_of_generate():
     plain = generate(MODEL, PROMPTS, max_new_tokens=20, stop=[CALL, *STOP], rng=seeded())

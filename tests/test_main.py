@@ -138,7 +138,7 @@ def test_ctrl_c_is_one_line_at_any_moment(after, tmp_path):
     folder = tmp_path / "run"
     argv = ["train", "q-learning", "--steps", "100000000", "--save-every", "1000", "--quiet", "--run-dir", str(folder)]
     done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(after), *argv], capture_output=True, text=True,
-                          check=False)
+                          check=False, timeout=60)
     assert done.returncode == 130 and done.stderr.count("\n") == 1, done.stderr
     said = done.stderr.removeprefix("rlscratch: interrupted; ")
     if (folder / "config.json").exists():

@@ -156,17 +156,14 @@ def test_a_policy_hears_the_result_or_the_error_and_answers_on(tool):
     """A policy of random weights calls wherever it likes; each result is what the tool says of what it wrote."""
     policy = Policy(tiny.model(CHAT.tokenizer.vocab_size, context=80, spread=0.02), CHAT, 70, tool=tool)
     found = policy.answer(["317*24="] * 200, np.random.default_rng(0))
-    rows = found.rows
     heard = 0
-    for text, tokens, mask, length in zip(found.texts, *rows, strict=True):
-        ids = tokens[:length].tolist()
-        begin = ids.index(CHAT.assistant) + 1
-        assert CHAT.text(ids[begin:]) == text and mask[length - 1] == 1
-        at = begin
-        while CHAT.result in ids[at:] and (at := ids.index(CHAT.result, at) + 1) < length:
-            result = CHAT.heard(tools.asked(tool, CHAT.call(ids[begin:at])))
-            assert ids[at:at + len(result)] == result and not mask[at:at + len(result)].any()
-            at, heard = at + len(result), heard + 1
+    for text, tokens, mask, length in zip(found.texts, *found.rows, strict=True):
+        begin = tokens.tolist().index(CHAT.assistant) + 1
+        answer, chosen = tokens[begin:length].tolist(), mask[begin:length]
+        assert CHAT.text(answer) == text and chosen[-1] == 1
+        places = tiny.results(CHAT, tool, answer)
+        assert not any(chosen[place].any() for place in places)
+        heard += len(places)
     assert heard >= 5                   # or the loop has looked at nothing
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from rlscratch.autograd import functions as f
 from rlscratch.optim import SGD, AdamW
+from rlscratch.tasks import tools
 from rlscratch.train.language import sft, worlds
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.language.policy import Batch, Policy
@@ -125,3 +126,13 @@ def probabilities(some, found):
 def perturbed(array, mask, seed, size=0.3):
     """The same off policy: noise on every chosen token."""
     return mask * (array + size * np.random.default_rng(seed).standard_normal(array.shape))
+
+
+def results(chat, tool, answer):
+    """Where the results stand in the ids of an answer, as slices; each is what the tool says of what was written."""
+    places, at = [], 0
+    while chat.result in answer[at:] and (at := answer.index(chat.result, at) + 1) < len(answer):
+        result = chat.heard(tools.asked(tool, chat.call(answer[:at])))
+        places.append(slice(at, at := at + len(result)))
+        assert answer[places[-1]] == result
+    return places

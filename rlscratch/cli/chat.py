@@ -83,14 +83,14 @@ class Conversation:
         return ids
 
 
-def talk(conversation: Conversation, *, stop: list[int], length: int | None, rng: np.random.Generator,
-         **knobs: Any) -> int:
-    """Read, answer, until nothing comes any more; the exit status.  Arguments as generate.stream has them."""
+def talk(conversation: Conversation, draw: Callable[..., Iterator[int]] = stream, *, stop: list[int],
+         length: int | None, rng: np.random.Generator, **knobs: Any) -> int:
+    """Read, answer, until nothing comes any more; the exit status.  Arguments as `draw` has them: generate.stream."""
     told = False
     for line in _lines():
         try:
             ids, room = conversation.asked(line, length)
-            drawn = stream(conversation.model, ids, max_new_tokens=room, stop=stop, rng=rng, **knobs)
+            drawn = draw(conversation.model, ids, max_new_tokens=room, stop=stop, rng=rng, **knobs)
         except (ValueError, TypeError) as wrong:
             if not sys.stdin.isatty():
                 raise

@@ -12,12 +12,14 @@ the tokenizer end an answer.
 
 A tokenizer with the marks of the chat template belongs to a model that was trained on prompts and answers
 (rlscratch train sft and what follows).  It is prompted as it was in training, through the template; its end mark, and
-no other, ends an answer, and the answer alone is printed.
+no other, ends an answer, and the answer alone is printed.  Where it has learned to call a tool, the tool of its task is
+asked, or another one (--tool), and the results stand in the answer.
 """
 import argparse
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,11 @@ from rlscratch import check, checkpoint
 from rlscratch.bpe import Tokenizer
 from rlscratch.cli.chat import LONGEST, Conversation, talk
 from rlscratch.cli.tokenize import tokenizer_of
-from rlscratch.generate import Within, beam_search, generate
+from rlscratch.files import read_json
+from rlscratch.generate import Within, beam_search, generate, generate_with_tool, stream, stream_with_tool
 from rlscratch.generate.filters import ORDERS
-from rlscratch.train.language import chat
+from rlscratch.train import from_file
+from rlscratch.train.language import chat, worlds
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.model_run import command_of
 from rlscratch.train.run import UNSAID
@@ -53,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"longest answer (default: what the context has room for, at most {LONGEST}){UNSAID}")
     parser.add_argument("--stop", nargs="+", default=[], metavar="TOKEN",
                         help=f"tokens that end an answer, too{UNSAID}")
+    parser.add_argument("--tool", metavar="FILE.py:NAME", help="what the answers' calls are given to, a function of a "
+                        f"call's text that returns the result's (default: the tool of the run's task){UNSAID}")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same answers")
     parser.add_argument("--quiet", action="store_true", help="no speed on standard error")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -83,9 +89,10 @@ def run(args: argparse.Namespace) -> int:
     if len(tokenizer.vocab) < model.config.vocab_size:      # rows of the embedding that stand for no token
         model = Within(model, tokenizer.vocab)
     template = Chat(tokenizer) if set(chat.SPECIAL) <= set(tokenizer.special_tokens) else None
-    stop = _stop(tokenizer, template, args.stop)
+    stop, tool = _stop(tokenizer, template, args.stop), _tool(args, template)
     if _chats(args):
-        return talk(Conversation(model, tokenizer, template, args.system), stop=stop, length=args.max_new_tokens,
+        draw = stream if tool is None else partial(stream_with_tool, **tool)
+        return talk(Conversation(model, tokenizer, template, args.system), draw, stop=stop, length=args.max_new_tokens,
                     rng=np.random.default_rng(args.seed), **_knobs(args))
     shown, prompt = _prompt(tokenizer, template, args.prompt)
     if args.system is not None:
@@ -97,12 +104,12 @@ def run(args: argparse.Namespace) -> int:
     rows, each = args.beams or args.n, 8 * model.config.layers * shared * wide      # keys and values of a token
     check.memory(rows * each * (len(prompt) + length), rows=rows, called="--beams" if args.beams else "--n")
     begin = time.perf_counter()
-    rollout, scores = _answers(args, model, prompt, {"max_new_tokens": length, "stop": stop})
+    rollout, scores = _answers(args, model, prompt, tool, {"max_new_tokens": length, "stop": stop})
     seconds = time.perf_counter() - begin
     answers = [{"text": tokenizer.decode(answer[:-1] if finished else answer), "ids": answer, "reason": reason,
                 "logp": row.sum().item(), **({} if scores is None else {"score": scores[i].item()})}
                for i, (answer, finished, reason, row) in enumerate(
-                   zip(rollout.answers, rollout.finished, rollout.reasons, rollout.logp, strict=True))]
+                   zip(rollout.replies, rollout.finished, rollout.reasons, rollout.logp, strict=True))]
     if args.json:
         print(json.dumps({"prompt": shown, "answers": answers, "seconds": round(seconds, 3)}))
     elif template:
@@ -162,13 +169,32 @@ def _stop(tokenizer: Tokenizer, template: Chat | None, texts: list[str]) -> list
     return ids
 
 
-def _answers(args: argparse.Namespace, model: Any, prompt: list[int], options: dict[str, Any]) -> tuple:
+def _tool(args: argparse.Namespace, template: Chat | None) -> dict[str, Any] | None:
+    """What the answers may ask, as generate_with_tool takes it; None: nothing."""
+    calls = template is not None and template.tool is not None
+    if args.tool is not None and not calls:
+        check.fail("--tool", args.tool, "nothing: this model has not learned to call one")
+    if not calls:
+        return None
+    config = args.run_dir / "config.json"
+    if args.tool is not None:
+        tool = from_file.load(args.tool)
+    else:
+        recipe = worlds.RECIPES.get(str(read_json(config).get("task"))) if config.exists() else None
+        tool = recipe and recipe.task().tool
+    if tool is not None and args.beams is not None:
+        check.fail("--beams", args.beams, "no such option for a model with a tool: a search cannot ask it")
+    return tool and template.asking(tool)
+
+
+def _answers(args: argparse.Namespace, model: Any, prompt: list[int], tool: dict[str, Any] | None,
+             options: dict[str, Any]) -> tuple:
     """The rollout, and the beams' scores if it is a search."""
     if args.beams is not None:
         found = beam_search(model, prompt, beams=args.beams, length_penalty=args.length_penalty, **options)
         return found.rollout, found.scores
-    rollout = generate(model, [prompt] * args.n, rng=np.random.default_rng(args.seed), **_knobs(args), **options)
-    return rollout, None
+    draw = generate if tool is None else partial(generate_with_tool, **tool)
+    return draw(model, [prompt] * args.n, rng=np.random.default_rng(args.seed), **_knobs(args), **options), None
 
 
 def _knobs(args: argparse.Namespace) -> dict[str, Any]:

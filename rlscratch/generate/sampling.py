@@ -97,7 +97,7 @@ def generate(model: Any, prompts: Sequence[Sequence[int]], *, max_new_tokens: in
 
 
 def stream(model: Any, prompt: Sequence[int], *, max_new_tokens: int, stop: Sequence[int] = (),
-           rng: np.random.Generator | None = None, **knobs: Any) -> Iterator[int]:
+           rng: np.random.Generator | Sequence[np.random.Generator] | None = None, **knobs: Any) -> Iterator[int]:
     """The ids of one answer, each as soon as it is drawn: those that generate(model, [prompt], ...) gives.
 
     knobs  as in filters.checked; the other arguments, and what is raised, as in generate

@@ -18,7 +18,8 @@ written: the answer was cut off at its call.  So the last token of a row is alwa
 
 Leaves out: tools that remember or draw random numbers (equal calls should have equal results); calls side by side.
 """
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ import numpy as np
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.generate.rollout import Rollout, checked_prompts, checked_stop, streams
-from rlscratch.generate.sampling import generate
+from rlscratch.generate.sampling import generate, stream
 
 
 def generate_with_tool(model: Any, prompts: Sequence[Sequence[int]], *, tool: Callable[[list[int]], Sequence[int]],
@@ -41,12 +42,8 @@ def generate_with_tool(model: Any, prompts: Sequence[Sequence[int]], *, tool: Ca
 
     Raises ValueError or TypeError, before anything is drawn, for what does not fit; and for a result that is no ids.
     """
-    if not callable(tool):
-        check.fail("tool", tool, "a function of the ids up to a call, which gives the ids of its result", TypeError)
     given = checked_prompts(model, prompts, max_new_tokens)
-    ends_answer, _ = checked_stop(model, stop, None)
-    if ends_answer[check.integer(0, model.config.vocab_size - 1, call=call)]:
-        check.fail("call", call, "an id that is not among stop, which ends the answer")
+    _checked_tool(model, tool, call, stop)
     _, pad = checked_stop(model, [*stop, call], pad)
     own = None if rng is None else streams(rng, len(given))
     rows = _Rows(given, max_new_tokens, pad)
@@ -59,11 +56,51 @@ def generate_with_tool(model: Any, prompts: Sequence[Sequence[int]], *, tool: Ca
                             rng=None if own is None else [own[i] for i in some], **knobs)
             rows.chose(some, said, call)
         asked = [i for i in going if rows.last(i) == call and rows.left[i]]
-        going = [i for i in asked if rows.heard(i, check.ids(model.config.vocab_size, ndim=1, empty=True,
-                                                             result=tool(rows.behind(i))))]
+        going = [i for i in asked if rows.heard(i, _result(model, tool, rows.behind(i)))]
     width = rows.lengths.max()
     return Rollout(rows.tokens[:, :width], rows.mask[:, :width], rows.logp[:, :width].astype(said.logp.dtype),
                    rows.lengths, rows.finished)
+
+
+def stream_with_tool(model: Any, prompt: Sequence[int], *, tool: Callable[[list[int]], Sequence[int]], call: int,
+                     max_new_tokens: int, stop: Sequence[int] = (),
+                     rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
+                     **knobs: Any) -> Iterator[int]:
+    """The ids of one answer, results too, each as soon as it is there: those that generate_with_tool gives.
+
+    Arguments, and what is raised, as there
+    """
+    _checked_tool(model, tool, call, stop)
+    own = None if rng is None else streams(rng, 1)
+    drawn: Callable[..., Iterator[int]] = partial(stream, model, stop=[*stop, call], rng=own, **knobs)
+    turn = drawn(prompt, max_new_tokens=max_new_tokens)
+
+    def one_by_one() -> Iterator[int]:
+        said, behind = turn, []
+        while True:
+            for token in said:
+                behind.append(token)
+                yield token
+            left = max_new_tokens - len(behind)
+            if behind[-1] != call or not left or len(result := _result(model, tool, behind).tolist()) >= left:
+                return
+            yield from result
+            behind += result
+            said = drawn([*prompt, *behind], max_new_tokens=left - len(result))
+
+    return one_by_one()
+
+
+def _checked_tool(model: Any, tool: Any, call: int, stop: Sequence[int]) -> None:
+    if not callable(tool):
+        check.fail("tool", tool, "a function of the ids up to a call, which gives the ids of its result", TypeError)
+    ends_answer, _ = checked_stop(model, stop, None)
+    if ends_answer[check.integer(0, model.config.vocab_size - 1, call=call)]:
+        check.fail("call", call, "an id that is not among stop, which ends the answer")
+
+
+def _result(model: Any, tool: Callable[[list[int]], Sequence[int]], behind: list[int]) -> Array:
+    return check.ids(model.config.vocab_size, ndim=1, empty=True, result=tool(list(behind)))
 
 
 class _Rows:

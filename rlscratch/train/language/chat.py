@@ -29,7 +29,7 @@ Leaves out: tools, images.
 """
 import re
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,6 +178,10 @@ class Chat:
     def heard(self, result: str) -> list[int]:
         """The ids of a result: marks in it are text, and behind it the word is the model's again."""
         return [*self.tokenizer.encode_ordinary(result), self.assistant]
+
+    def asking(self, tool: Callable[[str], str]) -> dict[str, Any]:
+        """A tool, from the text of a call to the text of its result, as generate_with_tool takes it."""
+        return {"call": self.result, "tool": lambda ids: self.heard(tools.asked(tool, self.call(ids)))}
 
     def chosen(self, answer: Sequence[int]) -> list[float]:
         """The mask of an answer's ids: 0 at what a tool said."""

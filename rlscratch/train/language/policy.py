@@ -135,10 +135,9 @@ class Policy:
 
     @property
     def _generate(self) -> Callable[..., generate.Rollout]:
-        if (tool := self.tool) is None:
+        if self.tool is None:
             return generate.generate
-        return partial(generate.generate_with_tool, call=self.chat.result,
-                       tool=lambda ids: self.chat.heard(tools.asked(tool, self.chat.call(ids))))
+        return partial(generate.generate_with_tool, **self.chat.asking(self.tool))
 
     def logp(self, rows: Rows) -> Array:
         """log pi of the chosen tokens, (B, T), 0 elsewhere; no graph."""

@@ -82,6 +82,7 @@ $(VENV)/installed: $(SOURCE)
 	    { echo "rlscratch needs Python 3.11 or later; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	    { echo "Python's venv module is missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@rm -f rlscratch/kernels/*.so       # or a core that no longer compiles would go on in its last form
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 

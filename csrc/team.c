@@ -214,7 +214,7 @@ int rls_threads(void) { return LOAD(team.threads); }
 
 void rls_set_threads(int threads) { __atomic_store_n(&team.threads, threads, __ATOMIC_SEQ_CST); }
 
-/* fork() copies the calling thread and no other: it waits for the end of a task, and the child starts without a team. */
+/* fork() copies the calling thread and no other: it waits for a task's end, and the child starts without a team. */
 static void before_fork(void) { pthread_mutex_lock(&team.taken); }
 static void in_parent(void) { pthread_mutex_unlock(&team.taken); }
 static void in_child(void) {

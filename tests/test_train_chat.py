@@ -122,6 +122,16 @@ def test_a_kind_that_there_is_not_is_refused_with_those_that_there_are():
 
 # ---------------------------------------------------------------- bad input
 
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda: LETTERS.text(None), TypeError, "ids is None; expected"),
+    (lambda: LETTERS.text([0.5]), TypeError, "ids is "),
+    (lambda: LETTERS.text([99]), ValueError, r"ids\[0\] is 99; expected an integer in \[0, 6\)"),
+    (lambda: LETTERS.rows(["a"], ["b"], context="a"), TypeError, "context is 'a'; expected an integer")])
+def test_what_are_no_ids_and_no_context_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
 def test_a_pair_fills_the_context_and_not_a_token_more():
     assert LETTERS.rows(["ab", "b"], ["a", ""], 6).tokens.shape == (2, 6)
     with pytest.raises(ValueError, match=r"the tokens of answers\[1\], 'abab', and its prompt is 8; expected at most "

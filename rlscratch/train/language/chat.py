@@ -166,7 +166,7 @@ class Chat:
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of an answer, without its end; the inverse of `answer`."""
-        ids = list(ids)
+        ids = check.ids(self.tokenizer.vocab_size, ndim=1, empty=True, ids=ids).tolist()
         return self.tokenizer.decode(ids[:-1] if ids[-1:] == [self.end] else ids)
 
     def call(self, ids: Sequence[int]) -> str:
@@ -204,6 +204,8 @@ class Chat:
         Raises ValueError for no pairs, for prompts without an answer, and for a pair that is longer than the context.
         """
         prompts, answers = texts("prompts", prompts), texts("answers", answers)
+        if context is not None:
+            check.integer(1, context=context)
         if len(answers) != len(prompts):
             check.fail("the number of answers", len(answers), f"{len(prompts)}, one to each prompt")
         asked, said = {p: self._asked(p) for p in prompts}, {a: self.answer(a, own) for a in answers}

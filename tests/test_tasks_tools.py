@@ -1,8 +1,10 @@
 """A tool: how a call is written, what a bad one gives, and the task that has a calculator."""
 import operator
 import re
+import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -74,6 +76,24 @@ def test_a_tool_that_fails_gives_its_error_and_one_that_would_be_long_is_not_ask
     begin = time.perf_counter()
     assert tools.asked(tool, call) == result and time.perf_counter() - begin < 1
     assert len(result) <= tools.LONGEST_RESULT and result.isascii()
+
+
+def forever(call):
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("tool", [forever, lambda call: time.sleep(1000)])
+def test_a_tool_that_hangs_is_ended_and_says_so(tool, monkeypatch):
+    monkeypatch.setattr(tools, "SECONDS", 0.05)
+    before = signal.getsignal(signal.SIGALRM)
+    assert tools.asked(tool, "1") == "error: no result within 0.05 s"
+    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_a_thread_that_no_alarm_reaches_asks_as_well():
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(tools.asked, tools.calculator, "2+2").result() == "4"
 
 
 # ---------------------------------------------------------------- the task

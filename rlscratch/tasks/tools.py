@@ -8,8 +8,9 @@ A tool is a function from the text of a call to the text of its result.  There i
 numbers and a sign, and the work it may be asked for is bounded by the size of a call.
 
 Nothing that a policy writes can stop a run.  `asked` refuses a call that is too long before the tool sees it; a
-tool that raises, that gives no text or too much of it gives an error, and the error is the result, which the policy
-reads as any other.  What a tool cannot be stopped from is to run for ever; so bound its work by the size of its call.
+tool that raises, that takes too long, that gives no text or too much of it gives an error, and the error is the
+result, which the policy reads as any other.  An alarm ends a tool that hangs, in the main thread of a system that has
+alarms, as Linux and macOS do; elsewhere bound a tool's work by the size of its call.
 
 The task "products".  Facts up to 9 x 9, which a small network learns by heart; and products of three digits by two
 that have five, which it cannot know:
@@ -29,7 +30,11 @@ Source: document 004, 2.3.2 (models that use a calculator); Schick et al. 2023, 
 Leaves out: several tools; tools that remember.
 """
 import re
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import numpy as np
 
@@ -38,6 +43,7 @@ from rlscratch.tasks.task import Task
 
 TOOL, RESULT, BACK = "<|tool|>", "<|result|>", "<|assistant|>"
 LONGEST_CALL, LONGEST_RESULT = 32, 48               # characters
+SECONDS = 2.0                                       # of a call; what is longer hangs
 _CALL = re.compile(r"([0-9]{1,9})([-+*])([0-9]{1,9})")
 _KNOWN = tuple(f"{a}*{b}=" for a in range(1, 10) for b in range(1, 10))
 
@@ -68,7 +74,8 @@ def asked(tool: Callable[[str], str], call: str) -> str:
     if len(call) > LONGEST_CALL:
         return f"error: {len(call)} characters; expected at most {LONGEST_CALL}"
     try:
-        result = tool(call)
+        with _alarmed():
+            result = tool(call)
         if type(result) is not str:
             result = f"error: the tool gave {type(result).__name__}, no text"
         elif len(result) > LONGEST_RESULT:
@@ -77,6 +84,25 @@ def asked(tool: Callable[[str], str], call: str) -> str:
         result = f"error: {_said(wrong)}"
     plain = "".join(letter if " " <= letter <= "~" else " " if letter.isspace() else "?" for letter in result)
     return " ".join(plain.split())[:LONGEST_RESULT]
+
+
+@contextmanager
+def _alarmed() -> Iterator[None]:
+    """TimeoutError for what is not done after SECONDS, where a thread can be told."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"no result within {SECONDS:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _said(wrong: BaseException) -> str:

@@ -125,7 +125,7 @@ static int64_t FN(decode)(const rls_shape *s, int64_t A, int64_t T, const REAL *
                           const void *packed, REAL *const *keys, REAL *const *values, const int64_t *lengths,
                           const int64_t *rows, const int64_t *tokens, const int64_t *last, REAL *logits) {
     const int64_t C = s->C, N = A * T, most = C > s->H * s->D ? C : s->H * s->D, q = qkv_width(s);
-    const int64_t act = widened(s) + (s->gated ? s->inner : 0), widest = act > q ? act : q > C ? q : C;
+    const int64_t act = widened(s) + (s->gated ? s->inner : 0), both = q > C ? q : C, widest = act > both ? act : both;
     int64_t *places = malloc((size_t)N * (sizeof(int64_t) + (size_t)(C + most + widest + 2) * sizeof(REAL)));
     if (places == NULL) return RLS_NO_MEMORY;
     REAL *x = (REAL *)(places + N), *n = x + N * C;

@@ -20,7 +20,7 @@ SHAPES = [Config(11, 40, 24, 2, 3, tied=False), Config(65, 33, 17, 1, 1),
           Config(65, 33, 17, 1, 3, kv_heads=1, head_dim=10, tied=False, inner=33, **STYLES["qwen2"]),
           Config(29, 24, 16, 2, 2, gated=True), Config(29, 24, 16, 1, 2, norm="rms", biases="attention", head_dim=40),
           Config(29, 24, 16, 2, 4, positions="rotary", biases="none", kv_heads=1),
-          Config(29, 24, 96, 2, 2, head_dim=2, inner=8)]                # wider than all that its layers hold
+          Config(29, 24, 96, 2, 2, head_dim=2, inner=16)]               # wider than all that its layers hold
 KNOBS = [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "min_p": 0.05}]
 PROMPTS = np.array([[1, 2, 3], [4, 0, 0], [5, 6, 0], [1, 2, 3], [10, 9, 8]])
 LENGTHS = np.array([3, 1, 2, 3, 3])

@@ -22,8 +22,6 @@ DroneTwoFrames-v0 the last two observations stand side by side, from which the s
 
     gymnasium.make("rlscratch.train.control.drone:rlscratch/Drone-v0")
 
-A crash costs three times what the target pays: at the same price the best policy flies close by the tree.
-
 Leaves out: height, orientation, the camera of the document.
 """
 import math

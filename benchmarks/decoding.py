@@ -3,7 +3,8 @@
     python -m benchmarks.decoding [--quick] [--json]
 
 Three shapes: A = 2 layers, width 64, 4 heads, vocabulary 64, T 32; B = 4 layers, 128, 4 heads, 256, T 64;
-C = 6 layers, 384, 6 heads, 65, T 256.  A prompt of one token, then T - 1 more, float32, temperature 1.
+C = 6 layers, 384, 6 heads, 65, T 256.  A prompt of one token, then T - 1 more, float32, temperature 1.  We keep
+freed memory, as the commands that train do.
 
 The other side is the same architecture in plain torch, its cache preallocated and its attention torch's own.
 sides.py tells how the sides take turns.
@@ -24,8 +25,10 @@ SECONDS = 0.5           # of one turn
 
 def ours(V: int, T: int, C: int, layers: int, heads: int, batch: int) -> Callable[[], Any]:
     """T - 1 tokens for each prompt here, as a function."""
+    from rlscratch import memory
     from rlscratch.generate import generate
     from rlscratch.transformer import Config, Transformer
+    memory.keep_freed()
     model, rng = Transformer(Config(V, T, C, layers, heads), np.random.default_rng(0)), np.random.default_rng(1)
     prompts = [[i % V] for i in range(batch)]
     return lambda: generate(model, prompts, max_new_tokens=T - 1, rng=rng)

@@ -85,6 +85,7 @@ static void FN(attend_strip)(int64_t rows, int64_t first, int64_t D, const REAL 
 static void FN(copy_rows)(int64_t n, int64_t D, const REAL *from, int64_t from_row, REAL *to) {
     const int64_t wide = round_up(D, VECTOR);
     for (int64_t i = 0; i < n; i++) {
+        for (int64_t d = 0; d < D; d += VECTOR) __builtin_prefetch(from + (i + AHEAD) * from_row + d);
         memcpy(to + i * wide, from + i * from_row, (size_t)D * sizeof(REAL));
         for (int64_t d = D; d < wide; d++) to[i * wide + d] = 0;
     }

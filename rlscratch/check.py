@@ -349,5 +349,8 @@ def _entries(arrays: dict[str, Any], expected: str, bad: Any) -> Any:
 
 
 def _each(arguments: dict[str, Any], one: Any) -> Any:
+    if len(arguments) == 1:
+        (name, value), = arguments.items()
+        return one(name, value)
     results = tuple(one(name, value) for name, value in named(arguments).items())
     return results[0] if len(results) == 1 else results

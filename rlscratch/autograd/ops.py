@@ -22,7 +22,10 @@ from rlscratch.check import Array
 
 def kernel(name: str, *arrays: Array) -> Callable:
     """The kernel of that name; its NumPy twin for complex numbers, which the kernels do not know."""
-    return getattr(kernels.reference if any(np.iscomplexobj(a) for a in arrays) else kernels, name)
+    for a in arrays:
+        if a.dtype.kind == "c":
+            return getattr(kernels.reference, name)
+    return getattr(kernels, name)
 
 
 def rows(x: Array) -> Array:
@@ -32,7 +35,10 @@ def rows(x: Array) -> Array:
 
 def product(a: Array, b: Array, **transposed: bool) -> Array:
     """The kernels' product of two matrices, of one dtype."""
-    dtype = a.dtype if a.dtype == b.dtype else np.result_type(a, b)
+    dtype = a.dtype
+    if dtype == b.dtype and dtype.kind == "f":
+        return kernels.matmul(a, b, **transposed)
+    dtype = np.result_type(a, b)
     return kernel("matmul", a, b)(a.astype(dtype, copy=False), b.astype(dtype, copy=False), **transposed)
 
 

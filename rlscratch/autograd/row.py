@@ -59,7 +59,7 @@ class Row:
         if not wanting or not mode.recording:
             return result(y)
         if self.joint:
-            targets = tuple([a if any(a is w for w, _ in wanting) else None for a in args[: self.together]])
+            targets = tuple([a if a.__class__ is Tensor and a.requires_grad else None for a in args[: self.together]])
             wanting = [(targets, self.joint)]
         edges, guards = [], None
         for target, rule in wanting:
@@ -90,8 +90,10 @@ class Row:
     def _lock_base(self, y: np.ndarray, values: list) -> None:
         """Where y is a view of an array that no argument holds, nobody shall write to that one either."""
         base = y.base
-        if base.__class__ is np.ndarray and not any(
-                v.__class__ is np.ndarray and (v is base or v.base is base) for v in values[: len(self.arguments)]):
+        if base.__class__ is np.ndarray:
+            for v in values[: len(self.arguments)]:
+                if v is base or (v.__class__ is np.ndarray and v.base is base):
+                    return
             base.setflags(False)
 
     def _refuse(self, args: tuple) -> None:

@@ -11,6 +11,7 @@ Each prompt has a stream of uniforms of its own, which no other prompt reads.  S
 prompt depends on the prompt, its stream and the logits alone, not on the batch around it.
 """
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,12 +86,21 @@ def checked_prompts(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens
         check.fail("prompts", prompts, "a list of prompts, each a list of token ids", TypeError)
     if len(prompts) == 0:
         check.fail("prompts", prompts, "at least one prompt")
-    checked: dict[int, Array] = {}          # by identity: a group asks for many answers to one and the same list
-    prompts = list(prompts)
-    for i, prompt in enumerate(prompts):
-        if id(prompt) not in checked:
-            checked[id(prompt)] = checked_prompt(model, max_new_tokens, prompt=prompt, called=f"prompts[{i}]")
-    return [checked[id(prompt)] for prompt in prompts]
+    arrays = _seen_at_once(model, prompts, max_new_tokens)
+    return arrays or [checked_prompt(model, max_new_tokens, prompt=prompt, called=f"prompts[{i}]")
+                      for i, prompt in enumerate(prompts)]
+
+
+def _seen_at_once(model: Any, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> list[Array] | None:
+    """Prompts as arrays if one look at all of them finds nothing to convert or to complain of."""
+    with suppress(ValueError):              # of rows that make no array
+        arrays = [np.asarray(prompt) for prompt in prompts]
+        if all(array.dtype == np.int64 and array.ndim == 1 and array.size for array in arrays):
+            ids, longest = np.concatenate(arrays), max(map(len, arrays))
+            if (type(max_new_tokens) is int and 1 <= max_new_tokens <= model.config.context - longest
+                    and ids.min() >= 0 and ids.max() < model.config.vocab_size):
+                return arrays
+    return None
 
 
 def checked_prompt(model: Any, max_new_tokens: int, **named: Any) -> Array:

@@ -151,7 +151,9 @@ def _start(model: Any, prompts: list[Array], max_new_tokens: int) -> tuple[Array
     places = {prompt.tobytes(): i for i, prompt in enumerate(prompts)}
     different = [prompts[i] for i in places.values()]
     lengths = np.array([len(prompt) for prompt in different])
-    padded = np.stack([np.r_[prompt, np.zeros(lengths.max() - len(prompt), np.int64)] for prompt in different])
+    padded = np.zeros((len(different), lengths.max()), np.int64)
+    for row, prompt in zip(padded, different, strict=True):
+        row[:len(prompt)] = prompt
     logits, cache = model.start(padded, lengths, room=int(lengths.max()) + max_new_tokens)
     if len(different) == len(prompts):
         return logits, cache

@@ -29,7 +29,14 @@ def attention(qkv, kv_heads=None, out=None):
 
 @_twin
 def attention_backward(dout, qkv, out, lse, kv_heads=None, dqkv=None):
-    args = arguments.attention_backward(dout, qkv, out, lse, kv_heads, dqkv)
+    args = (dout, qkv, out, lse, kv_heads, dqkv)
+    if not (dqkv is None and plain(out, 4) and like(dout, out, 4) and like(qkv, out, 4) and like(lse, out, 3)
+            and groups(kv_heads, length(qkv, 2)) and length(out, 2) == length(qkv, 2) - 2 * <int64_t>kv_heads
+            and length(qkv, 0) == length(out, 0) == length(dout, 0) == length(lse, 0)
+            and length(qkv, 1) == length(out, 1) == length(dout, 1) == length(lse, 2)
+            and length(out, 2) == length(dout, 2) == length(lse, 1)
+            and length(qkv, 3) == length(out, 3) == length(dout, 3)):
+        args = arguments.attention_backward(*args)
     cdef cnp.ndarray dy = args[0], x = args[1], y = args[2], l = args[3]
     cdef int64_t B = y.shape[0], T = y.shape[1], H = y.shape[2], D = y.shape[3], bad
     cdef int64_t G = H if args[4] is None else args[4]

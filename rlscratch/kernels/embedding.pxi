@@ -20,7 +20,10 @@ def embedding(table, ids, out=None):
 
 @_twin
 def embedding_backward(dout, ids, V, out=None):
-    args = arguments.embedding_backward(dout, ids, V, out)
+    args = (dout, ids, V, out)
+    if not (out is None and plain(dout, 2) and integers(ids) and length(ids, 0) == length(dout, 0) and type(V) is int
+            and 0 < V < 1 << 24 and V * length(dout, 1) < 1 << 24 and within(ids, V)):
+        args = arguments.embedding_backward(*args)
     cdef cnp.ndarray d = args[0], chosen = args[1]
     cdef int64_t N = d.shape[0], C = d.shape[1], rows = args[2], bad
     cdef cnp.ndarray dtable = _result(args[3], (rows, C), d)

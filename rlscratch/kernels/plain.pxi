@@ -26,6 +26,22 @@ cdef inline bint fractions(u, int ndim):
             return False
     return True
 
+cdef inline bint distributions(p):
+    """Rows that are >= 0 and add to 1, with room for the rounding of check.probabilities' sum."""
+    cdef int64_t V = length(p, 1), i, j
+    cdef bint narrow = single(p)
+    cdef double x, total, tolerance = 1e-4 if narrow else 5e-7
+    for i in range(length(p, 0)):
+        total = 0
+        for j in range(i * V, (i + 1) * V):
+            x = f32(p)[j] if narrow else f64(p)[j]
+            if not x >= 0:
+                return False
+            total += x
+        if not 1 - tolerance < total < 1 + tolerance:
+            return False
+    return True
+
 cdef inline bint filters(temperature, top_k, top_p, min_p):
     """The knobs of a draw."""
     return (hot(temperature) and type(top_k) is int and 0 <= top_k <= 1 << 40 and type(top_p) is float

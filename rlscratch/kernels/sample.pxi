@@ -2,7 +2,9 @@
 
 @_twin
 def draw(probs, u):
-    args = arguments.draw(probs, u)
+    args = (probs, u)
+    if not (plain(probs, 2) and fractions(u, 1) and length(u, 0) == length(probs, 0) and distributions(probs)):
+        args = arguments.draw(*args)
     cdef cnp.ndarray p = args[0], uniforms = args[1]
     cdef int64_t N = p.shape[0], V = p.shape[1]
     cdef cnp.ndarray ids = np.empty(N, np.int64)

@@ -34,6 +34,8 @@ def breaks(how):
 def reward(prompt, answer):
     if breaks("kill"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if breaks("leave"):
+        os._exit(int(BREAKS.split(":")[0][-1]))
     return float("nan") if breaks("nan") else len(answer) / 8
 
 def teacher(prompt, rng):
@@ -92,6 +94,15 @@ def test_a_killed_process_ends_the_run_which_goes_on_with_another_number_to_the_
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.count("reward") == 1                 # one process speaks
     assert_same_bits(tmp_path / "whole", tmp_path / "broken")
+
+
+@needs_mpi
+@pytest.mark.parametrize("status", [0, 2])
+def test_a_process_that_leaves_without_a_word_is_no_success(status, tmp_path, begun):
+    ended = called(grpo(tmp_path, "run", "--processes", 2), BREAKS=f"leave{status}:{tmp_path / 'run'}")
+    assert ended.returncode == 1
+    assert re.fullmatch(r"rlscratch: a process ended \(.+\), and with it the others; what was saved .*\n", ended.stderr)
+    assert checkpoint.load(tmp_path / "run").step == 2
 
 
 @needs_mpi

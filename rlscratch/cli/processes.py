@@ -5,7 +5,9 @@
 
 The first process speaks; what the others would say is kept back.  A process that fails ends all of them (MPI_Abort):
 the first at once, with its line, another after GRACE seconds, in which the first may have failed at the same place.
-Of a process that was killed mpiexec hears, and ends the others; with --processes its report becomes one line.
+Of a process that was killed mpiexec hears, and ends the others; with --processes its report becomes one line.  Each
+process tells who started it that it has come to its end, or has said what ended it: one that goes without a word, as
+os._exit(0) in a reward does, is not taken for success.
 """
 import argparse
 import io
@@ -29,8 +31,8 @@ from rlscratch.train import distributed
 
 GRACE = 2.0                                             # seconds
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")            # how many processes mpiexec started: MPICH and Intel, Open MPI
-STREAMS = "RLSCRATCH_STREAMS"       # standard output and error of who started mpiexec, and a pipe that ends with them
-SAID = (0, 1, 2, 130)                                   # exit statuses of a process that has said why
+STREAMS = "RLSCRATCH_STREAMS"       # standard output and error of who started mpiexec, and two pipes from and to there
+DONE, SAID = b"d", b"s"             # what a process writes into the second: it is done; it has said why it ends
 
 
 def run(args: argparse.Namespace, argv: Sequence[str], explain: Callable[[BaseException], int]) -> int:
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace, argv: Sequence[str], explain: Callable[[BaseEx
 
     explain  what ended the command -> its exit status, with one line on standard error
     """
-    here = next((int(os.environ[name]) for name in SIZES if name in os.environ), None)
+    here = next((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), None)
     wanted = args.processes if args.processes is not None else here
     if wanted is None and getattr(args, "shards", None) is None:
         return args.run(args)
@@ -58,8 +60,9 @@ def run(args: argparse.Namespace, argv: Sequence[str], explain: Callable[[BaseEx
 
 def _one_of_many(args: argparse.Namespace, explain: Callable[[BaseException], int]) -> int:
     os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")
+    word = None
     if STREAMS in os.environ:
-        *streams, pipe = map(int, os.environ.pop(STREAMS).split(","))
+        *streams, pipe, word = map(int, os.environ.pop(STREAMS).split(","))
         for target, stream in enumerate(streams, 1):
             os.dup2(stream, target)
         threading.Thread(target=lambda: os.read(pipe, 1) or os.kill(os.getpid(), signal.SIGKILL), daemon=True).start()
@@ -72,6 +75,7 @@ def _one_of_many(args: argparse.Namespace, explain: Callable[[BaseException], in
         with distributed.among(group):
             status = args.run(args)
             sys.stdout.flush()
+            _tell(word, DONE)
             return status
     except BaseException as ended:
         status = _status(ended, explain)
@@ -80,8 +84,14 @@ def _one_of_many(args: argparse.Namespace, explain: Callable[[BaseException], in
     if group.rank:
         time.sleep(GRACE)
         os.write(2, kept.getvalue().encode())
+    _tell(word, SAID)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)        # all is said; MPI would add that it ends
     group.abort(status)
+
+
+def _tell(word: int | None, what: bytes) -> None:
+    if word is not None:
+        os.write(word, what)
 
 
 def _status(ended: BaseException, explain: Callable[[BaseException], int]) -> int:
@@ -98,7 +108,8 @@ def _start(count: int, argv: Sequence[str]) -> int:
     """Start mpiexec and wait for its end; the exit status."""
     env = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)), **os.environ}
     pipe, ours = os.pipe()                                  # our end closes when this process ends, however it does
-    streams = [os.dup(1), os.dup(2), pipe]
+    words, word = os.pipe()
+    streams = [os.dup(1), os.dup(2), pipe, word]
     command = [_mpiexec(), "-n", str(count), sys.executable, "-m", "rlscratch", *argv]
     with tempfile.TemporaryFile() as noise:
         child = subprocess.Popen(command, env={**env, STREAMS: ",".join(map(str, streams))}, pass_fds=streams,
@@ -108,12 +119,16 @@ def _start(count: int, argv: Sequence[str]) -> int:
         said = noise.read().decode(errors="replace")
     for handle in (*streams, ours):
         os.close(handle)
-    for line in dict.fromkeys(line for line in said.splitlines() if line.startswith("rlscratch: ")):
-        print(line, file=sys.stderr)                        # of processes that had not begun
-    if status not in SAID:
-        print(f"rlscratch: a process ended ({_ended(status, said)}), and with it the others; what was saved is whole, "
-              "and --resume goes on from there", file=sys.stderr)
-    return status if status in SAID else 1
+    told = os.read(words, 2 * count)
+    os.close(words)
+    early = list(dict.fromkeys(line for line in said.splitlines() if line.startswith("rlscratch: ")))
+    for line in early:                                      # of processes that had not begun
+        print(line, file=sys.stderr)
+    if told.count(DONE) == count or (status in (1, 2) and (SAID in told or early)) or status == 130:
+        return status
+    print(f"rlscratch: a process ended ({_ended(status, said)}), and with it the others; what was saved is whole, and "
+          "--resume goes on from there", file=sys.stderr)
+    return 1
 
 
 def _waited(child: subprocess.Popen) -> int:

@@ -204,7 +204,7 @@ def calling(tmp_path):
     checkpoint.save(tmp_path, tiny.model(chat.tokenizer.vocab_size, context=80, spread=0.02))
     chat.tokenizer.save(tmp_path)
     write_json(tmp_path / "config.json", {"command": "train sft", "task": "products"})
-    (tmp_path / "own.py").write_text("def shout(call):\n    return f'{len(call)}!'\n", "utf-8")
+    (tmp_path / "own.py").write_text("def shout(call):\n    return f'{len(call)}!'\nfive = 5\n", "utf-8")
     return tmp_path
 
 
@@ -221,8 +221,10 @@ def test_calls_are_given_to_the_tool_and_their_results_stand_in_the_answer(own, 
 
 @pytest.mark.parametrize(("option", "value", "says"), [
     ("--beams", "2", "--beams is 2; expected no such option for a model with a tool"),
+    ("--tool", "own.py:five", "--tool is 5; expected a function of the text of a call"),
     ("--tool", "none.py:f", "none.py:f is 'none.py'; expected a file that is there")])
-def test_what_does_not_fit_a_tool_is_one_line(option, value, says, calling, capsys):
+def test_what_does_not_fit_a_tool_is_one_line(option, value, says, calling, monkeypatch, capsys):
+    monkeypatch.chdir(calling)
     assert main(["sample", "--run-dir", str(calling), "--prompt", "1", option, value]) == 2
     assert capsys.readouterr().err.startswith(f"rlscratch: {says}")
 

@@ -1,8 +1,10 @@
 """A tool: how a call is written, what a bad one gives, and the task that has a calculator."""
+import contextlib
 import operator
 import re
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -47,8 +49,19 @@ class Mute(Exception):
         raise RuntimeError("nope")
 
 
+def raising(wrong):
+    def tool(call):
+        raise wrong
+
+    return tool
+
+
 def mute(_):
     raise Mute
+
+
+class Base(BaseException):
+    pass
 
 
 class Loud(str):
@@ -69,6 +82,8 @@ def broken(call):
     (lambda call: sys.exit(3), "1", "error: 3"),
     (lambda call: "a\x07b\tc", "1", "a?b c"),
     (mute, "1", "error: Mute"),
+    (raising(Base("mine")), "1", "error: mine"), (raising(KeyboardInterrupt()), "1", "error:"),
+    (raising(GeneratorExit("x")), "1", "error: x"),
     (lambda call: Loud("a"), "1", "error: the tool gave Loud, no text"),
     (lambda call: "", "1", ""),
 ])
@@ -78,20 +93,52 @@ def test_a_tool_that_fails_gives_its_error_and_one_that_would_be_long_is_not_ask
     assert len(result) <= tools.LONGEST_RESULT and result.isascii()
 
 
-def forever(call):
-    while True:
-        pass
-
-
-@pytest.mark.parametrize("tool", [forever, lambda call: time.sleep(1000)])
-def test_a_tool_that_hangs_is_ended_and_says_so(tool, monkeypatch):
+@pytest.fixture
+def asker(monkeypatch):
+    """One of its own, soon out of patience; and what lets tools go that hang."""
     monkeypatch.setattr(tools, "SECONDS", 0.05)
-    before = signal.getsignal(signal.SIGALRM)
+    monkeypatch.setattr(tools, "_ask", tools._Asker())
+    end = threading.Event()
+    yield end
+    end.set()
+
+
+@pytest.mark.parametrize("kind", ["sleeps", "works", "tries again"])
+def test_a_tool_that_hangs_is_left_behind_and_asked_again_when_it_comes_back(kind, asker):
+    def hangs(call):
+        while not asker.wait(0 if kind == "works" else 1000):
+            pass
+        return "late"
+
+    def tries_again(call):
+        while not asker.is_set():
+            with contextlib.suppress(BaseException):
+                asker.wait(1000)
+
+    tool = tries_again if kind == "tries again" else hangs
     assert tools.asked(tool, "1") == "error: no result within 0.05 s"
-    assert signal.getsignal(signal.SIGALRM) is before and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    begin = time.perf_counter()
+    assert [tools.asked(tools.calculator, "1+1") for _ in range(9)] == ["error: an earlier call has not come back"] * 9
+    assert time.perf_counter() - begin < 1
+    asker.set()
+    for _ in range(500):
+        if (said := tools.asked(tools.calculator, "1+1")) == "2":
+            break
+        time.sleep(0.01)
+    assert said == "2"
 
 
-def test_a_thread_that_no_alarm_reaches_asks_as_well():
+def test_an_alarm_of_the_caller_s_stays(asker):
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1000)
+        assert tools.asked(tools.calculator, "3*4") == "12" and signal.getitimer(signal.ITIMER_REAL)[0] > 900
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_any_thread_may_ask():
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(tools.asked, tools.calculator, "2+2").result() == "4"
 

@@ -179,6 +179,8 @@ def _tool(args: argparse.Namespace, template: Chat | None) -> dict[str, Any] | N
     config = args.run_dir / "config.json"
     if args.tool is not None:
         tool = from_file.load(args.tool)
+        if not callable(tool):
+            check.fail("--tool", tool, "a function of the text of a call", TypeError)
     else:
         recipe = worlds.RECIPES.get(str(read_json(config).get("task"))) if config.exists() else None
         tool = recipe and recipe.task().tool

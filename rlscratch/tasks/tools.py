@@ -9,8 +9,8 @@ numbers and a sign, and the work it may be asked for is bounded by the size of a
 
 Nothing that a policy writes can stop a run.  `asked` refuses a call that is too long before the tool sees it; a
 tool that raises, that takes too long, that gives no text or too much of it gives an error, and the error is the
-result, which the policy reads as any other.  An alarm ends a tool that hangs, in the main thread of a system that has
-alarms, as Linux and macOS do; elsewhere bound a tool's work by the size of its call.
+result, which the policy reads as any other where it has room for it.  A tool works in a thread of its own.  One that
+hangs is left there, since no thread can be ended; until it comes back every call has that for a result.
 
 The task "products".  Facts up to 9 x 9, which a small network learns by heart; and products of three digits by two
 that have five, which it cannot know:
@@ -30,11 +30,9 @@ Source: document 004, 2.3.2 (models that use a calculator); Schick et al. 2023, 
 Leaves out: several tools; tools that remember.
 """
 import re
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 import numpy as np
 
@@ -73,43 +71,73 @@ def asked(tool: Callable[[str], str], call: str) -> str:
     """
     if len(call) > LONGEST_CALL:
         return f"error: {len(call)} characters; expected at most {LONGEST_CALL}"
-    try:
-        with _alarmed():
-            result = tool(call)
-        if type(result) is not str:
-            result = f"error: the tool gave {type(result).__name__}, no text"
-        elif len(result) > LONGEST_RESULT:
-            result = f"error: a result of {len(result)} characters"
-    except (Exception, SystemExit) as wrong:
-        result = f"error: {_said(wrong)}"
+    result = _ask(tool, call)
     plain = "".join(letter if " " <= letter <= "~" else " " if letter.isspace() else "?" for letter in result)
     return " ".join(plain.split())[:LONGEST_RESULT]
 
 
-@contextmanager
-def _alarmed() -> Iterator[None]:
-    """TimeoutError for what is not done after SECONDS, where a thread can be told."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
+class _Thread:
+    """A thread that asks tools, one call after the other; one that hangs is left behind, alone."""
 
-    def late(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"no result within {SECONDS:g} s")
+    def __init__(self) -> None:
+        self.calls: SimpleQueue = SimpleQueue()
+        self.results: SimpleQueue = SimpleQueue()
+        self.thread = threading.Thread(target=self._work, daemon=True)
+        self.thread.start()
 
-    before = signal.signal(signal.SIGALRM, late)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    def _work(self) -> None:
+        while True:
+            tool, call = self.calls.get()
+            try:
+                result = tool(call)
+            except BaseException as wrong:              # whatever a tool raises is its result
+                result = wrong
+            self.results.put(_told(result))
+
+    def ask(self, tool: Callable[[str], str], call: str) -> str:
+        """What the tool says.  Raises queue.Empty where it says nothing for SECONDS."""
+        self.calls.put((tool, call))
+        return self.results.get(timeout=SECONDS)
 
 
-def _said(wrong: BaseException) -> str:
-    try:
-        return str(wrong)
-    except Exception:
-        return type(wrong).__name__
+class _Asker:
+    """Has a thread for calls, and knows the one that has not come back."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.free: _Thread | None = None
+        self.hangs: _Thread | None = None
+
+    def __call__(self, tool: Callable[[str], str], call: str) -> str:
+        """What the tool says, or what went wrong."""
+        with self.lock:
+            if self.hangs and self.hangs.thread.is_alive() and self.hangs.results.empty():
+                return "error: an earlier call has not come back"
+            if self.free is None or not self.free.thread.is_alive():        # no thread survives a fork
+                self.free = _Thread()
+            thread, self.free = self.free, None
+            try:
+                said = thread.ask(tool, call)
+            except Empty:
+                self.hangs = thread
+                return f"error: no result within {SECONDS:g} s"
+            self.free = thread
+            return said
+
+
+_ask = _Asker()
+
+
+def _told(result: object) -> str:
+    """A result, or the error in its place."""
+    if isinstance(result, BaseException):
+        try:
+            return f"error: {result}"
+        except BaseException:
+            return f"error: {type(result).__name__}"
+    if type(result) is not str:
+        return f"error: the tool gave {type(result).__name__}, no text"
+    return result if len(result) <= LONGEST_RESULT else f"error: a result of {len(result)} characters"
 
 
 def written(tool: Callable[[str], str], call: str) -> str:

@@ -58,7 +58,7 @@ def flights(pilot: Callable[[np.ndarray], np.ndarray], episodes: int) -> tuple[n
 
 
 # %% PPO: batches of 2,048 steps, 10 epochs each.
-learner = Learner(NAME, Settings(lr=2e-3), np.random.default_rng(0))
+learner = Learner(NAME, Settings(lr=2e-3, entropy=0.01), np.random.default_rng(0))
 before, _ = flights(learner.act, EPISODES)
 rows, curve = [], []
 for update, row in enumerate(learner.learn(UPDATES), 1):

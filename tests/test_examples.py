@@ -215,7 +215,7 @@ CHANGED = {
     "42": [("range(300)", "range(3)")],
     "43": [("BATCHES, LINES, STEP = 100", "BATCHES, LINES, STEP = 10")],
     "44": [("MOVES, q = 3000", "MOVES, q = 1650")],
-    "46": [("Settings(lr=2e-3)", "Settings(lr=2e-3, steps=8)"), ("EPISODES = 70, 300", "EPISODES = 70, 20")],
+    "46": [("Settings(lr=2e-3, ", "Settings(lr=2e-3, steps=8, "), ("EPISODES = 70, 300", "EPISODES = 70, 20")],
     "47": [("epochs=epochs, target_kl", "epochs=epochs, episodes=4, target_kl"), ("range(20)", "range(2)")],
     "48": [("20_000", "500")],
     "49": [("STEPS, BATCH, CONTEXT = 300", "STEPS, BATCH, CONTEXT = 20")],

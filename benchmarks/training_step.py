@@ -5,7 +5,10 @@
 Both train the same shape on the same kind of tokens in float32: PyTorch with scaled_dot_product_attention, the tanh
 GELU and its fused AdamW; we keep freed memory, as the commands that train do.  Memory is what a process's peak lies
 above its size before the model was made.  sides.py tells how the sides take turns.
+
+With COMPILED=1 PyTorch's loss goes through torch.compile, which takes a C++ compiler and a minute or more a shape.
 """
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +21,7 @@ TITLE = "Training a transformer, one step: forward, backward and AdamW"
 # name: layers, width, heads, vocabulary, T, B
 SHAPES = {"A": (2, 64, 4, 64, 32, 16), "B": (4, 128, 4, 256, 64, 32), "C": (6, 384, 6, 65, 256, 16)}
 SECONDS = 0.5           # of one turn
+COMPILED = os.environ.get("COMPILED") == "1"
 
 
 def ours(layers: int, width: int, heads: int, vocabulary: int, T: int, B: int) -> Callable[[], Any]:
@@ -65,10 +69,16 @@ def torchs(layers: int, width: int, heads: int, vocabulary: int, T: int, B: int)
                                   fused=True)
     tokens, where = torch.randint(vocabulary, (B, T)), torch.arange(T)
 
+    def loss() -> Any:
+        logits = norm(blocks(words(tokens) + places(where))) @ words.weight.T
+        return functional.cross_entropy(logits.view(-1, vocabulary), tokens.roll(-1, 1).view(-1))
+
+    if COMPILED:
+        loss = torch.compile(loss)
+
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        logits = norm(blocks(words(tokens) + places(where))) @ words.weight.T
-        functional.cross_entropy(logits.view(-1, vocabulary), tokens.roll(-1, 1).view(-1)).backward()
+        loss().backward()
         optimizer.step()
 
     return step
@@ -88,7 +98,7 @@ def measure(quick: bool = False) -> dict:
     rows = [{"shape": shape, "layers, width, heads, V, T, B": ", ".join(map(str, sizes)),
              **sides.compared("benchmarks.training_step", [shape], 3 if quick else 7)}
             for shape, sizes in SHAPES.items()]
-    return {"title": f"{TITLE} ({sides.versions()})", "rows": rows,
+    return {"title": f"{TITLE} ({sides.versions()}{', compiled' * COMPILED})", "rows": rows,
             "bar": sides.worst(rows, lambda row: f"shape {row['shape']}")}
 
 

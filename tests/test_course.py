@@ -16,7 +16,6 @@ from test_report import GOOD, Tags
 
 pytestmark = pytest.mark.compiled_only("pages, whichever backend their numbers come from")
 
-TRAINED = ("rlhf", "attention")         # widgets that train a model for their data; test_widgets.py looks at them
 NAMES = [chapter.file for chapter in course.CHAPTERS]
 
 
@@ -26,10 +25,8 @@ def pages(tmp_path_factory):
     (folder / "01_line.py").write_text(GOOD, "utf-8")
     shown = ladder.run(ladder.read(folder / "01_line.py"))
     results = [shown, *map(ladder.recorded, ladder.shipped())]
-    moving = widgets.fragment
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "_fragment", lambda name: "" if name in TRAINED else moving(name))
-        return course.build(ledger.table(), results, questions=list(map(ladder.recorded, questions.shipped())))
+    return course.build(ledger.table(), results, questions=list(map(ladder.recorded, questions.shipped())),
+                        moving=dict.fromkeys(widgets.TRAINED, ""))      # test_widgets.py looks at them
 
 
 @pytest.fixture(scope="module")
@@ -130,15 +127,6 @@ def unfolded(browser, folder, name, **how):
     browser.run("document.querySelectorAll('details:not(.menu)').forEach((fold) => { fold.open = true; })")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (768, "light"), (1280, "dark")])
-def test_no_page_overflows_complains_or_fetches_anything_from_elsewhere(browser, folder, pages, width, scheme):
-    for name in (name for name in pages if name.endswith(".html")):
-        unfolded(browser, folder, name, width=width, scheme=scheme)
-        assert browser.overflow() == [] and browser.console() == [], name
-        assert {address.rsplit("/", 1)[1] for address in browser.requests()} <= pages.keys()
-        assert all(address.startswith(folder.as_uri()) for address in browser.requests())
-
-
 SMALLEST = """return [...document.querySelectorAll(".picture text, .drawing text")]
   .filter((text) => text.getClientRects().length).map((text) => {
     const at = text.getScreenCTM();
@@ -152,10 +140,15 @@ CUT = """return [...document.querySelectorAll(".picture text")].filter((text) =>
 }).map((text) => text.textContent)"""
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_letters_of_figures_can_be_read(browser, folder, width):
-    for name in ("index.html", *NAMES):
-        unfolded(browser, folder, name, width=width)
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (768, "light"), (1280, "dark")])
+def test_no_page_overflows_complains_fetches_from_elsewhere_or_has_letters_too_small(
+        browser, folder, pages, width, scheme):
+    for name in (name for name in pages if name.endswith(".html")):
+        unfolded(browser, folder, name, width=width, scheme=scheme)
+        assert browser.overflow() == [] and browser.console() == [], name
+        asked = browser.requests()
+        assert all(address.startswith(folder.as_uri()) for address in asked)
+        assert {address.rsplit("/", 1)[1] for address in asked} <= pages.keys()
         size, text = browser.run(SMALLEST)
         assert size >= 10.99, (name, text)
         assert browser.run(CUT) == [], name

@@ -75,7 +75,7 @@ def test_the_page_shows_every_stage_and_refers_to_nothing_outside_itself(lived):
     source = (folder / "index.html").read_text("utf-8")
     text = " ".join("".join(Tags(source).text).split())
     card = read_json(folder / "card" / "result.json")["figures"]
-    assert outside(source) == []
+    assert outside(source) == [] and source.count("<svg") == 8 and "sideways" not in source
     assert all(called in text for called in findings.STAGES.values())
     assert all(prompt in text for prompt in card["prompts"]) and len(card["prompts"]) == 6
     assert {len(some) for some in card["answers"].values()} == {6} and "<|system|>" in card["template"]

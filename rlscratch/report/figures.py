@@ -53,13 +53,15 @@ def new(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 
     return plt.subplots(rows, columns, figsize=(width, height))
 
 
-def save(figure: Figure, name: str, caption: str, folder: Path | None = None) -> Path:
+def save(figure: Figure, name: str, caption: str, folder: Path | None = None, narrow: Path | None = None) -> Path:
     """Write NAME.svg and its caption, NAME.json, into a folder; returns the path of the SVG.
 
     caption  one or two sentences: what is drawn, in which units, and what to see in it
     folder   None: the output folder, and a line on standard error that says where the figure went
+    narrow   a folder for the same as wide as a telephone; with neither, RLSCRATCH_NARROW
     """
-    told, folder = folder is None, folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
+    told, narrow = folder is None, narrow or (folder is None and os.environ.get("RLSCRATCH_NARROW"))
+    folder = folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
     _enlarge(figure)
@@ -68,7 +70,7 @@ def save(figure: Figure, name: str, caption: str, folder: Path | None = None) ->
         write_atomic(path.with_suffix(".png"), lambda part: figure.savefig(part, format="png", dpi=float(dots)))
     write_atomic(path.with_suffix(".json"),
                  lambda part: part.write_text(json.dumps({"figure": path.name, "caption": caption}), "utf-8"))
-    if told and (narrow := os.environ.get("RLSCRATCH_NARROW")):
+    if narrow:
         Path(narrow).mkdir(parents=True, exist_ok=True)
         _stack(figure)
         figure.savefig(Path(narrow) / path.name, format="svg", metadata={"Date": None})

@@ -170,6 +170,12 @@ def test_axe_finds_nothing(browser, folder, name, scheme):
     assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found] == []
 
 
+OTHERWISE = {"gamma": "discountword", "reward hacking": "over-optimisationword", "LLM": "language modelword",
+             "how do I install it": "Install and runsection", "learning rate": "learning rateword",
+             "hallucination": "hallucinationword", "RLHF": "6 Preferences and RLHFchapter", "critic": "criticword",
+             "optimization": "PPOword", "policies": "3 Policy gradientschapter", "tokenizer": "byte-pair encodingword"}
+
+
 def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(browser, folder):
     browser.open(folder / NAMES[0], width=390)
     box = browser.find("#search")
@@ -185,6 +191,8 @@ def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(b
     assert found("grpo")[0] == "4 PPO, GRPO and KLchapter" and any(one.endswith("example") for one in found("grpo"))
     assert found("agents") == found("agent") and found("what is an agent?") == found("agent")
     assert found("clipping") == found("clip") and not any("xploration" in one for one in found("lora"))
+    for asked, first in OTHERWISE.items():
+        assert found(asked)[0] == first, asked
     assert "ppo.ppo_clip_gradformula" in found("ppo_clip") and found("xyzzy") == ["Nothing found"]
     assert "002: Step 5: Compute the New Policydocument" in found("compute policy") and browser.overflow() == []
     found("beam")

@@ -20,7 +20,7 @@ from rlscratch.documents import DOCUMENTS, entries, ledger
 from rlscratch.documents.entry import VERDICTS
 from rlscratch.documents.errata import errata
 from rlscratch.report import widgets
-from rlscratch.report.tour import books, course, ladder, library, moving, page, questions
+from rlscratch.report.tour import books, course, drawings, ladder, library, moving, page, questions
 from rlscratch.report.tour import command as tour
 
 LONGEST = 60                # seconds of any rung's budget
@@ -357,6 +357,18 @@ def test_a_figure_is_inside_its_chapter_for_both_kinds_of_screen_and_its_letters
     assert ">0.2</text>" in shown and "A line, from 0 to 1 &amp; back.</figcaption>" in shown
     assert "<metadata" not in shown and "<style" not in shown and "#000000" not in shown and 'class="axis"' in shown
     assert "data:image" not in "".join(built.values())
+
+
+def test_what_stands_on_an_image_keeps_its_colours_and_what_stands_beside_it_follows_the_page():
+    svg = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 90"><path d="M 10 70 L 60 70 L 60 20 z"
+        style="fill: #ffffff"/><image x="10" y="-20" width="50" height="50"/><text style="font: 10px x" x="30" y="40">on
+        </text><text style="font: 10px x" x="80" y="90">beside</text><path d="M 0 0 L 9 0" style="fill: #ffffff"/>
+        </svg>"""
+    shown = drawings.inline(ladder.Figure("one", svg.encode(), ""), "It")
+    assert '<path d="M10 70h50v-50z" style="fill:#ffffff"/>' in shown
+    assert '<path d="M0 0h9" style="fill:var(--paper)"/>' in shown
+    assert re.findall(r"<text ([^>]*)>", shown) == ['x="30" y="40" style="fill:#000"', 'x="80" y="90"']
+    assert 'style="max-width:120px;font-size:10px"' in shown
 
 
 def outside(source, beside=()):

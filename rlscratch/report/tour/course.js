@@ -16,7 +16,7 @@
   const plain = (text) => lower(` ${text}`).replace(/[_.:,()"“-]/g, " ");
   const stem = (word) => word.length > 4 ? word.replace(/(?:([bdgmnprt])\1ing|ing|ies|s)$/, "$1") : word;
   const entries = data("index").flatMap(([file, list]) => list.map(([kind, title, anchor, words]) => ({
-    title, kind, address: file + (anchor && `#${anchor}`), name: plain(kind > 1 ? title : `${title} ${words}`), text: plain(`${title} ${words}`),
+    title, kind, address: file + (anchor && `#${anchor}`), called: plain(title), name: plain(kind > 1 ? title : `${title} ${words}`), text: plain(`${title} ${words}`),
   })));
   const search = document.getElementById("search"), found = document.getElementById("found");
   let chosen = -1;
@@ -40,7 +40,7 @@
     const words = (telling.length ? telling : asked).map(stem), count = {};
     const ranked = words.length ? entries.map((entry) => [rank(entry, words), entry]).filter(([r]) => r < 9) : [];
     const whole = ranked.filter(([r]) => r < 2);
-    const hits = (whole.length ? whole : ranked).sort(([a, one], [b, other]) => a - b || one.kind - other.kind)
+    const hits = (whole.length ? whole : ranked).sort(([a, one], [b, other]) => a - b || one.kind - other.kind || held(other.called, words) - held(one.called, words))
       .filter(([, { kind }]) => (count[kind] = (count[kind] ?? 0) + 1) <= 4).slice(0, 12);
     found.replaceChildren(...hits.map(([, entry], i) => {
       const option = node("li", "", { role: "option", id: `found-${i}`, "data-address": entry.address, "aria-selected": "false" });

@@ -313,7 +313,7 @@ def _index(*stock: Any) -> str:
 def _found(rows: Iterable[LedgerRow], results: Iterable[Result], questions: Iterable[Result],
            shelf: Iterable[Derivation]) -> Iterable[tuple[str, str, str, str]]:
     """All that can be found: kind, title, address, and words that stand for it."""
-    yield "section", "Install and run", "index.html#run", "start setup python clone command line"
+    yield "section", "Install and run", "index.html#run", "start setup python exercises syllabus teacher class"
     for chapter in CHAPTERS:
         yield "chapter", f"{chapter.number} {chapter.name}", chapter.file, chapter.question
         for anchor, title in SECTION.findall(page.read(f"chapter_{chapter.number}.html")):

@@ -173,7 +173,7 @@ def test_axe_finds_nothing(browser, folder, name, scheme):
 OTHERWISE = {"gamma": "discountword", "reward hacking": "over-optimisationword", "LLM": "language modelword",
              "how do I install it": "Install and runsection", "learning rate": "learning rateword",
              "hallucination": "hallucinationword", "RLHF": "6 Preferences and RLHFchapter", "critic": "criticword",
-             "optimization": "PPOword", "policies": "3 Policy gradientschapter", "tokenizer": "byte-pair encodingword"}
+             "overoptimization": "over-optimisationword", "policies": "3 Policy gradientschapter", "tokenizer": "byte-pair encodingword"}
 
 
 def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(browser, folder):

@@ -81,6 +81,13 @@ def test_the_page_shows_every_stage_and_refers_to_nothing_outside_itself(lived):
     assert {len(some) for some in card["answers"].values()} == {6} and "<|system|>" in card["template"]
 
 
+def test_in_a_browser_the_page_fits_every_screen(browser, lived):
+    for width in (390, 768, 1280):
+        browser.open(lived[0] / "index.html", width=width)
+        assert browser.overflow() == browser.console() == browser.requests() == [], width
+        assert browser.smallest_text()[0] >= 10.99
+
+
 def test_a_stage_that_is_done_is_not_done_again_and_one_that_is_not_ends_as_before(lived, tmp_path):
     folder, result = lived
     shutil.copytree(folder, tmp_path / "run")

@@ -361,7 +361,7 @@ def test_a_run_without_a_turn_says_so(copy, undrawn, capsys):
 
 
 def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(browser, finished):
-    for width in (390, 1280):
+    for width in (390, 768, 1280):
         browser.open(finished / "index.html", width=width)
         assert browser.overflow() == browser.console() == browser.requests() == []
         assert browser.smallest_text()[0] >= 10.99

@@ -45,6 +45,7 @@ STYLE = {
 NARROW = 3.6            # inches
 LEAST = 9               # points of the smallest letters, in a figure of up to 7 inches: 11 pixels of a screen
 SMALL, LETTERS, TOGETHER = LEAST + 0.5, 37, 32          # narrow: points; letters of a line of text; of names on an axis
+AROUND = 0.7            # inches of a panel's title, and of the names and numbers below it
 
 
 def new(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.4) -> tuple[Figure, Axes]:
@@ -106,13 +107,14 @@ def _stack(figure: Figure) -> None:
     rows, columns = max((grid.get_geometry() for grid in grids.values()), default=(1, 1))
     single = len(grids) == 1
     most = min(height / rows, 3.0) if single and columns > 1 else height / rows
-    heights = [_above(ax) + most if ax.axison else _page(ax) for ax in panels]
+    around = [AROUND + _above(ax) if ax.axison else 0.1 for ax in panels]
+    inner = [most - AROUND if ax.axison else _page(ax) for ax in panels]
     if single:
-        below = GridSpec(len(panels), 1, figure=figure, height_ratios=heights)
+        below = GridSpec(len(panels), 1, figure=figure, height_ratios=inner)
         for panel, place in zip(panels, below, strict=False):
             panel.set_subplotspec(place)
             panel.tick_params(labelleft=True, labelbottom=True)
-    figure.set_size_inches(NARROW, sum(heights) if single else height + max(heights) - most)
+    figure.set_size_inches(NARROW, sum(inner + around) if single else height + max(around) - AROUND)
     for ax in figure.axes:
         for text in (ax.title, ax._left_title, ax.xaxis.label, ax.yaxis.label):
             text.set_text(textwrap.fill(text.get_text(), 30))
@@ -148,7 +150,7 @@ def _page(ax: Axes) -> float:
     for text, block in zip(ax.texts, blocks, strict=True):
         text.set(text="\n".join(block), position=(0, 1 - at / max(lines, 1)), fontsize=SMALL)
         at += len(block) + 1
-    return lines * SMALL * 1.25 / 72 + 0.1
+    return lines * SMALL * 1.3 / 72
 
 
 def _wrap(axis: Axis, characters: int) -> None:

@@ -170,10 +170,12 @@ def test_axe_finds_nothing(browser, folder, name, scheme):
     assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found] == []
 
 
-OTHERWISE = {"gamma": "discountword", "reward hacking": "over-optimisationword", "LLM": "language modelword",
-             "how do I install it": "Install and runsection", "learning rate": "learning rateword",
-             "hallucination": "hallucinationword", "RLHF": "6 Preferences and RLHFchapter", "critic": "criticword",
-             "overoptimization": "over-optimisationword", "policies": "3 Policy gradientschapter", "tokenizer": "byte-pair encodingword"}
+OTHERWISE = {
+    "gamma": "discountword", "reward hacking": "over-optimisationword", "LLM": "language modelword",
+    "how do I install it": "Install and runsection", "learning rate": "learning rateword", "critic": "criticword",
+    "hallucination": "hallucinationword", "RLHF": "6 Preferences and RLHFchapter",
+    "tokenizer": "byte-pair encodingword", "overoptimization": "over-optimisationword",
+    "policies": "3 Policy gradientschapter"}
 
 
 def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(browser, folder):

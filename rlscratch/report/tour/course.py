@@ -31,7 +31,7 @@ PACE = 200              # words a minute
 APPENDIX = [(f"document-{number}.html", f"Document {number}") for number in DOCUMENTS] + [
     ("formulas.html", "Formulas"), ("questions.html", "Findings"), ("words.html", "Words and letters")]
 
-SECTION = re.compile(r'<section id="([\w-]+)" aria-labelledby="[\w-]+">\s*<h2[^>]*>(.*?)</h2>')
+SECTION = re.compile(r'<section id="([\w-]+)" aria-labelledby="[\w-]+"[^>]*>\s*<h2[^>]*>(.*?)</h2>')
 KINDS = ("chapter", "word", "section", "exercise", "example", "finding", "formula", "document")   # of the search
 
 # Each chapter's question; the modules whose derivations it has; its exercises.  A module that none names is told in

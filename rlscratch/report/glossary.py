@@ -1,6 +1,6 @@
 """Letters and words: what each stands for, said once, for README's table, the pages' tips and the search.
 
-The letters stand here, the words in words.toml.
+Letters of many modules stand here, letters of one in letters.toml, the words in words.toml.
 """
 import tomllib
 from collections.abc import Iterable
@@ -23,6 +23,10 @@ class Symbol:
     code: str
     meaning: str
     only: tuple[str, ...] = ()
+
+
+def _tables(name: str) -> dict[str, dict]:
+    return tomllib.loads((files("rlscratch.report") / f"{name}.toml").read_text("utf-8"))
 
 
 SYMBOLS = (
@@ -84,7 +88,8 @@ LOCAL = (
     Symbol("G", "`G`", "how many answers the group has", ("grpo", "group")),
     Symbol("s_i", "`gspo_loss`", "the sequence's ratio: the geometric mean of its tokens'", ("grpo", "surrogates")),
     Symbol("W", "", "the weights of a sequence, added up", ("grpo", "surrogates")),
-    Symbol("m_i", "", "1 where the policy chose the token", ("weights",)),
+    Symbol("e^", "`exp`", "e = 2.718..., to the power that follows", (
+        "distribution", "kl", "ppo", "off_policy", "preference", "pairs", "surrogates", "trust_region")),
     Symbol("s", "`scores`", "what the reward model gives an answer", ("preference", "pairs")),
     Symbol("m", "`margin`", "by how much the chosen answer leads", ("preference", "pairs")),
     Symbol("h", "", "how much more than the reference the policy prefers the chosen answer", ("preference", "pairs")),
@@ -119,6 +124,8 @@ LOCAL = (
     Symbol("j", "", "counts the answers of a group", ("grpo", "group")),
     Symbol("j", "", "counts the tokens of the vocabulary", ("distribution", "cross_entropy", "policy_gradient")),
     Symbol("k", "", "counts the tokens of the vocabulary", ("distribution", "kl")),
+    *(Symbol(letter, "", meaning, (module,)) for module, table in _tables("letters").items()
+      for letter, meaning in table.items()),
 )
 
 
@@ -132,12 +139,8 @@ class Term:
     also: str
 
 
-def _words() -> Iterable[Term]:
-    tables = tomllib.loads((files("rlscratch.report") / "words.toml").read_text("utf-8"))
-    return (Term(word, int(chapter), *said) for chapter, table in tables.items() for word, said in table.items())
-
-
-TERMS = tuple(_words())
+TERMS = tuple(Term(word, int(chapter), *said)
+              for chapter, table in _tables("words").items() for word, said in table.items())
 
 
 def notation() -> str:
@@ -163,7 +166,7 @@ def mark(root: Element, module: str) -> None:
     """Give each letter of a <math> that has a meaning a tip with it; the first of each can have the focus."""
     seen: set[str] = set()
     for element, key in list(_letters(root)):
-        shorter = [key, key.split(",")[0], key.split("_")[0]]                # k_3,it; k_3; k
+        shorter = [key, key.split(",")[0], key.split("_")[0].rstrip("^")]    # k_3,it; k_3; k
         found = next(filter(None, (meaning(part, module) for part in shorter)), None)
         if found is None:
             continue
@@ -179,6 +182,9 @@ def _letters(root: Element) -> Iterable[tuple[Element, str]]:
         if child.tag in ("msub", "msubsup") and child[0].tag == "mi":
             index = "".join(child[1].itertext())
             yield child, f"{_plain(child[0])}_{index}"
+        elif child.tag == "msup" and child[0].text == "e":
+            yield child[0], "e^"
+            yield from _letters(child[1:])
         elif child.tag == "mi":
             yield child, _plain(child)
         else:

@@ -91,7 +91,6 @@ def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", 
         "anchors": {f"{f.module}.{f.name}": _formula(f) for d in shelf for f in d.formulas},
         "failed": [row for row in rows if row.complaints],
         "fragments": moving or {}, "broken": [result for result in [*results, *questions] if result.error],
-        "tips": page.safe(json.dumps(glossary.tips(), ensure_ascii=False)),
         "index": page.safe(_index(rows, results, questions, shelf))}
     return _pages(known)
 
@@ -135,7 +134,13 @@ def _render(template: str, file: str, title: str, known: Mapping[str, Any]) -> s
     """One page, with a list of its own sections in the contents."""
     known = {"chapters": CHAPTERS, **known, "file": file, "title": title, "names": {}}
     found = _templates().get_template(template).render(known | _tools(known))
-    return found.replace("@@SECTIONS@@", _sections(found))
+    told = {place: glossary.tips()[int(place)] for place in re.findall(r'data-tip="(\d+)"', found)}
+    return found.replace("@@SECTIONS@@", _sections(found)).replace("@@TIPS@@", _data(told))
+
+
+def _data(found: Any) -> str:
+    """As JSON that ends no <script> that holds it."""
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _tools(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -306,8 +311,7 @@ def _index(*stock: Any) -> str:
     for kind, title, address, words in _found(*stock):
         file, _, anchor = address.partition("#")
         by_file.setdefault(file, []).append([KINDS.index(kind), title, anchor, words])
-    said = json.dumps(list(by_file.items()), ensure_ascii=False, separators=(",", ":"))
-    return said.replace("<", "\\u003c")                  # no tag may end the <script> that holds it
+    return _data(list(by_file.items()))
 
 
 def _found(rows: Iterable[LedgerRow], results: Iterable[Result], questions: Iterable[Result],

@@ -107,6 +107,18 @@ def test_an_output_s_tables_are_tables_and_the_rest_stays():
         assert re.sub(r"[\s-]", "", kept) == re.sub(r"[\s-]", "", rung.expected), rung.name
 
 
+def test_what_the_options_of_libraries_mean_stands_in_chapter_8(pages):
+    told = (ladder.ROOT / "docs" / "rosetta.md").read_text("utf-8")
+    lines = [line for line in told.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    shown = Tags(pages[NAMES[7]].split('<section id="libraries"')[1].split("</section>")[0])
+    names = [tag for tag, _ in shown.tags]
+    assert names.count("table") == told.count("\n## ") >= 6
+    assert names.count("tr") - names.count("thead") == len(lines) - names.count("table")
+    text = re.sub(r"\s+", "", "".join(shown.text))
+    for cell in (cell for line in lines[1:] for cell in line.strip("|").split("|")):
+        assert re.sub(r"\s+", "", html.unescape(cell)) in text
+
+
 def test_the_files_are_small(pages):
     sizes = {name: len(source.encode()) for name, source in pages.items()}
     assert max(sizes.values()) < 600_000 and sum(sizes.values()) < 4_000_000

@@ -22,7 +22,7 @@ from rlscratch.documents.entry import Entry
 from rlscratch.documents.ledger import LedgerRow
 from rlscratch.formulas import distribution
 from rlscratch.report import equations, glossary, widgets
-from rlscratch.report.tour import books, ladder, library, page, pictures
+from rlscratch.report.tour import books, ladder, library, page, pictures, rosetta
 from rlscratch.report.tour.ladder import Result, Rung
 from rlscratch.report.tour.library import Derivation
 from rlscratch.report.tour.questions import Question
@@ -90,7 +90,8 @@ def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", 
         "symbols": [*glossary.SYMBOLS, *glossary.LOCAL], "pictures": pictures,
         "anchors": {f"{f.module}.{f.name}": _formula(f) for d in shelf for f in d.formulas},
         "failed": [row for row in rows if row.complaints],
-        "fragments": moving or {}, "broken": [result for result in [*results, *questions] if result.error],
+        "rosetta": rosetta.tables(), "fragments": moving or {},
+        "broken": [result for result in [*results, *questions] if result.error],
         "index": page.safe(_index(rows, results, questions, shelf))}
     return _pages(known)
 
@@ -325,6 +326,8 @@ def _found(rows: Iterable[LedgerRow], results: Iterable[Result], questions: Iter
                 yield "section", title, f"{chapter.file}#{anchor}", ""
         for file in exercises(chapter):
             yield "exercise", f"{file[10:12]} {_titled(file)}", f"{chapter.file}#next", ""
+    for name, _, _ in rosetta.tables():
+        yield "section", f"What options of {name} mean", f"{chapter_of('The referee').file}#libraries", ""
     for term in glossary.TERMS:
         yield "word", term.word, f"words.html#{page.slug(term.word)}", term.also
     for result in results:

@@ -76,16 +76,18 @@ def draw() -> None:
                         weight="bold")
                 continue
             ink = "black" if best[y, x] > 0.96 else "white"
-            ax.text(x, y, f"{best[y, x]:.4f}", ha="center", va="center", color=ink, fontsize=8)
+            ax.text(x, y - 0.08, f"{best[y, x]:.4f}".lstrip("0"), ha="center", color=ink,
+                    fontsize=8)
             for a in np.flatnonzero(np.isclose(values[s], values[s].max())):
                 dx, dy = STEPS[a]
-                ax.annotate("", (x + 0.68 * dx, y + 0.68 * dy), (x + 0.34 * dx, y + 0.34 * dy),
+                ax.annotate("", (x + 0.68 * dx, y + 0.2 + 0.44 * dy),
+                            (x + 0.34 * dx, y + 0.2 + 0.1 * dy),
                             arrowprops={"arrowstyle": "simple, head_width=0.6, head_length=0.5, "
                                         "tail_width=0.2",
                                         "fc": "white", "ec": "black", "lw": 0.8, "shrinkA": 0,
                                         "shrinkB": 0})
             if values is PRINTED and wrong[s].any():
-                ax.text(x - 0.44, y - 0.3, "*" * wrong[s].sum(), ha="left", va="center", color=ink,
+                ax.text(x - 0.44, y - 0.36, "*" * wrong[s].sum(), ha="left", va="center", color=ink,
                         fontsize=9)
         ax.set(title=title, xlabel="column", ylabel="row", xticks=range(4), yticks=range(4))
         ax.grid(False)

@@ -109,7 +109,7 @@ def draw() -> None:
     ax.set(title="learned", xlabel="column", ylabel="row", xticks=range(4), yticks=range(4))
     ax.grid(False)
     fig.colorbar(image, ax=ax, label="best Q of the state, in units of reward", shrink=0.75)
-    labels = ("best move, worst on the document's path", "worst of the table")
+    labels = ("worst best move on the path", "worst of the table")
     for values, label, marker in zip(np.transpose(errors), labels, "os", strict=True):
         curve.plot(steps, np.maximum(values, 1e-6), marker=marker, markevery=12, markersize=4,
                    label=label)

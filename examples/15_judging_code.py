@@ -131,7 +131,7 @@ def draw() -> None:
     ax.invert_yaxis()
     ax.grid(False)
     ax.set(title="Five answers, run", xlabel="group advantage, in standard deviations of reward",
-           xlim=(-1.45, 1.1))
+           xlim=(-1.8, 1.4))
     figures.save(fig, "15_judging_code", "The five sort answers of the document with the advantage "
                  "that their verdict earns in the group: what runs correctly is reinforced, what "
                  "fails (hatched) is not, whatever it looks like.")

@@ -95,7 +95,7 @@ def draw() -> None:
         plain = "".join(letter if " " <= letter <= "~" else "_" if letter in "\n\t" else "#"
                         for letter in sample)
         page.text(0, place, title, va="top", weight="bold", transform=page.transAxes)
-        page.text(0, place - 0.07, "\n".join(textwrap.wrap(plain, 44)[:7]), va="top",
+        page.text(0, place - 0.07, "\n".join(textwrap.wrap(plain, 37)[:7]), va="top",
                   family="monospace", fontsize=8, transform=page.transAxes)
     figures.save(fig, "33_pretrain_a_small_model", "Left: bits per byte over the steps of "
                  "training, on the text that is learned from and on the held-out tenth, and what "

@@ -120,7 +120,7 @@ def draw() -> None:
                 bars.text(start + count / 2, i, count, ha="center", va="center",
                           bbox={"fc": "white", "ec": "none"})
     bars.set(title=f'"{WORD}"', yticks=range(3), yticklabels=said, xlim=(0, 100),
-             xlabel=f'of 100 answers: "{best}" (plain), "{slip}" (//), others (..)')
+             xlabel=f'of 100: "{best}" (plain), "{slip}" (//), others (..)')
     bars.invert_yaxis()
     bars.grid(False)
     figures.save(fig, "36_beyond_imitation", "Left: right answers to held-out words over the steps "

@@ -162,7 +162,8 @@ def draw() -> None:
             x = EVERY * np.arange(curve.shape[1])
             ax.fill_between(x, curve.min(axis=0), curve.max(axis=0), color=color, alpha=0.2)
             ax.plot(x, np.median(curve, axis=0), color=color, marker=marker, ms=4, label=kind)
-        ax.set(title=case, xlabel="steps", ylabel="tokens of an answer", ylim=(0, 8))
+        ax.set(title=case.replace(", ", ",\n"), xlabel="steps", ylabel="tokens of an answer",
+               ylim=(0, 8))
         ax.legend(loc="lower left")
     figures.save(fig, "40_length_bias", "Mean length of right and of wrong answers while a "
                  "transformer learns to be right, however long; three seeds, the median and a band "

@@ -132,10 +132,14 @@ def draw() -> None:
         ax.set_title(name)
     for ax in axes[1]:
         ax.axhline(-best.mean(), color=figures.BLACK, lw=0.8, ls=":")
-        ax.set_xlabel("thousand tokens")
+    for ax in axes[:, 1:].flat:
+        ax.tick_params(labelleft=False)
     axes[0, 0].set_ylabel("reward")
-    axes[1, 0].set_ylabel("KL from the start, nats")
-    axes[0, 1].legend(loc="lower right", fontsize=7)
+    axes[1, 0].set_ylabel("KL, nats")
+    axes[1, 3].set_xlabel("thousand tokens")
+    fig.suptitle(" ", size=22)              # room for the legend
+    axes[0, 0].legend(loc="upper left", bbox_to_anchor=(0.04, 1), bbox_transform=fig.transFigure,
+                      ncols=3).set_in_layout(False)
     figures.save(fig, "41_grpo_variants", "Reward, and KL from the common start, against the "
                  "tokens sampled: small steps, four a batch; three times as large, four a batch; "
                  "as large, one a batch. Dotted: the KL of being always right. document and rloo "

@@ -94,7 +94,7 @@ def draw() -> None:
     ax.plot(crashes, cells, "o-", ms=5)
     for price, x, y in zip(prices, crashes, cells, strict=True):
         if price in (0, 10, 50, 5000):
-            ax.annotate(f"{price}", (x, y), (4, -12), textcoords="offset points", fontsize=8)
+            ax.annotate(f"{price}", (x, y), (7, -4), textcoords="offset points", fontsize=8)
     ax.set(title="best drivers, by the price of a collision", xlabel="collisions in 1,000 steps",
            ylabel="cells a step")
     figures.save(fig, "48_the_car", "What the best driver makes of each price of a collision: "

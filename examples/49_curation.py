@@ -85,7 +85,7 @@ def draw() -> None:
     left.set(ylabel="pages that are left")
     for name, losses in curves.items():
         right.plot(losses, label=f"learned from {name} text")
-    right.set(xlabel="step", ylabel="loss, nats a token of its own text")
+    right.set(xlabel="step", ylabel="loss, nats a token")
     right.legend()
     figures.save(fig, "49_curation", "Left: pages after each step of curation. Right: the loss of "
                  "the two models on what they learn from. The raw text is easier to predict, since "

@@ -26,6 +26,8 @@ CHROMEDRIVER = shutil.which("chromedriver")
 MISSING = " and no ".join(
     name for name, path in (("chromium", CHROMIUM), ("chromedriver", CHROMEDRIVER)) if path is None)
 
+FORGET = "try { localStorage.clear() } catch { /* a page without storage */ }"    # what an earlier test chose
+
 ICON = "/favicon.ico"       # chromium asks a server for it when it likes, whatever the page
 
 # Elements that reach beyond the page, and those that scroll sideways; what is cut off on purpose does not count.
@@ -126,6 +128,7 @@ def opened():
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": FORGET})
         try:
             yield Browser(driver)
         finally:

@@ -97,7 +97,7 @@ def on_threads():
     kernels.set_threads(before)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     """Chromium, driven: tests/browser.py."""
     chromium = pytest.importorskip("browser", reason="selenium is not installed")

@@ -16,7 +16,6 @@ from test_report import GOOD, Tags
 
 pytestmark = pytest.mark.compiled_only("pages, whichever backend their numbers come from")
 
-TRAINED = ("rlhf", "attention")         # widgets that train a model for their data; test_widgets.py looks at them
 NAMES = [chapter.file for chapter in course.CHAPTERS]
 
 
@@ -26,10 +25,8 @@ def pages(tmp_path_factory):
     (folder / "01_line.py").write_text(GOOD, "utf-8")
     shown = ladder.run(ladder.read(folder / "01_line.py"))
     results = [shown, *map(ladder.recorded, ladder.shipped())]
-    moving = widgets.fragment
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "_fragment", lambda name: "" if name in TRAINED else moving(name))
-        return course.build(ledger.table(), results, questions=list(map(ladder.recorded, questions.shipped())))
+    return course.build(ledger.table(), results, questions=list(map(ladder.recorded, questions.shipped())),
+                        moving=dict.fromkeys(widgets.TRAINED, ""))      # test_widgets.py looks at them
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +107,18 @@ def test_an_output_s_tables_are_tables_and_the_rest_stays():
         assert re.sub(r"[\s-]", "", kept) == re.sub(r"[\s-]", "", rung.expected), rung.name
 
 
+def test_what_the_options_of_libraries_mean_stands_in_chapter_8(pages):
+    told = (ladder.ROOT / "docs" / "rosetta.md").read_text("utf-8")
+    lines = [line for line in told.splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    shown = Tags(pages[NAMES[7]].split('<section id="libraries"')[1].split("</section>")[0])
+    names = [tag for tag, _ in shown.tags]
+    assert names.count("table") == told.count("\n## ") >= 6
+    assert names.count("tr") - names.count("thead") == len(lines) - names.count("table")
+    text = re.sub(r"\s+", "", "".join(shown.text))
+    for cell in (cell for line in lines[1:] for cell in line.strip("|").split("|")):
+        assert re.sub(r"\s+", "", html.unescape(cell)) in text
+
+
 def test_the_files_are_small(pages):
     sizes = {name: len(source.encode()) for name, source in pages.items()}
     assert max(sizes.values()) < 600_000 and sum(sizes.values()) < 4_000_000
@@ -130,15 +139,6 @@ def unfolded(browser, folder, name, **how):
     browser.run("document.querySelectorAll('details:not(.menu)').forEach((fold) => { fold.open = true; })")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (768, "light"), (1280, "dark")])
-def test_no_page_overflows_complains_or_fetches_anything_from_elsewhere(browser, folder, pages, width, scheme):
-    for name in (name for name in pages if name.endswith(".html")):
-        unfolded(browser, folder, name, width=width, scheme=scheme)
-        assert browser.overflow() == [] and browser.console() == [], name
-        assert {address.rsplit("/", 1)[1] for address in browser.requests()} <= pages.keys()
-        assert all(address.startswith(folder.as_uri()) for address in browser.requests())
-
-
 SMALLEST = """return [...document.querySelectorAll(".picture text, .drawing text")]
   .filter((text) => text.getClientRects().length).map((text) => {
     const at = text.getScreenCTM();
@@ -152,10 +152,15 @@ CUT = """return [...document.querySelectorAll(".picture text")].filter((text) =>
 }).map((text) => text.textContent)"""
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_letters_of_figures_can_be_read(browser, folder, width):
-    for name in ("index.html", *NAMES):
-        unfolded(browser, folder, name, width=width)
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (768, "light"), (1280, "dark")])
+def test_no_page_overflows_complains_fetches_from_elsewhere_or_has_letters_too_small(
+        browser, folder, pages, width, scheme):
+    for name in (name for name in pages if name.endswith(".html")):
+        unfolded(browser, folder, name, width=width, scheme=scheme)
+        assert browser.overflow() == [] and browser.console() == [], name
+        asked = browser.requests()
+        assert all(address.startswith(folder.as_uri()) for address in asked)
+        assert {address.rsplit("/", 1)[1] for address in asked} <= pages.keys()
         size, text = browser.run(SMALLEST)
         assert size >= 10.99, (name, text)
         assert browser.run(CUT) == [], name
@@ -177,6 +182,14 @@ def test_axe_finds_nothing(browser, folder, name, scheme):
     assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found] == []
 
 
+OTHERWISE = {
+    "gamma": "discountword", "reward hacking": "over-optimisationword", "LLM": "language modelword",
+    "how do I install it": "Install and runsection", "learning rate": "learning rateword", "critic": "criticword",
+    "hallucination": "hallucinationword", "RLHF": "6 Preferences and RLHFchapter",
+    "tokenizer": "byte-pair encodingword", "overoptimization": "over-optimisationword",
+    "policies": "3 Policy gradientschapter"}
+
+
 def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(browser, folder):
     browser.open(folder / NAMES[0], width=390)
     box = browser.find("#search")
@@ -192,6 +205,8 @@ def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(b
     assert found("grpo")[0] == "4 PPO, GRPO and KLchapter" and any(one.endswith("example") for one in found("grpo"))
     assert found("agents") == found("agent") and found("what is an agent?") == found("agent")
     assert found("clipping") == found("clip") and not any("xploration" in one for one in found("lora"))
+    for asked, first in OTHERWISE.items():
+        assert found(asked)[0] == first, asked
     assert "ppo.ppo_clip_gradformula" in found("ppo_clip") and found("xyzzy") == ["Nothing found"]
     assert "002: Step 5: Compute the New Policydocument" in found("compute policy") and browser.overflow() == []
     found("beam")

@@ -98,6 +98,24 @@ def test_a_figure_for_slides_is_a_png_too(tmp_path, monkeypatch):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["line.json", "line.png", "line.svg"]
 
 
+def test_on_a_telephone_legends_stand_above_panels_below_each_other_and_text_ends_in_time(tmp_path):
+    figure, (left, page) = figures.new(2, width=9)
+    for name in ("one", "the other"):
+        left.plot([0, 1], [0, 1], label=name)
+    left.set_title("a title")
+    left.legend(loc="lower right")
+    page.axis("off")
+    page.text(0, 1, "a line that is\n  longer than a telephone is wide, by a word or two", family="monospace")
+    path = figures.save(figure, "both", "Both.", tmp_path, tmp_path / "narrow")
+    width, before = figure.get_figwidth(), path.read_text("utf-8")
+    narrow = (tmp_path / "narrow" / path.name).read_text("utf-8")
+    assert width == figures.NARROW and ">  longer than a telephone is wide, by a word or two<" in before
+    assert ">  longer than a telephone is wide, by<" in narrow and ">      a word or two<" in narrow
+    figure.draw_without_rendering()
+    box, legend, title = (part.get_window_extent() for part in (left, left.get_legend(), left._left_title))
+    assert page.get_window_extent().y1 < box.y0 and box.y1 <= legend.y0 and legend.y1 <= title.y0
+
+
 def test_a_figure_that_cannot_be_drawn_fails_no_run(tmp_path, capsys):
     assert curves.of_finished(tmp_path, lambda folder: folder / "drawn.svg") == tmp_path / "drawn.svg"
     assert curves.of_finished(tmp_path, curves.training) is None            # the folder has no metrics

@@ -56,10 +56,10 @@ def test_a_letter_means_what_it_means_in_its_module():
     assert glossary.meaning("d", "td").code == "`discount`"
     assert glossary.meaning("A", "ppo").code == "`advantage`"
     assert glossary.meaning("A", "td").meaning == "the number of actions"
-    assert glossary.meaning("σ", "kl") is None and glossary.meaning("T", "returns") is None
+    assert glossary.meaning("σ", "kl") is None and glossary.meaning("T", "kl") is None
     told = [glossary.tips()[int(place)].split(":")[0] for place in re.findall(
         r'data-tip="(\d+)" tabindex="0"', equations.mathml("ppo", 1))]
-    assert told == ["ρ", "π", "a", "s", "π_old"]                # each can have the focus once
+    assert told == ["ρ", "π", "a", "s", "π_old", "e^"]               # each can have the focus once
 
 
 def test_numbers_and_letters_that_look_alike_are_told_apart():
@@ -72,6 +72,20 @@ def test_numbers_and_letters_that_look_alike_are_told_apart():
     assert told("preference", 12)["r"].startswith("r: the answer that was rejected")
     assert told("grpo", 3)["k3,it"] == "k_3: the third estimator of the KL"
     assert told("ppo", 1)["πold,t"] == "π_old: the policy that sampled"
+
+
+def test_every_letter_of_every_equation_says_what_it_is():
+    def silent(element, told=False):
+        told = told or "data-tip" in element.attrib
+        if element.tag == "mi" and not told and len(element.text) == 1 and element.text not in "d′″":   # dx, f'
+            yield element.text
+        for child in element:
+            yield from silent(child, told)
+
+    for module, table in equations.EQUATIONS.items():
+        for number in table:
+            root = ElementTree.fromstring(f"<p>{equations.mathml(module, number)}</p>")
+            assert [*silent(root)] == [], (module, number)
 
 
 def test_letters_and_words_are_told_once():

@@ -75,10 +75,17 @@ def test_the_page_shows_every_stage_and_refers_to_nothing_outside_itself(lived):
     source = (folder / "index.html").read_text("utf-8")
     text = " ".join("".join(Tags(source).text).split())
     card = read_json(folder / "card" / "result.json")["figures"]
-    assert outside(source) == []
+    assert outside(source) == [] and source.count("<svg") == 8 and "sideways" not in source
     assert all(called in text for called in findings.STAGES.values())
     assert all(prompt in text for prompt in card["prompts"]) and len(card["prompts"]) == 6
     assert {len(some) for some in card["answers"].values()} == {6} and "<|system|>" in card["template"]
+
+
+def test_in_a_browser_the_page_fits_every_screen(browser, lived):
+    for width in (390, 768, 1280):
+        browser.open(lived[0] / "index.html", width=width)
+        assert browser.overflow() == browser.console() == browser.requests() == [], width
+        assert browser.smallest_text()[0] >= 10.99
 
 
 def test_a_stage_that_is_done_is_not_done_again_and_one_that_is_not_ends_as_before(lived, tmp_path):

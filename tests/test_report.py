@@ -19,7 +19,8 @@ import pytest
 from rlscratch.documents import DOCUMENTS, entries, ledger
 from rlscratch.documents.entry import VERDICTS
 from rlscratch.documents.errata import errata
-from rlscratch.report.tour import books, course, ladder, library, page, questions
+from rlscratch.report import widgets
+from rlscratch.report.tour import books, course, drawings, ladder, library, moving, page, questions
 from rlscratch.report.tour import command as tour
 
 LONGEST = 60                # seconds of any rung's budget
@@ -59,7 +60,8 @@ def results(examples):
 def still():
     """Nothing trains for a figure that moves: test_widgets.py looks at those."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(course, "_fragment", lambda name: "")
+        patch.setattr(widgets, "fragment", lambda name: "")
+        patch.setattr(moving, "shipped", lambda: [])
         yield
 
 
@@ -357,6 +359,18 @@ def test_a_figure_is_inside_its_chapter_for_both_kinds_of_screen_and_its_letters
     assert "data:image" not in "".join(built.values())
 
 
+def test_what_stands_on_an_image_keeps_its_colours_and_what_stands_beside_it_follows_the_page():
+    svg = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 90"><path d="M 10 70 L 60 70 L 60 20 z"
+        style="fill: #ffffff"/><image x="10" y="-20" width="50" height="50"/><text style="font: 10px x" x="30" y="40">on
+        </text><text style="font: 10px x" x="80" y="90">beside</text><path d="M 0 0 L 9 0" style="fill: #ffffff"/>
+        </svg>"""
+    shown = drawings.inline(ladder.Figure("one", svg.encode(), ""), "It")
+    assert '<path d="M10 70h50v-50z" style="fill:#ffffff"/>' in shown
+    assert '<path d="M0 0h9" style="fill:var(--paper)"/>' in shown
+    assert re.findall(r"<text ([^>]*)>", shown) == ['x="30" y="40" style="fill:#000"', 'x="80" y="90"']
+    assert 'style="max-width:120px;font-size:10px"' in shown
+
+
 def outside(source, beside=()):
     """Whatever in a page would be fetched or leads out of it and of what stands beside it."""
     tags = Tags(source)
@@ -445,13 +459,21 @@ def test_a_page_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 # ---------------------------------------------------------------- the command
 
+@pytest.fixture
+def one_finding(monkeypatch):
+    """All of them run for `built`; here it is only told that they are run."""
+    first = questions.shipped()[:1]
+    monkeypatch.setattr(questions, "shipped", lambda: first)
+
+
 def command(*argv):
     parser = argparse.ArgumentParser()
     tour.add_arguments(parser)
     return tour.run(parser.parse_args([*argv, "--quiet"]))
 
 
-def test_the_tour_writes_the_page_and_tells_of_an_example_that_failed(tmp_path, examples, monkeypatch, capsys):
+def test_the_tour_writes_the_page_and_tells_of_an_example_that_failed(
+        tmp_path, examples, one_finding, monkeypatch, capsys):
     monkeypatch.setattr(ladder, "folder", lambda: examples)
     assert command("--out", str(tmp_path / "tour"), "--json") == 1
     out, err = capsys.readouterr()
@@ -465,7 +487,8 @@ def test_the_tour_writes_the_page_and_tells_of_an_example_that_failed(tmp_path, 
     assert "Something failed" in (tmp_path / "tour" / "index.html").read_text("utf-8")
 
 
-def test_without_examples_the_tour_is_the_ledger_and_says_where_the_ladder_is(tmp_path, monkeypatch, capsys):
+def test_without_examples_the_tour_is_the_ledger_and_says_where_the_ladder_is(
+        tmp_path, one_finding, monkeypatch, capsys):
     monkeypatch.setattr(ladder, "folder", lambda: None)
     assert command("--out", str(tmp_path)) == 0
     written = (tmp_path / "index.html").read_text("utf-8")
@@ -474,7 +497,7 @@ def test_without_examples_the_tour_is_the_ledger_and_says_where_the_ladder_is(tm
 
 
 @pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
-def test_long_examples_wait_for_all_and_are_shown_as_recorded(tmp_path, monkeypatch, capsys):
+def test_long_examples_wait_for_all_and_are_shown_as_recorded(tmp_path, one_finding, monkeypatch, capsys):
     folder = tmp_path / "examples"
     (folder / "expected").mkdir(parents=True)
     (folder / "01_long.py").write_text('"""Long"""\nBUDGET = 300\nprint("ran")\n')

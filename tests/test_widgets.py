@@ -331,30 +331,32 @@ def pressed(browser, kind, node, *places):
     chain.perform()
 
 
-@pytest.mark.parametrize("kind", ["mouse", "touch"])
 @pytest.mark.parametrize("name", DRAGS)
-def test_what_can_be_dragged_follows_the_pointer(opened, name, kind):
+def test_what_can_be_dragged_follows_mouse_and_finger(opened, name):
     (x, y), wanted = DRAGS[name]
-    picture = opened.find(f"#widget-{name} svg")
+    figure, picture = opened.find(f"#widget-{name}"), opened.find(f"#widget-{name} svg")
     scale = opened.run("return arguments[0].getScreenCTM().a", picture)
-    pressed(opened, kind, picture, ((x - 25) * scale, y * scale), (x * scale, y * scale))
-    settings = opened.run("return arguments[0].figure.settings()", opened.find(f"#widget-{name}"))
-    for setting, value in wanted.items():
-        assert abs(settings[setting] - value) <= (0.5 if name == "group" else 0.02), settings
-    right(opened, name)
+    assert wanted.items() - MODULES[name].BEGIN.items()
+    for kind in ("mouse", "touch"):
+        opened.run("arguments[0].figure.set(arguments[1])", figure, MODULES[name].BEGIN)
+        pressed(opened, kind, picture, ((x - 25) * scale, y * scale), (x * scale, y * scale))
+        settings = opened.run("return arguments[0].figure.settings()", figure)
+        for setting, value in wanted.items():
+            assert abs(settings[setting] - value) <= (0.5 if name == "group" else 0.02), (kind, settings)
+        right(opened, name)
 
 
-@pytest.mark.parametrize("kind", ["mouse", "touch"])
 @pytest.mark.parametrize("name", widgets.NAMES)
-def test_sliders_answer_to_mouse_and_touch(opened, name, kind):
+def test_sliders_answer_to_mouse_and_finger(opened, name):
     slider = opened.find(f'#widget-{name} input[type="range"]')
-    before, (wide, tall) = slider.get_property("value"), (slider.size["width"], slider.size["height"])
-    share = 0.3 if float(before) == float(slider.get_property("max")) else 0.8
-    pressed(opened, kind, slider, (share * wide, tall / 2))
-    low, high, step, now = (float(slider.get_property(of)) for of in ("min", "max", "step", "value"))
-    wanted = low + share * (high - low)
-    assert slider.get_property("value") != before and abs(now - wanted) <= max(step, 0.15 * (high - low))
-    right(opened, name)
+    low, high, step = (float(slider.get_property(of)) for of in ("min", "max", "step"))
+    shares = (0.3, 0.8) if float(slider.get_property("value")) == high else (0.8, 0.3)
+    for kind, share in zip(("mouse", "touch"), shares, strict=True):
+        before = slider.get_property("value")
+        pressed(opened, kind, slider, (share * slider.size["width"], slider.size["height"] / 2))
+        assert slider.get_property("value") != before, kind
+        assert abs(float(slider.get_property("value")) - low - share * (high - low)) <= max(step, 0.15 * (high - low))
+        right(opened, name)
 
 
 def test_what_plays_goes_on_until_it_is_stopped(opened):

@@ -69,14 +69,15 @@ def pretraining(folder: str | Path) -> Path:
 
 
 def training(folder: str | Path, name: str = "training_curves", into: Path | None = None,
-             widest: int = COLUMNS) -> Path:
+             widest: int = COLUMNS, points: Sequence[Mapping[str, Any]] | None = None) -> Path:
     """What the steps of a run of `rlscratch train` wrote down, as an SVG of that name in its folder; the path.
 
     into    another folder for the SVG
     widest  panels in a row, at most
+    points  what the steps wrote down, if it was read already
     """
     folder = Path(folder)
-    points = read_lines(folder / "metrics.jsonl")
+    points = read_lines(folder / "metrics.jsonl") if points is None else points
     config = read_json(folder / "config.json")
     path = folder / "result.json"
     result = read_json(path) if path.exists() else {}

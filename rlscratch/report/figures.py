@@ -44,6 +44,8 @@ STYLE = {
 
 NARROW = 3.6            # inches
 LEAST = 9               # points of the smallest letters, in a figure of up to 7 inches: 11 pixels of a screen
+SMALL, LETTERS, TOGETHER = LEAST + 0.5, 37, 32          # narrow: points; letters of a line of text; of names on an axis
+AROUND = 0.7            # inches of a panel's title, and of the names and numbers below it
 
 
 def new(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.4) -> tuple[Figure, Axes]:
@@ -53,13 +55,15 @@ def new(columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 
     return plt.subplots(rows, columns, figsize=(width, height))
 
 
-def save(figure: Figure, name: str, caption: str, folder: Path | None = None) -> Path:
+def save(figure: Figure, name: str, caption: str, folder: Path | None = None, narrow: Path | None = None) -> Path:
     """Write NAME.svg and its caption, NAME.json, into a folder; returns the path of the SVG.
 
     caption  one or two sentences: what is drawn, in which units, and what to see in it
     folder   None: the output folder, and a line on standard error that says where the figure went
+    narrow   a folder for the same as wide as a telephone; with neither, RLSCRATCH_NARROW
     """
-    told, folder = folder is None, folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
+    told, narrow = folder is None, narrow or (folder is None and os.environ.get("RLSCRATCH_NARROW"))
+    folder = folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
     _enlarge(figure)
@@ -68,7 +72,7 @@ def save(figure: Figure, name: str, caption: str, folder: Path | None = None) ->
         write_atomic(path.with_suffix(".png"), lambda part: figure.savefig(part, format="png", dpi=float(dots)))
     write_atomic(path.with_suffix(".json"),
                  lambda part: part.write_text(json.dumps({"figure": path.name, "caption": caption}), "utf-8"))
-    if told and (narrow := os.environ.get("RLSCRATCH_NARROW")):
+    if narrow:
         Path(narrow).mkdir(parents=True, exist_ok=True)
         _stack(figure)
         figure.savefig(Path(narrow) / path.name, format="svg", metadata={"Date": None})
@@ -92,7 +96,7 @@ def _enlarge(figure: Figure, least: float = LEAST) -> None:
 
 
 def _stack(figure: Figure) -> None:
-    """Panels below each other, lines of text that end in time."""
+    """Panels below each other, legends above them, lines of text that end in time."""
     height, wide = figure.get_figheight(), max(1.0, figure.get_figwidth() / 7)
     for text in figure.findobj(Text):
         text.set_fontsize(min(text.get_fontsize() / wide, 11))
@@ -101,28 +105,60 @@ def _stack(figure: Figure) -> None:
     panels = [ax for ax in figure.axes if ax.get_subplotspec() is not None]
     grids = {id(ax.get_gridspec()): ax.get_gridspec() for ax in panels}
     rows, columns = max((grid.get_geometry() for grid in grids.values()), default=(1, 1))
-    if len(grids) == 1 and columns > 1:
-        below = GridSpec(len(panels), 1, figure=figure)
+    single = len(grids) == 1
+    most = min(height / rows, 3.0) if single and columns > 1 else height / rows
+    around = [AROUND + _above(ax) if ax.axison else 0.1 for ax in panels]
+    inner = [most - AROUND if ax.axison else _page(ax) for ax in panels]
+    if single:
+        below = GridSpec(len(panels), 1, figure=figure, height_ratios=inner)
         for panel, place in zip(panels, below, strict=False):
             panel.set_subplotspec(place)
             panel.tick_params(labelleft=True, labelbottom=True)
-        height = len(panels) * min(height / rows, 3.0)
-    figure.set_size_inches(NARROW, height)
+    figure.set_size_inches(NARROW, sum(inner + around) if single else height + max(around) - AROUND)
     for ax in figure.axes:
         for text in (ax.title, ax._left_title, ax.xaxis.label, ax.yaxis.label):
             text.set_text(textwrap.fill(text.get_text(), 30))
-        if (legend := ax.get_legend()) is not None:
-            names = [textwrap.fill(text.get_text(), 24) for text in legend.get_texts()]
-            ax.legend(legend.legend_handles, names, loc="best", title=legend.get_title().get_text() or None)
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_tick_params(labelsize=LEAST + 0.5)
+            axis.set_tick_params(labelsize=SMALL)
             if isinstance(axis.get_major_formatter(), FixedFormatter | FuncFormatter | StrCategoryFormatter):
                 _wrap(axis, 9 if axis is ax.xaxis else 16)
-    _enlarge(figure, LEAST + 0.5)
+    _enlarge(figure, SMALL)
+
+
+def _above(ax: Axes) -> float:
+    """Put a panel's legend above it, where it hides nothing; the inches that it takes."""
+    if (legend := ax.get_legend()) is None:
+        return 0.0
+    names = [textwrap.fill(text.get_text(), 36) for text in legend.get_texts()]
+    columns = 2 if max(map(len, names)) <= 14 and len(names) > 1 else 1
+    title = legend.get_title().get_text() or None
+    lines = sum(name.count("\n") + 1 for name in names)
+    points = (-(-lines // columns) + (title is not None)) * SMALL * 1.5 + 4
+    ax.legend(legend.legend_handles, names, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=columns,
+              title=title, alignment="left", fontsize=SMALL, borderpad=0.2)
+    for place in ("left", "center"):
+        if said := ax.get_title(place):
+            ax.set_title(said, loc=place, pad=points + 4)
+    return points / 72
+
+
+def _page(ax: Axes) -> float:
+    """Lines of text in a panel without axes, cut to a telephone's width, below each other; the inches they take."""
+    blocks = [[part for line in text.get_text().split("\n")
+               for part in textwrap.wrap(line, LETTERS, subsequent_indent=" " * 6) or [""]] for text in ax.texts]
+    lines, at = sum(map(len, blocks)) + len(blocks) - 1, 0
+    for text, block in zip(ax.texts, blocks, strict=True):
+        text.set(text="\n".join(block), position=(0, 1 - at / max(lines, 1)), fontsize=SMALL)
+        at += len(block) + 1
+    return lines * SMALL * 1.3 / 72
 
 
 def _wrap(axis: Axis, characters: int) -> None:
-    """Names along an axis, in lines so long."""
+    """Names along an axis, in lines so long; aslant where they would meet."""
     ticks, names = axis.get_ticklocs(), [label.get_text() for label in axis.get_ticklabels()]
-    if len(ticks) == len(names) and max(map(len, names), default=0) > characters:
-        axis.set_ticks(ticks, [textwrap.fill(name, characters) for name in names])
+    if len(ticks) != len(names):
+        return
+    names = [textwrap.fill(name, characters, break_long_words=False) for name in names]
+    side_by_side = sum(max(map(len, name.split("\n"))) + 2 for name in names)
+    slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_ticks(ticks, names, **slant if axis.axis_name == "x" and side_by_side > TOGETHER else {})

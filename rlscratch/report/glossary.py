@@ -1,6 +1,11 @@
-"""Letters and words: what each stands for, said once, for README's table, the pages' tips and the search."""
+"""Letters and words: what each stands for, said once, for README's table, the pages' tips and the search.
+
+Letters of many modules stand here, letters of one in letters.toml, the words in words.toml.
+"""
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.resources import files
 from xml.etree.ElementTree import Element
 
 
@@ -18,6 +23,10 @@ class Symbol:
     code: str
     meaning: str
     only: tuple[str, ...] = ()
+
+
+def _tables(name: str) -> dict[str, dict]:
+    return tomllib.loads((files("rlscratch.report") / f"{name}.toml").read_text("utf-8"))
 
 
 SYMBOLS = (
@@ -79,7 +88,8 @@ LOCAL = (
     Symbol("G", "`G`", "how many answers the group has", ("grpo", "group")),
     Symbol("s_i", "`gspo_loss`", "the sequence's ratio: the geometric mean of its tokens'", ("grpo", "surrogates")),
     Symbol("W", "", "the weights of a sequence, added up", ("grpo", "surrogates")),
-    Symbol("m_i", "", "1 where the policy chose the token", ("weights",)),
+    Symbol("e^", "`exp`", "e = 2.718..., to the power that follows", (
+        "distribution", "kl", "ppo", "off_policy", "preference", "pairs", "surrogates", "trust_region")),
     Symbol("s", "`scores`", "what the reward model gives an answer", ("preference", "pairs")),
     Symbol("m", "`margin`", "by how much the chosen answer leads", ("preference", "pairs")),
     Symbol("h", "", "how much more than the reference the policy prefers the chosen answer", ("preference", "pairs")),
@@ -114,88 +124,23 @@ LOCAL = (
     Symbol("j", "", "counts the answers of a group", ("grpo", "group")),
     Symbol("j", "", "counts the tokens of the vocabulary", ("distribution", "cross_entropy", "policy_gradient")),
     Symbol("k", "", "counts the tokens of the vocabulary", ("distribution", "kl")),
+    *(Symbol(letter, "", meaning, (module,)) for module, table in _tables("letters").items()
+      for letter, meaning in table.items()),
 )
 
 
 @dataclass(frozen=True)
 class Term:
-    """A word of the field, its meaning in a sentence or two, and the chapter that has it."""
+    """A word of the field: the chapter that has it, its meaning in a sentence or two, its other names."""
 
     word: str
-    meaning: str
     chapter: int
+    meaning: str
+    also: str
 
 
-TERMS = (
-    Term("agent", "Whoever chooses the actions. Here it is the language model.", 1),
-    Term("environment", "What answers an action with a new state and a reward. Here it is the text so far and whoever "
-         "scores it.", 1),
-    Term("state", "What the agent sees before it acts. Here: the text so far.", 1),
-    Term("action", "What the agent chooses. Here: the next token.", 1),
-    Term("reward", "A number that says how good an answer was. Training raises its mean.", 1),
-    Term("policy", "For every state, a row of probabilities over actions. A language model is one.", 1),
-    Term("token", "A piece of text that the model reads or writes at once: a word, a part of one, a character.", 1),
-    Term("logit", "A score for a token before the softmax; only differences of logits matter.", 1),
-    Term("softmax", "The function that turns a row of scores into probabilities.", 1),
-    Term("temperature", "A number that the logits are divided by: below 1 the row gets sharper, above 1 flatter.", 1),
-    Term("top-k", "Keep the k likeliest tokens, and draw from those.", 1),
-    Term("top-p", "Keep the likeliest tokens that together have the mass p, and draw from those.", 1),
-    Term("min-p", "Keep the tokens with at least p times the largest probability.", 1),
-    Term("greedy decoding", "Always take the likeliest token.", 1),
-    Term("beam search", "Keep the few likeliest beginnings and extend each of them: a search for a likely text, and no "
-         "sampling.", 1),
-    Term("repetition penalty", "Lower the logits of tokens that the text already has.", 1),
-    Term("rollout", "One answer, drawn token by token from the policy.", 1),
-    Term("best of N", "Draw N answers and keep the one with the highest score.", 6),
-    Term("episode", "One run from a start to an end: one game, one answer.", 2),
-    Term("return", "The rewards of an episode, added up, later ones discounted.", 2),
-    Term("discount", "What a reward one step later is worth now.", 2),
-    Term("value", "The return to be expected from a state.", 2),
-    Term("Q-value", "The return to be expected after an action in a state.", 2),
-    Term("Q-learning", "Move one entry of a table of Q-values towards reward plus discounted best next value.", 2),
-    Term("Bellman equation", "A value is the reward now plus the discounted value of what comes next.", 2),
-    Term("exploration", "Trying actions that do not look best, to learn what they are worth.", 2),
-    Term("exploitation", "Taking the action that looks best.", 2),
-    Term("epsilon-greedy", "With probability epsilon any action, else the best one.", 2),
-    Term("regret", "What is missing from the reward of somebody who knew the best action from the start.", 2),
-    Term("Markov decision process", "States, actions, chances of the next state, rewards and a discount; the next "
-         "state depends on the last one alone.", 2),
-    Term("DQN", "Q-learning with a network in the place of the table.", 2),
-    Term("policy gradient", "The direction in which the policy's numbers should move for more expected reward.", 3),
-    Term("score", "The gradient of the logarithm of the probability of what was drawn.", 3),
-    Term("log-derivative trick", "The gradient of a mean, written as a mean that samples can estimate.", 3),
-    Term("REINFORCE", "Weigh the score of each action with what was earned after it.", 3),
-    Term("baseline", "A number subtracted from the reward, so that the estimate is less noisy.", 3),
-    Term("advantage", "By how much an answer was better than expected.", 3),
-    Term("critic", "A network that estimates values, to serve as a baseline.", 4),
-    Term("GAE", "Generalised advantage estimation: a mixture of short and long looks ahead.", 4),
-    Term("PPO", "Proximal policy optimisation: several steps on one batch, held near the policy that sampled it by a "
-         "clip.", 4),
-    Term("ratio", "The probability of a token now, divided by the one when it was drawn.", 4),
-    Term("clip", "A bound on the ratio, beyond which a token pulls no further.", 4),
-    Term("GRPO", "Group relative policy optimisation: several answers to one prompt are each other's baseline.", 4),
-    Term("KL divergence", "How far one distribution is from another, in nats.", 4),
-    Term("reference policy", "A frozen copy of the model from which training began.", 4),
-    Term("entropy", "How undecided a distribution is.", 4),
-    Term("byte-pair encoding", "How text becomes tokens: the pair that occurs most often becomes one token, again and "
-         "again.", 5),
-    Term("transformer", "The network behind language models: layers of attention and of small networks.", 5),
-    Term("attention", "How a token looks at those before it: a weighted mean, with weights that are learned.", 5),
-    Term("backpropagation", "The chain rule, from the loss back to every parameter.", 5),
-    Term("pre-training", "Learning to predict the next token of a large text.", 5),
-    Term("cross-entropy", "The loss of prediction: minus the log-probability of what came.", 5),
-    Term("supervised fine-tuning", "Learning to imitate answers that were shown (SFT).", 6),
-    Term("reward model", "A network that learned from people's choices to score answers.", 6),
-    Term("RLHF", "Reinforcement learning from human feedback: imitate, learn what people prefer, train on it.", 6),
-    Term("Bradley-Terry model", "The chance that one answer beats another is the sigmoid of the difference of their "
-         "scores.", 6),
-    Term("DPO", "Direct preference optimisation: learn from pairs without a reward model.", 6),
-    Term("over-optimisation", "The score of the reward model climbs and what was meant gets worse.", 6),
-    Term("proxy and gold", "The reward that is trained on, and the one that was meant.", 6),
-    Term("continuous action", "An action that is a number, drawn from a density.", 7),
-    Term("self-play", "Learning from games against oneself.", 7),
-    Term("off-policy", "Learning from answers that another policy drew.", 7),
-)
+TERMS = tuple(Term(word, int(chapter), *said)
+              for chapter, table in _tables("words").items() for word, said in table.items())
 
 
 def notation() -> str:
@@ -221,7 +166,7 @@ def mark(root: Element, module: str) -> None:
     """Give each letter of a <math> that has a meaning a tip with it; the first of each can have the focus."""
     seen: set[str] = set()
     for element, key in list(_letters(root)):
-        shorter = [key, key.split(",")[0], key.split("_")[0]]                # k_3,it; k_3; k
+        shorter = [key, key.split(",")[0], key.split("_")[0].rstrip("^")]    # k_3,it; k_3; k
         found = next(filter(None, (meaning(part, module) for part in shorter)), None)
         if found is None:
             continue
@@ -237,6 +182,9 @@ def _letters(root: Element) -> Iterable[tuple[Element, str]]:
         if child.tag in ("msub", "msubsup") and child[0].tag == "mi":
             index = "".join(child[1].itertext())
             yield child, f"{_plain(child[0])}_{index}"
+        elif child.tag == "msup" and child[0].text == "e":
+            yield child[0], "e^"
+            yield from _letters(child[1:])
         elif child.tag == "mi":
             yield child, _plain(child)
         else:

@@ -43,9 +43,9 @@ def write(folder: Path, seconds: float) -> Path:
 
 
 def saved(figure: Any, name: str, caption: str, folder: Path) -> Figure:
-    """A figure of a run, kept in its folder."""
-    path = figures.save(figure, name, caption, folder / "figures")
-    return Figure(name, path.read_bytes(), caption)
+    """A figure of a run, kept in its folder; for a telephone, too."""
+    path = figures.save(figure, name, caption, folder / "figures", folder / "figures" / "narrow")
+    return Figure(name, path.read_bytes(), caption, (path.parent / "narrow" / path.name).read_bytes())
 
 
 # ---------------------------------------------------------------- reward against distance

@@ -1,7 +1,7 @@
 """rlscratch report RUN [RUN]: a page about a run, or about two side by side.
 
     rlscratch report runs/grpo                    runs/grpo/index.html
-    rlscratch report runs/grpo runs/grpo-2        both on one page, in the first one's folder
+    rlscratch report runs/grpo runs/grpo-2        both on one page, runs/grpo/beside-grpo-2.html
     rlscratch report runs/grpo --live             served at 127.0.0.1 while another process trains
 
 Every training command takes --page, which writes it at the end, and --live.
@@ -19,7 +19,8 @@ from rlscratch.report.runs import live
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `rlscratch report`."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the folder of a run, or of two")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where the page goes (default: index.html in RUN)")
+    parser.add_argument("--out", type=Path, metavar="FILE",
+                        help="where the page goes (default: in the first RUN index.html, or for two beside-NAME.html)")
     parser.add_argument("--live", nargs="?", const=live.PORT, type=int, metavar="PORT",
                         help=f"serve the page at {live.HOST} instead, and look again as the run goes on "
                              f"(the port when it is left out: {live.PORT})")

@@ -29,7 +29,7 @@ class RunRead(NamedTuple):
     config   its choices
     points   a line a step
     results  figure -> as text, with its standard error; empty until the run has ended
-    samples  prompts, answered before and after
+    samples  prompts, answered before and after, or at a step
     learned  map and path of a lake, answers of a bandit; "" for others
     """
 
@@ -87,14 +87,17 @@ def build(folders: Sequence[Path], refresh: bool = False) -> str:
     choices, results = ([getattr(run, part) for run in found] for part in ("choices", "results"))
     return page.template(__package__).render(
         runs=found, objectives=[typeset(objective(run.config)) for run in found], curves=_drawn(found, folders),
-        choices=_rows(choices), results=_rows(results), samples=_samples(found), about=page.about(),
-        refresh=REFRESH if refresh else None)
+        choices=_rows(choices), results=_rows(results), samples=_samples(found), notes=_notes(found),
+        about=page.about(), refresh=REFRESH if refresh else None)
 
 
 def write(folders: Sequence[Path], path: Path | None = None) -> Path:
-    """Write the page, by default index.html in the first folder; its path."""
-    html = build(folders)
-    path = Path(folders[0]) / "index.html" if path is None else path
+    """Write the page; its path.
+
+    path  None: in the first folder, index.html, or for two runs beside-NAME.html, with the other one's name
+    """
+    html, (first, *other) = build(folders), map(Path, folders)
+    path = path or first / (f"beside-{other[0].resolve().name}.html" if other else "index.html")
     page.write(path, html)
     return path
 
@@ -106,19 +109,38 @@ def typeset(lines: Sequence[str]) -> str:
 
 # ---------------------------------------------------------------- its parts
 
-def _drawn(found: Sequence[RunRead], folders: Sequence[Path]) -> list[Figure]:
-    """The curves, for a wide screen and for a narrow one; none before anything was written down that has a panel."""
-    if not any(point.get(key) is not None for run in found for point in run.points for key in curves.PANELS):
-        return []
+def _drawn(found: Sequence[RunRead], folders: Sequence[Path]) -> Figure | None:
+    """The curves; None before anything was written down that has a panel."""
+    if not any(map(_panels, found)):
+        return None
     drawn = []
     with tempfile.TemporaryDirectory() as folder:
         for name, widest in (("wide", curves.COLUMNS), ("narrow", 1)):
             if len(found) == 1 and found[0].results:            # with the best possible, and a calibration
-                path = curves.training(folders[0], name, Path(folder), widest)
+                path = curves.training(folders[0], name, Path(folder), widest, found[0].points)
             else:
                 path = curves.beside({run.name: run.points for run in found}, name, Path(folder), widest)
-            drawn.append(Figure(name, path.read_bytes(), read_json(path.with_suffix(".json"))["caption"]))
-    return drawn
+            drawn.append(path.read_bytes())
+            caption = read_json(path.with_suffix(".json"))["caption"]
+    return Figure("curves", drawn[0], caption, drawn[1])
+
+
+def _panels(run: RunRead) -> set[str]:
+    """The figures of its steps that have a panel."""
+    return {key for point in run.points for key in curves.PANELS if point.get(key) is not None}
+
+
+def _notes(found: Sequence[RunRead]) -> list[str]:
+    """What to know before two runs are compared."""
+    def each(name: str) -> list[str]:
+        return list(dict.fromkeys(str(run.config.get(name)) for run in found))
+
+    said = [f"Two {many}, {' and '.join(each(name))}: {warning}" for name, many, warning in (
+        ("command", "methods", "their losses are different numbers, and curves that only one of them has stand alone."),
+        ("task", "tasks", "a reward of the one is no reward of the other.")) if len(each(name)) > 1]
+    if all(map(_panels, found)) and not set.intersection(*map(_panels, found)):
+        said.append("No figure of a step was written down by both: there is nothing to lay one over the other.")
+    return said
 
 
 def _rows(each: Sequence[dict[str, str]]) -> list[tuple[str, list[str], bool]]:
@@ -134,14 +156,13 @@ def _samples(found: Sequence[RunRead]) -> list[dict[str, Any]]:
     for run in found:
         for sample in run.samples:
             said = together.setdefault(sample["prompt"], [])
-            said += [(f"{run.name}, {when}" if len(found) > 1 else when, sample[when],
+            said += [(f"{run.name}, {when}" if len(found) > 1 else when, text,
                       f"{sample[f'reward_{when}']:g}" if f"reward_{when}" in sample else "")
-                     for when in ("before", "after") if when in sample]
+                     for when, text in sample.items() if when != "prompt" and not when.startswith("reward_")]
     return [{"prompt": prompt, "answers": answers} for prompt, answers in together.items()]
 
 
 def _sampled(points: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a model that is pre-trained wrote at its first save, if there was an earlier one, and at its last."""
-    texts = [point["sample"] for point in points if "sample" in point]
-    earlier = {"before": texts[0]} if len(texts) > 1 else {}
-    return [{"prompt": "(the beginning of a text)", **earlier, "after": texts[-1]}] if texts else []
+    """What a model that is pre-trained wrote at its first save and at its last."""
+    texts = [(f"step {point['step']:,}", point["sample"]) for point in points if "sample" in point]
+    return [{"prompt": "(the beginning of a text)", **dict([texts[0], texts[-1]])}] if texts else []

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from rlscratch.documents import ledger
 from rlscratch.documents.ledger import LedgerRow
-from rlscratch.report.tour import course, ladder, questions
+from rlscratch.report.tour import course, ladder, moving, questions
 from rlscratch.report.tour.ladder import Result, Rung
 from rlscratch.train.settings import UNSAID
 
@@ -45,13 +45,18 @@ def run(args: argparse.Namespace) -> int:
         tempfile.TemporaryFile(dir=args.out).close()
     except OSError as error:
         return _cannot_write(index, error)
-    rows, ran = ledger.table(), {result.rung.name: result for result in ladder.run_all(running, quiet=args.quiet)}
+    trained = moving.shipped()
+    rows, ran = ledger.table(), {result.rung.name: result for result in ladder.run_all(
+        [*running, *trained], quiet=args.quiet)}
+    made = [ran.pop(rung.name) for rung in trained]
+    figures = {one.rung.name: course.unmade(one) if one.error else one.output for one in made}
     results, answers = ([ran.get(rung.name) or ladder.recorded(rung) for rung in each] for each in (rungs, asked))
+    pages = course.build(rows, results, _hint(rungs, wanted), _reference(args.out), answers, figures)
     try:
-        course.write(args.out, course.build(rows, results, _hint(rungs, wanted), _reference(args.out), answers))
+        course.write(args.out, pages)
     except OSError as error:
         return _cannot_write(index, error)
-    return _report(args, index, rows, list(ran.values()), time.perf_counter() - start)
+    return _report(args, index, rows, [*ran.values(), *(one for one in made if one.error)], time.perf_counter() - start)
 
 
 def _wanted(args: argparse.Namespace, rungs: list[Rung]) -> list[Rung]:

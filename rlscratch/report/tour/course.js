@@ -10,12 +10,13 @@
   };
 
   // ---- search: every word must begin somewhere in an entry, else some; first those with all in the title, by kind
-  const KINDS = ["chapter", "word", "example", "finding", "formula", "document"];
-  const STOP = new Set(["a", "an", "the", "is", "what", "of", "in", "to", "how", "why", "do", "does"]);
-  const plain = (text) => ` ${text}`.toLowerCase().replace(/[_.:()"“-]/g, " ");
-  const stem = (word) => word.length > 4 ? word.replace(/(?:([bdgmnprt])\1ing|ing|s)$/, "$1") : word;
+  const KINDS = ["chapter", "word", "section", "exercise", "example", "finding", "formula", "document"];
+  const STOP = new Set("a an and are can do does for how i in is it my of on the to what why with".split(" "));
+  const lower = (text) => text.toLowerCase().replace(/iz/g, "is");                      // -ize and -ise are one
+  const plain = (text) => lower(` ${text}`).replace(/[_.:,()"“-]/g, " ");
+  const stem = (word) => word.length > 4 ? word.replace(/(?:([bdgmnprt])\1ing|ing|ies|s)$/, "$1") : word;
   const entries = data("index").flatMap(([file, list]) => list.map(([kind, title, anchor, words]) => ({
-    title, kind, address: file + (anchor && `#${anchor}`), name: plain(title), text: plain(`${title} ${words}`),
+    title, kind, address: file + (anchor && `#${anchor}`), called: plain(title), name: plain(kind > 1 ? title : `${title} ${words}`), text: plain(`${title} ${words}`),
   })));
   const search = document.getElementById("search"), found = document.getElementById("found");
   let chosen = -1;
@@ -35,11 +36,11 @@
     search.setAttribute("aria-activedescendant", options[chosen]?.id ?? "");
   };
   const look = () => {
-    const asked = search.value.toLowerCase().split(/[\s_.:?-]+/).filter(Boolean), telling = asked.filter((word) => !STOP.has(word));
+    const asked = lower(search.value).split(/[\s_.:,?-]+/).filter(Boolean), telling = asked.filter((word) => !STOP.has(word));
     const words = (telling.length ? telling : asked).map(stem), count = {};
     const ranked = words.length ? entries.map((entry) => [rank(entry, words), entry]).filter(([r]) => r < 9) : [];
     const whole = ranked.filter(([r]) => r < 2);
-    const hits = (whole.length ? whole : ranked).sort(([a, one], [b, other]) => a - b || one.kind - other.kind)
+    const hits = (whole.length ? whole : ranked).sort(([a, one], [b, other]) => a - b || one.kind - other.kind || held(other.called, words) - held(one.called, words))
       .filter(([, { kind }]) => (count[kind] = (count[kind] ?? 0) + 1) <= 4).slice(0, 12);
     found.replaceChildren(...hits.map(([, entry], i) => {
       const option = node("li", "", { role: "option", id: `found-${i}`, "data-address": entry.address, "aria-selected": "false" });

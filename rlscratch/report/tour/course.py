@@ -22,7 +22,7 @@ from rlscratch.documents.entry import Entry
 from rlscratch.documents.ledger import LedgerRow
 from rlscratch.formulas import distribution
 from rlscratch.report import equations, glossary, widgets
-from rlscratch.report.tour import books, ladder, library, page, pictures
+from rlscratch.report.tour import books, ladder, library, page, pictures, rosetta
 from rlscratch.report.tour.ladder import Result, Rung
 from rlscratch.report.tour.library import Derivation
 from rlscratch.report.tour.questions import Question
@@ -31,7 +31,8 @@ PACE = 200              # words a minute
 APPENDIX = [(f"document-{number}.html", f"Document {number}") for number in DOCUMENTS] + [
     ("formulas.html", "Formulas"), ("questions.html", "Findings"), ("words.html", "Words and letters")]
 
-KINDS = ("chapter", "word", "example", "finding", "formula", "document")       # what the search tells apart
+SECTION = re.compile(r'<section id="([\w-]+)" aria-labelledby="[\w-]+"[^>]*>\s*<h2[^>]*>(.*?)</h2>')
+KINDS = ("chapter", "word", "section", "exercise", "example", "finding", "formula", "document")   # of the search
 
 # Each chapter's question; the modules whose derivations it has; its exercises.  A module that none names is told in
 # "Beyond".
@@ -68,7 +69,7 @@ CHAPTERS = [Chapter(i, name, ABOUT[name][0]) for i, name in enumerate(ladder.CHA
 
 
 def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", reference: str = "",
-          questions: Sequence[Result] = ()) -> dict[str, str]:
+          questions: Sequence[Result] = (), moving: Mapping[str, str] | None = None) -> dict[str, str]:
     """Every file of the course, by its name.
 
     rows       of the ledger (documents.ledger.table), in reading order
@@ -76,6 +77,7 @@ def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", 
     hint       what a reader should know of the rungs that were not run
     reference  address of the API reference from the page; "" if it is not there
     questions  results of the findings (questions.shipped), if they are there
+    moving     figures that move which are made already, by their names (moving.shipped)
     """
     entries = [row.entry for row in rows]
     shelf = library.derivations(entries, [result.rung for result in [*results, *questions]])
@@ -88,8 +90,8 @@ def build(rows: Sequence[LedgerRow], results: Sequence[Result], hint: str = "", 
         "symbols": [*glossary.SYMBOLS, *glossary.LOCAL], "pictures": pictures,
         "anchors": {f"{f.module}.{f.name}": _formula(f) for d in shelf for f in d.formulas},
         "failed": [row for row in rows if row.complaints],
+        "rosetta": rosetta.tables(), "fragments": moving or {},
         "broken": [result for result in [*results, *questions] if result.error],
-        "tips": page.safe(json.dumps(glossary.tips(), ensure_ascii=False)),
         "index": page.safe(_index(rows, results, questions, shelf))}
     return _pages(known)
 
@@ -133,14 +135,22 @@ def _render(template: str, file: str, title: str, known: Mapping[str, Any]) -> s
     """One page, with a list of its own sections in the contents."""
     known = {"chapters": CHAPTERS, **known, "file": file, "title": title, "names": {}}
     found = _templates().get_template(template).render(known | _tools(known))
-    return found.replace("@@SECTIONS@@", _sections(found))
+    told = {place: glossary.tips()[int(place)] for place in re.findall(r'data-tip="(\d+)"', found)}
+    return found.replace("@@SECTIONS@@", _sections(found)).replace("@@TIPS@@", _data(told))
+
+
+def _data(found: Any) -> str:
+    """As JSON that ends no <script> that holds it."""
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _tools(known: Mapping[str, Any]) -> dict[str, Any]:
     """What the chapters call: {{ eq("ppo", 3) }}, {{ code('...') }}, {{ numbers("S2.ratio") }}, and so on."""
     macros, rows = _templates().get_template("macros.html").make_module(known), known["by_id"]
+    made = known["fragments"]
     examples = {result.rung.number: _href(result.rung) for result in known["results"]}
     findings = {result.rung.name: _href(result.rung) for result in known["questions"]}
+    derived_at = {d.name: f"{home(d).file}#d-{d.name}" for d in known["all"]}
     documents = {row.entry.document: _href(row.entry).partition("#")[0] for row in known["rows"]}
 
     def code(source: str) -> str:
@@ -149,8 +159,9 @@ def _tools(known: Mapping[str, Any]) -> dict[str, Any]:
 
     return {
         "macros": macros, "code": code, "sections": lambda: page.safe("@@SECTIONS@@"),
-        "widget": lambda name: page.safe(_fragment(name)),
-        "eq": lambda module, n: macros.equation(n, page.safe(equations.mathml(module, n))),
+        "widget": lambda name: page.safe(made[name] if name in made else widgets.fragment(name)),
+        "eq": lambda module, n: macros.equation(_link(derived_at[module], f"{module} ({n})"),
+                                                page.safe(equations.mathml(module, n))),
         "numbers": lambda *ids: macros.numbers([rows[i] for i in ids if i in rows]),
         "example": lambda n, said="example": _link(examples.get(n, ""), f"{said} {n:02d}"),
         "finding": lambda name: _link(findings.get(name, ""), "a finding"),
@@ -160,10 +171,9 @@ def _tools(known: Mapping[str, Any]) -> dict[str, Any]:
             f'<a class="term" href="words.html#{page.slug(word or said)}">{said}</a>')}
 
 
-@cache
-def _fragment(name: str) -> str:
-    """A figure that moves, made once: some train a model first."""
-    return widgets.fragment(name)
+def unmade(result: Result) -> str:
+    """What stands in the place of a figure that could not be made."""
+    return page.safe('<pre class="said failed">{}: {}</pre>').format(result.rung.name, result.error)
 
 
 def printed(source: str, names: dict[str, Any]) -> str:
@@ -201,6 +211,11 @@ def chaptered(results: Iterable[Result], chapter: Chapter) -> list[Result]:
     return [found[rung.name] for rung in rungs]
 
 
+def _titled(exercise: str) -> str:
+    """The first words of an exercise."""
+    return (ladder.ROOT / exercise).read_text("utf-8").removeprefix('"""').partition(":")[0]
+
+
 def exercises(chapter: Chapter) -> list[str]:
     """The files of a chapter's exercises, where they stand beside the package."""
     wanted = ABOUT[chapter.name][2]
@@ -234,8 +249,8 @@ def _appendix(rows: Iterable[LedgerRow], questions: Sequence[Result]) -> list[tu
 # ---------------------------------------------------------------- equations
 
 def _equations(formula: library.Formula) -> list[tuple[str, str]]:
-    """Those that a function computes, by its docstring."""
-    return [(n, page.safe(equations.mathml(module, n))) for module, n in formula.equations
+    """Those that a function computes, by its docstring: module and number, and the equation."""
+    return [(f"{module} ({n})", page.safe(equations.mathml(module, n))) for module, n in formula.equations
             if n in equations.EQUATIONS.get(module, {})]
 
 
@@ -287,7 +302,7 @@ def reading(source: str) -> tuple[int, int]:
 
 
 def _sections(source: str) -> str:
-    found = re.findall(r'<section id="([\w-]+)" aria-labelledby="[\w-]+">\s*<h2[^>]*>(.*?)</h2>', source)
+    found = SECTION.findall(source)
     return "<ol>" + "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in found) + "</ol>"
 
 
@@ -297,17 +312,24 @@ def _index(*stock: Any) -> str:
     for kind, title, address, words in _found(*stock):
         file, _, anchor = address.partition("#")
         by_file.setdefault(file, []).append([KINDS.index(kind), title, anchor, words])
-    said = json.dumps(list(by_file.items()), ensure_ascii=False, separators=(",", ":"))
-    return said.replace("<", "\\u003c")                  # no tag may end the <script> that holds it
+    return _data(list(by_file.items()))
 
 
 def _found(rows: Iterable[LedgerRow], results: Iterable[Result], questions: Iterable[Result],
            shelf: Iterable[Derivation]) -> Iterable[tuple[str, str, str, str]]:
     """All that can be found: kind, title, address, and words that stand for it."""
+    yield "section", "Install and run", "index.html#run", "start setup python exercises syllabus teacher class"
     for chapter in CHAPTERS:
         yield "chapter", f"{chapter.number} {chapter.name}", chapter.file, chapter.question
+        for anchor, title in SECTION.findall(page.read(f"chapter_{chapter.number}.html")):
+            if anchor != "try":
+                yield "section", title, f"{chapter.file}#{anchor}", ""
+        for file in exercises(chapter):
+            yield "exercise", f"{file[10:12]} {_titled(file)}", f"{chapter.file}#next", ""
+    for name, _, _ in rosetta.tables():
+        yield "section", f"What options of {name} mean", f"{chapter_of('The referee').file}#libraries", ""
     for term in glossary.TERMS:
-        yield "word", term.word, f"words.html#{page.slug(term.word)}", ""
+        yield "word", term.word, f"words.html#{page.slug(term.word)}", term.also
     for result in results:
         yield "example", result.rung.label, _href(result.rung), result.rung.title.partition(": ")[2]
     for result in questions:

@@ -1,11 +1,14 @@
 """A figure of matplotlib's as part of a page: letters stay letters, colours follow the page, names clash with nobody's.
 
 Inline, an SVG shares the page's style sheet and its ids.  So black becomes the colour of the text, white the paper's,
-and ids carry the figure's name.  What shows colours of its own, an image say, stays as it was drawn.
+and ids carry the figure's name.  What stands on an image, whose colours are its own, stays as it was drawn.
 """
 import re
 import zlib
+from collections import Counter
 from xml.etree import ElementTree
+
+import numpy as np
 
 from rlscratch.report.tour.ladder import Figure
 
@@ -31,23 +34,52 @@ def inline(figure: Figure, label: str) -> str:
 
 def _svg(source: bytes, name: str, label: str, kind: str) -> str:
     root = ElementTree.fromstring(source)
-    own = any(element.tag == f"{SVG}image" for element in root.iter())
     used = dict.fromkeys(re.findall(r"#([\w-]+)[\")]", source.decode("utf-8")))
-    ids = {old: f"f{zlib.crc32(name.encode()):x}-{i}" for i, old in enumerate(used)}
+    ids = {old: f"f{np.base_repr(zlib.crc32(name.encode()) % 36 ** 4, 36).lower()}-{i}" for i, old in enumerate(used)}
     _tidy(root)
     for pattern in root.iter(f"{SVG}pattern"):
         if len(pattern[-1].get("d", "")) > 2000:
             pattern.attrib |= {"width": str(TILE), "height": str(TILE)}
             pattern[-1].set("d", DOT)
+    images = [_box(image.attrib) for image in root.iter(f"{SVG}image")]
     for element in root.iter():
-        element.tag = element.tag.removeprefix(SVG)
+        element.tag, own = element.tag.removeprefix(SVG), any(_within(element.attrib, box) for box in images)
         element.attrib = dict(filter(None, (_attribute(*pair, ids, own) for pair in element.attrib.items())))
     _share(root)
     width = float(root.attrib["viewBox"].split()[2]) * 4 / 3
-    root.attrib = {"viewBox": root.attrib["viewBox"], "class": f"{kind} own".strip() if own else kind, "role": "img",
-                   "aria-label": label, "style": f"max-width:{width:.0f}px"}
+    root.attrib = {"viewBox": root.attrib["viewBox"], "class": kind, "role": "img", "aria-label": label,
+                   "style": f"max-width:{width:.0f}px{_letters(root)}"}
     root.tail = None
-    return re.sub(r">\s+<", "><", ElementTree.tostring(root, encoding="unicode"))
+    return re.sub(r">\s+<", "><", ElementTree.tostring(root, encoding="unicode").replace(" />", "/>"))
+
+
+def _letters(root: ElementTree.Element) -> str:
+    """Take the commonest size of letters from the texts that have it; it, as a style for all."""
+    texts = [text for text in root.iter("text") if "style" in text.attrib]
+    sizes = Counter(part for text in texts for part in text.attrib["style"].split(";") if part.startswith("font-size"))
+    if not sizes:
+        return ""
+    (common, _), = sizes.most_common(1)
+    for text in texts:
+        parts = text.attrib.pop("style").split(";")
+        if left := ";".join(part for part in parts if part not in (common, "text-anchor:start")):
+            text.set("style", left)
+    return f";{common}"
+
+
+def _box(image: dict[str, str]) -> tuple[float, float, float, float]:
+    """Where an image is seen: left, top, right, bottom.  matplotlib draws it upside down and turns it round."""
+    x, y, width, height = (float(image[name]) for name in ("x", "y", "width", "height"))
+    return x, -y, x + width, height - y
+
+
+def _within(attributes: dict[str, str], box: tuple[float, float, float, float]) -> bool:
+    """Whether an element begins within an image, or is the white ground below one."""
+    begin = re.match(r"M (\S+) (\S+)", attributes.get("d", ""))
+    x, y = map(float, begin.groups() if begin else (attributes.get("x", "nan"), attributes.get("y", "nan")))
+    edge = 1 if attributes.get("style") == "fill: #ffffff" else -1
+    left, top, right, bottom = box
+    return left - edge < x < right + edge and top - edge < y < bottom + edge
 
 
 def _tidy(element: ElementTree.Element) -> None:
@@ -76,9 +108,13 @@ def _attribute(key: str, value: str, ids: dict[str, str], own: bool) -> tuple[st
         return key, _path(value) if key == "d" else value
     value = re.sub(r"url\(#([\w-]+)\)", lambda found: f"url(#{ids[found[1]]})", value)
     if key == "style":
+        kept = ";font-family:monospace" if "monospace" in value else ""
+        kept += ";fill:#000" if own and "font" in value and "fill" not in value else ""
         value = re.sub(r"font:[^;]*?([\d.]+px)[^;]*", r"font-size: \1", value)
         value = re.sub(r"(font-family|font-stretch)[^;]*;?\s*", "", value)
+        value = value.replace("stroke-dashoffset: 0;", "")
         value = re.sub(r"([:;]) ", r"\1", re.sub(r"\d+\.\d{3,}", _shorter, value))
+        value += kept
         if not own:
             value = re.sub("#[0-9a-f]{6}|black|white", lambda found: COLOURS.get(found[0], found[0]), value)
         if value in CLASSES:
@@ -87,9 +123,28 @@ def _attribute(key: str, value: str, ids: dict[str, str], own: bool) -> tuple[st
 
 
 def _path(value: str) -> str:
-    """The commands of a path without what they do not need; lines go on without a command of their own."""
-    value = re.sub(r"\s*([MLCQz])\s*", r"\1", value)
-    return value if re.search("[CQ]", value) else value.replace("L", " ")
+    """The commands of a path without what they do not need; where it has lines alone, by how far each goes.
+
+    >>> _path("M 10.0 5 L 12.5 5 L 13 4.5 z"), _path("M 1 2 C 0 0 1 1 2 2")
+    ('M10 5h2.5l.5-.5z', 'M1 2C0 0 1 1 2 2')
+    """
+    if re.search(r"[^MLz\d.\s-]", value):
+        return re.sub(r"\s*([MLCQz])\s*", r"\1", value)
+    said, last, x, y = "", "", 0, 0                     # in tenths, so that what is left off does not add up
+    for command, *at in re.findall(r"([MLz])(?: *(\S+) (\S+))?", value):
+        if command == "z":
+            said, last = said + "z", "z"
+            continue
+        new = [round(10 * float(number)) for number in at]
+        numbers, (dx, dy) = new, (new[0] - x, new[1] - y)
+        if command == "L":
+            command, numbers = ("h", [dx]) if dy == 0 else ("v", [dy]) if dx == 0 else ("l", [dx, dy])
+        for number in numbers:
+            shown = re.sub(r"^(-?)0\.", r"\1.", f"{number / 10:g}")
+            said += (command if command != last else "" if shown[0] == "-" else " ") + shown
+            last = command
+        x, y = new
+    return said
 
 
 def _share(root: ElementTree.Element) -> None:

@@ -65,9 +65,10 @@ class Derivation:
 
 def derivations(entries: Iterable[Entry], rungs: Iterable[Rung]) -> list[Derivation]:
     """Every module of formulas, and the finite MDP, in the order of their names."""
-    entries, rungs = list(entries), list(rungs)
+    entries = list(entries)
     names = [f"{formulas.__name__}.{module.name}" for module in pkgutil.iter_modules(formulas.__path__)]
-    return [_derivation(importlib.import_module(name), entries, rungs) for name in [*names, "rlscratch.mdp.process"]]
+    calls = [(rung, set(re.findall(r"\b(\w+)\(", rung.source))) for rung in rungs]
+    return [_derivation(importlib.import_module(name), entries, calls) for name in [*names, "rlscratch.mdp.process"]]
 
 
 def location(source: str) -> tuple[str, str]:
@@ -81,10 +82,13 @@ def location(source: str) -> tuple[str, str]:
     return ".".join(parts[:cut]), ".".join(parts[cut:])
 
 
-def _derivation(module: ModuleType, entries: list[Entry], rungs: list[Rung]) -> Derivation:
+Calls = list[tuple[Rung, set[str]]]         # of each rung, the names that it calls
+
+
+def _derivation(module: ModuleType, entries: list[Entry], calls: Calls) -> Derivation:
     title, _, text = (inspect.getdoc(module) or "").partition("\n")
     return Derivation(module.__name__, title.rstrip("."), text.strip("\n"), tuple(
-        _formula(module.__name__, name, function, entries, rungs) for name, function in _functions(module)))
+        _formula(module.__name__, name, function, entries, calls) for name, function in _functions(module)))
 
 
 def _functions(module: ModuleType) -> list[tuple[str, object]]:
@@ -99,12 +103,12 @@ def _functions(module: ModuleType) -> list[tuple[str, object]]:
     return found
 
 
-def _formula(module: str, name: str, function: object, entries: list[Entry], rungs: list[Rung]) -> Formula:
+def _formula(module: str, name: str, function: object, entries: list[Entry], calls: Calls) -> Formula:
     summary, _, details = proofs.LINE.sub("", inspect.getdoc(function) or "").partition("\n")
     parameters = inspect.signature(function).parameters.values()
     arguments = ", ".join(str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters if p.name != "self")
-    word, dotted = re.compile(rf"\b{name.split('.')[-1]}\("), f"{module}.{name}"
+    word, dotted = name.split(".")[-1], f"{module}.{name}"
     return Formula(name, module, f"{name}({arguments})", summary, details.strip("\n"), proofs.proof_of(dotted),
                    tuple(equations.numbers(module.rpartition(".")[2], function)),
                    tuple(entry for entry in entries if entry.source == dotted),
-                   tuple(rung for rung in rungs if word.search(rung.source)))
+                   tuple(rung for rung, called in calls if word in called))

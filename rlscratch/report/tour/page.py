@@ -3,7 +3,6 @@
 Style and scripts stand beside the pages or inside them, and a page's own content security policy forbids the browser
 to fetch anything else.  A page is whole without its scripts.
 """
-import base64
 import re
 import sys
 from collections.abc import Callable
@@ -19,12 +18,11 @@ from rlscratch.documents.entry import Value
 from rlscratch.documents.ledger import LedgerRow, decimals_of, shown
 from rlscratch.files import write_atomic
 from rlscratch.report.tour import drawings, library, outputs
-from rlscratch.report.tour.ladder import Figure
 
 safe = jinja2.utils.markupsafe.Markup
 
 
-SHARED = {"shell.html": "rlscratch.report"}     # what the pages of rlhf, life and runs have in common
+SHARED = dict.fromkeys(("shell.html", "parts.html"), "rlscratch.report")    # of the pages of rlhf, life and runs
 
 
 def write(path: Path, html: str) -> None:
@@ -53,7 +51,7 @@ def environment(package: str = __package__) -> jinja2.Environment:
     filters: dict[str, Callable] = {
         "printed": lambda row: shown(row.entry.printed, decimals_of(row.entry)),
         "computed": lambda row: shown(row.computed, _decimals(row)),
-        "brief": _brief, "data": _data, "size": _size, "paragraphs": paragraphs, "place": _place, "slug": slug,
+        "brief": _brief, "paragraphs": paragraphs, "place": _place, "slug": slug,
         "parts": lambda text: list(outputs.parts(text)),
         "inline": lambda figure, label: safe(drawings.inline(figure, label))}
     made.filters.update(filters)
@@ -90,17 +88,6 @@ def _brief(row: LedgerRow) -> str:
         return round(value, decimals) if isinstance(value, float) else value
 
     return shown(rounded(row.computed), _decimals(row))
-
-
-def _data(figure: Figure) -> str:
-    """A figure as an address that holds it: no file to lose, and no ids that clash with another's."""
-    return "data:image/svg+xml;base64," + base64.b64encode(figure.svg).decode("ascii")
-
-
-def _size(figure: Figure) -> tuple[int, int]:
-    """Width and height in pixels, so that nothing jumps; (0, 0) if the file does not say."""
-    found = re.search(rb'<svg[^>]*?\bviewBox="[-\d.]+ [-\d.]+ ([\d.]+) ([\d.]+)"', figure.svg)
-    return (round(float(found[1]) * 4 / 3), round(float(found[2]) * 4 / 3)) if found else (0, 0)
 
 
 def _place(source: str) -> tuple[str, str]:

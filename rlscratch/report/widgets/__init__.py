@@ -17,10 +17,11 @@ from importlib.resources import files
 from rlscratch import check
 
 NAMES = ("sampling", "lake", "triangle", "clip", "group", "brake", "rlhf", "attention")
+TRAINED = ("rlhf", "attention")         # these train a small model first, with a seed, for some seconds
 
 
 def fragment(name: str) -> str:
-    """One `<figure>`, for one place on a page.  Some train a small model first, with a seed, for a few seconds.
+    """One `<figure>`, for one place on a page.
 
     name  one of NAMES
     """

@@ -162,7 +162,7 @@ def test_a_cut_off_episode_goes_on_in_the_critic_and_a_finished_one_does_not(mon
     learner = Learner("Pendulum-v1", SMALL, np.random.default_rng(0))
     found = {}
     monkeypatch.setattr(ppo, "value_grad", lambda v, target, weight: found.setdefault("target", target) * 0)
-    learner.batch.envs[0]._elapsed_steps = 199                          # its limit of 200 is one step away
+    learner.batch.envs[0].env._elapsed_steps = 199                          # its limit of 200 is one step away
     seen = learner.batch.collect(learner.theta, 4)
     assert seen["ended"][:, 0].tolist() == [1, 0, 0, 0] and not seen["terminated"].any()
     assert not np.allclose(seen["x_next"][0, 0], seen["x"][1, 0])       # a new episode began elsewhere
@@ -192,7 +192,7 @@ def test_what_an_environment_says_that_is_no_number_ends_the_run_with_its_name(w
     gymnasium.register("Broken-v0", Broken, max_episode_steps=50)
     learner = Learner("Broken-v0", SMALL, np.random.default_rng(0))
     before = learner.theta["actor.W1"].data.copy()
-    with pytest.raises(RuntimeError, match=rf"a step of .*: {where} is .*nan"):
+    with pytest.raises(RuntimeError, match=rf"^step\([01]\) of the environment Broken-v0: {where} is .*nan"):
         next(learner.learn(1))
     assert (learner.theta["actor.W1"].data == before).all()
     del gymnasium.registry["Broken-v0"]
@@ -281,6 +281,71 @@ def test_an_environment_with_a_table_is_trained_as_a_table(tmp_path):
     assert trained(tmp_path / "run", "FrozenLake-v1", "--steps", "1") == 0
     with np.load(tmp_path / "run" / "state.npz") as saved:
         assert "logits" in saved.files
+
+
+# Goes wrong by the code `bad`, at a reset or a step, in episodes whose seed is as `when` says.
+FILE = """
+import gymnasium, numpy as np
+from gymnasium.spaces import Box, Discrete
+
+class Mine(gymnasium.Env):
+    observation_space, action_space = {spaces}
+
+    def reset(self, *, seed=None, options=None):
+        self.wrong, info, seen = {when}, {{}}, np.zeros(1, np.float32)
+        if self.wrong and {at_reset}:
+            {bad}
+        return seen, info
+
+    def step(self, action):
+        info, seen, reward, over = {{}}, np.zeros(1, np.float32), 1.0, False
+        if self.wrong and not {at_reset}:
+            {bad}
+        return seen, reward, over, False, info
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    def write(bad="pass", at_reset=False, when="True", spaces="Box(-1, 1, (1,)), Discrete(2)"):
+        (tmp_path / "mine.py").write_text(FILE.format(bad=bad, at_reset=at_reset, when=when, spaces=spaces), "utf-8")
+        return f"{tmp_path / 'mine.py'}:Mine"
+
+    return write
+
+
+@pytest.mark.parametrize(("bad", "at_reset", "message"), [
+    ("1 / 0", True, "reset of the environment {env} failed: ZeroDivisionError('division by zero')"),
+    ("seen = {}", True, "reset of the environment {env}: observation is {}; expected an array of numbers"),
+    ("info = None", True, "reset of the environment {env}: info is None; expected a dict"),
+    ("1 / 0", False, "of the environment {env} failed: ZeroDivisionError('division by zero')"),
+    ("seen[0] = np.nan", False, "of the environment {env}: observation is [nan]; expected finite numbers"),
+    ("reward = float('nan')", False, "of the environment {env}: reward is nan; expected a finite number"),
+    ("reward = 1e308", False, "of the environment {env}: reward is 1e+308; expected a number between -1e+12 and 1e+12"),
+    ("over = None", False, "of the environment {env}: terminated is None; expected True or False"),
+    ("over = 'no'", False, "of the environment {env}: terminated is 'no'; expected True or False"),
+    ("info = None", False, "of the environment {env}: info is None; expected a dict")])
+@pytest.mark.parametrize("measured", [False, True])
+def test_what_an_environment_should_not_say_is_one_line_in_training_and_after_it(
+        bad, at_reset, message, measured, mine, tmp_path, small, capsys):
+    env = mine(bad, at_reset, f"{command.APART} <= seed < {command.APART + 3}" if measured else "True")
+    assert trained(tmp_path / "run", env, "--steps", "1") == 1
+    err = capsys.readouterr().err
+    assert message.replace("{env}", env) in err and err.count("\n") == 1
+    assert ("--resume with this --run-dir measures it once more" in err) == measured
+    if measured:
+        with np.load(tmp_path / "run" / "state.npz") as saved:
+            assert json.loads(saved["facts"].item())["step"] == 1
+
+
+@pytest.mark.parametrize(("spaces", "message"), [
+    ("Box(-1, 1, ()), Discrete(2)", "expected an environment whose observations are a Box with an axis and numbers on"),
+    ("Box(-1, 1, (0,)), Discrete(2)", "expected an environment whose observations are a Box with an axis and numbers"),
+    ("Box(-1, 1, (1,)), Box(-1, 1, ())", "expected an environment whose actions are Discrete or a Box with an axis"),
+    ("Box(-1, 1, (1,)), Box(-1, 1, (0,))", "expected an environment whose actions are Discrete or a Box with an axis")])
+def test_spaces_with_nothing_to_see_or_to_choose_are_refused(spaces, message, mine, tmp_path, capsys):
+    assert trained(tmp_path / "run", mine(spaces=spaces), "--steps", "1") == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_a_step_that_fails_is_one_line_and_the_last_save_stays(tmp_path, small, monkeypatch, capsys):

@@ -386,8 +386,9 @@ def test_defaults_with_an_environment_are_its_own(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("spaces", "says"), [
-    ("observation_space = Dict({'a': Discrete(2)})", "whose observations are Discrete or a Box; this has Dict"),
-    ("observation_space = Box(0, 1, (0,))", "whose observations are Discrete or a Box; this has Box"),
+    ("observation_space = Dict({'a': Discrete(2)})", "a Box with an axis and numbers on it; this has Dict"),
+    ("observation_space = Box(0, 1, (0,))", "a Box with an axis and numbers on it; this has Box"),
+    ("observation_space = Box(0, 1, ())", "a Box with an axis and numbers on it; this has Box"),
     ("action_space = Box(0, 1, (1,))", "whose actions are Discrete, for a maximum over them; this has Box")])
 def test_spaces_that_dqn_does_not_take_are_refused(spaces, says, file, tmp_path, capsys):
     path = file(f"{CLIMB}\nclass Other(Climb):\n    {spaces}\n")
@@ -395,14 +396,17 @@ def test_spaces_that_dqn_does_not_take_are_refused(spaces, says, file, tmp_path,
 
 
 @pytest.mark.parametrize(("body", "says"), [
-    ("return np.array([[np.nan, 0]]), 0.0, False, False, {}", "of the environment: observation is [[nan, 0.0]]"),
-    ("return np.array([[0, np.inf]]), 0.0, False, False, {}", "of the environment: observation is [[0.0, inf]]"),
-    ("return np.zeros(3), 0.0, False, False, {}", "of the environment: the shape of observation is (3,); expected (1"),
-    ("return self.seen(), float('nan'), False, False, {}", "of the environment: reward is nan; expected a finite num"),
-    ("return self.seen(), np.inf, False, False, {}", "of the environment: reward is inf; expected a finite number"),
-    ("return self.seen(), None, False, False, {}", "of the environment: reward is None; expected a finite number"),
-    ("return self.seen(), 0.0", "of the environment failed: ValueError('not enough values to unpack"),
-    ("1 / 0", "of the environment failed: ZeroDivisionError")])
+    ("return np.array([[np.nan, 0]]), 0.0, False, False, {}", "mine.py:Bad: observation is [[nan, 0.0]]"),
+    ("return np.array([[0, np.inf]]), 0.0, False, False, {}", "mine.py:Bad: observation is [[0.0, inf]]"),
+    ("return np.zeros(3), 0.0, False, False, {}", "mine.py:Bad: the shape of observation is (3,); expected (1"),
+    ("return self.seen(), float('nan'), False, False, {}", "mine.py:Bad: reward is nan; expected a finite num"),
+    ("return self.seen(), np.inf, False, False, {}", "mine.py:Bad: reward is inf; expected a finite number"),
+    ("return self.seen(), 1e308, False, False, {}", "mine.py:Bad: reward is 1e+308; expected a number between"),
+    ("return self.seen(), 0.0, None, False, {}", "mine.py:Bad: terminated is None; expected True or False"),
+    ("return self.seen(), 0.0, False, 'no', {}", "mine.py:Bad: truncated is 'no'; expected True or False"),
+    ("return self.seen(), None, False, False, {}", "mine.py:Bad: reward is None; expected a finite number"),
+    ("return self.seen(), 0.0", "mine.py:Bad failed: ValueError('not enough values to unpack"),
+    ("1 / 0", "mine.py:Bad failed: ZeroDivisionError")])
 def test_what_an_environment_should_not_say_ends_the_run_with_one_line(body, says, file, tmp_path, capsys):
     path = file(f"{CLIMB}\nclass Bad(Climb):\n    def step(self, a):\n        {body}\n")
     assert says in refused(capsys, "dqn", f"{path}:Bad", "--steps", 5, folder=tmp_path / "new", status=1)

@@ -2,16 +2,22 @@
 
 Every one of them is cut off at a limit of steps: its own, or that of --max-steps if it is lower or the only one.
 A run so ends, whatever the environment.
+
+An environment of a user's own may say anything.  Where networks learn, each answer is looked at (Asked): what is no
+observation, reward, end of an episode or info, and a call that fails, end the run with one line.
 """
 import argparse
 import warnings
 from typing import Any
+
+import numpy as np
 
 from rlscratch import check
 from rlscratch.train import from_file
 from rlscratch.train.settings import UNSAID
 
 LIMIT = 200                                 # of an environment that has none
+MOST = 1e12                                 # of a reward: squares of sums of them are still numbers of float32
 
 
 def add_arguments(group: Any, what: str) -> None:
@@ -78,6 +84,81 @@ def limit(env: Any) -> int | None:
             own.append(env._max_episode_steps)
         env = env.env
     return min(own, default=None)
+
+
+def filled(space: Any) -> bool:
+    """Whether a space is a Box with an axis and numbers on it: a network sees them, or sends them, as a row."""
+    from gymnasium import spaces
+    return isinstance(space, spaces.Box) and space.shape != () and 0 not in space.shape
+
+
+def scalar(value: Any) -> Any:
+    """The number in an array of one; anything else as it is."""
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
+class Asked:
+    """An environment whose answers are looked at.
+
+    text, max_steps  as in make
+    see              what makes states of its observations, with `state`; the owner sets it
+    """
+
+    see: Any
+
+    def __init__(self, text: str, max_steps: int | None = None) -> None:
+        self.text, self.env = text, make(text, max_steps)
+
+    def reset(self, seed: int) -> tuple[Any, dict[str, Any]]:
+        """The first state of an episode, and info.  Raises RuntimeError as `step` does."""
+        try:
+            observation, info = self.env.reset(seed=seed)
+        except Exception as wrong:
+            raise self._ended("reset", f" failed: {wrong!r}") from wrong
+        try:
+            return self.see.state(observation), _dict(info=info)
+        except (ValueError, TypeError) as wrong:
+            raise self._ended("reset", f": {wrong}") from wrong
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """As Gymnasium's.  Raises RuntimeError, which names the environment, for what it should not say."""
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+        except Exception as wrong:
+            raise self._ended(f"step({_shown(action)})", f" failed: {wrong!r}") from wrong
+        try:
+            return (self.see.state(observation), _reward(scalar(reward)), _flag(terminated=terminated),
+                    _flag(truncated=truncated), _dict(info=info))
+        except (ValueError, TypeError) as wrong:
+            raise self._ended(f"step({_shown(action)})", f": {wrong}") from wrong
+
+    def _ended(self, call: str, how: str) -> RuntimeError:
+        return RuntimeError(f"{call} of the environment {self.text}{how}")
+
+
+def _reward(reward: Any) -> float:
+    if abs(found := check.number(reward=reward)) > MOST:
+        check.fail("reward", reward, f"a number between -{MOST:g} and {MOST:g}, which small networks can learn from")
+    return found
+
+
+def _flag(**said: Any) -> bool:
+    (name, value), = said.items()
+    value = scalar(value)
+    if not isinstance(value, (bool, np.bool_, int, float, np.number)) or value not in (0, 1):
+        check.fail(name, value, "True or False", TypeError)
+    return bool(value)
+
+
+def _dict(**said: Any) -> dict[str, Any]:
+    (name, value), = said.items()
+    if not isinstance(value, dict):
+        check.fail(name, value, "a dict", TypeError)
+    return value
+
+
+def _shown(action: Any) -> str:
+    return " ".join(np.array2string(np.asarray(action), threshold=6, edgeitems=2).split())
 
 
 def _registered(name: str) -> Any:

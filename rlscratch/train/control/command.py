@@ -74,12 +74,18 @@ def run(args: argparse.Namespace) -> int:
                 folder.save(done, arrays, {**facts, "seconds": time.perf_counter() - begin}, **figures)
             else:
                 folder.record(done, **figures)
-    folder.finish({"steps": done, **measured(learner), "seconds": round(time.perf_counter() - begin, 3)})
+    try:
+        found = measured(learner)
+    except RuntimeError as wrong:
+        raise RuntimeError(f"{wrong}; all that was learned is saved in {folder.folder}, and --resume with this "
+                           "--run-dir measures it once more") from wrong
+    folder.finish({"steps": done, **found, "seconds": round(time.perf_counter() - begin, 3)})
     return 0
 
 
 def measured(learner: Learner) -> dict[str, Any]:
     """What the likeliest actions earn in episodes apart; of the drone also how many reach the target."""
     totals, said = learner.evaluate(EPISODES, APART)
-    reached = {"reached": float(np.mean([info["reached"] for info in said]))} if "reached" in said[0] else {}
-    return {**evaluation(totals), **reached}
+    reached = [info.get("reached") for info in said]
+    every = all(isinstance(one, (bool, np.bool_)) for one in reached)      # an environment of a user's may say anything
+    return {**evaluation(totals), **({"reached": float(np.mean(reached))} if every else {})}

@@ -17,7 +17,7 @@ What a policy earns is measured with its likeliest action, over episodes from se
 Source: document 004, 1.3; document 002, "PPO Steps"; Schulman et al. 2017, arXiv:1707.06347.
 Leaves out: observations of several parts; clipping the values.
 """
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,13 +77,17 @@ class Batch:
 
     def __init__(self, text: str, count: int, rng: np.random.Generator, max_steps: int | None = None) -> None:
         from gymnasium import spaces
-        self.envs = [environments.make(text, max_steps) for _ in range(check.integer(1, environments=count))]
-        observations, actions = self.envs[0].observation_space, self.envs[0].action_space
-        if not isinstance(observations, spaces.Box):
-            check.fail("env", text, f"an environment whose observations are a Box; this has {observations}")
-        if not isinstance(actions, (spaces.Box, spaces.Discrete)):
-            check.fail("env", text, f"an environment whose actions are a Box or Discrete; this has {actions}")
+        self.envs = [environments.Asked(text, max_steps) for _ in range(check.integer(1, environments=count))]
+        observations, actions = self.envs[0].env.observation_space, self.envs[0].env.action_space
+        if not environments.filled(observations):
+            check.fail("env", text, "an environment whose observations are a Box with an axis and numbers on it; "
+                                    f"this has {observations}")
+        if not isinstance(actions, spaces.Discrete) and not environments.filled(actions):
+            check.fail("env", text, "an environment whose actions are Discrete or a Box with an axis and numbers on it; "
+                                    f"this has {actions}")
         self.see = Measured(observations.low, observations.high)
+        for env in self.envs:
+            env.see = self.see
         self.kind = Numbers(actions) if isinstance(actions, spaces.Box) else Listed(actions)
         self.rng, self.totals, self.finished = rng, np.zeros(count), []
         self.seeds, self.sent = [0] * count, [[] for _ in range(count)]     # of each episode, and its actions so far
@@ -105,10 +109,8 @@ class Batch:
         n = len(self.envs)
         reward, terminated, ended, x_next = np.zeros(n), np.zeros(n), np.zeros(n), self.at.copy()
         for i, env in enumerate(self.envs):
-            observation, paid, terminated[i], truncated = self._acted(env, sent[i])
-            self.sent[i].append(sent[i].tolist())
-            reward[i], x_next[i] = self._read(env, check.number, reward=paid), self._read(
-                env, self.see.state, observation=observation)
+            self.sent[i].append(sent[i].tolist())       # the environment may write into what it is given
+            x_next[i], reward[i], terminated[i], truncated, _ = env.step(sent[i])
             self.totals[i] += reward[i]
             ended[i] = terminated[i] or truncated
             self.at[i] = x_next[i]
@@ -121,27 +123,13 @@ class Batch:
         """Go to the middle of episodes: begin each from its seed, and do again what was done."""
         self.seeds, self.sent, self.totals = list(seeds), [list(actions) for actions in sent], np.array(totals)
         for i, env in enumerate(self.envs):
-            observation = env.reset(seed=seeds[i])[0]
+            self.at[i] = env.reset(seeds[i])[0]
             for action in sent[i]:
-                observation, *_ = self._acted(env, self.kind.told(action))
-            self.at[i] = self._read(env, self.see.state, observation=observation)
+                self.at[i], *_ = env.step(self.kind.told(action))
 
     def _begun(self, i: int) -> Array:
         self.seeds[i], self.sent[i] = int(self.rng.integers(2**31)), []
-        return self._read(self.envs[i], self.see.state, observation=self.envs[i].reset(seed=self.seeds[i])[0])
-
-    def _acted(self, env: Any, action: Any) -> tuple[Any, Any, bool, bool]:
-        try:
-            observation, reward, terminated, truncated, _ = env.step(action)
-        except Exception as wrong:
-            raise RuntimeError(f"a step of {env} failed: {wrong!r}") from wrong
-        return observation, reward, terminated, truncated
-
-    def _read(self, env: Any, read: Callable[..., Any], **said: Any) -> Any:
-        try:
-            return read(**said)
-        except (ValueError, TypeError) as wrong:
-            raise RuntimeError(f"a step of {env}: {wrong}") from wrong
+        return self.envs[i].reset(self.seeds[i])[0]
 
 
 @dataclass
@@ -225,18 +213,22 @@ class Learner:
 
     def act(self, observation: Any) -> Any:
         """The likeliest action, as the environment takes it."""
+        return self._best(self.batch.see.state(observation))
+
+    def _best(self, state: Array) -> Any:
         with autograd.no_grad():
-            head = output(self.theta, "actor", self.batch.see.state(observation)[None]).data
+            head = output(self.theta, "actor", state[None]).data
         return self.batch.kind.sent(self.batch.kind.best(head))[0]
 
     def evaluate(self, episodes: int, seed: int) -> tuple[Array, list[dict[str, Any]]]:
         """Total rewards (N,) of the likeliest actions, and what the environment said at the end of each episode."""
         totals, said = np.zeros(check.integer(1, episodes=episodes)), []
-        env = environments.make(self.text, self.max_steps)
+        env = environments.Asked(self.text, self.max_steps)
+        env.see = self.batch.see
         for i in range(episodes):
-            observation, over = env.reset(seed=seed + i)[0], False
+            state, over = env.reset(seed + i)[0], False
             while not over:
-                observation, reward, terminated, truncated, info = env.step(self.act(observation))
+                state, reward, terminated, truncated, info = env.step(self._best(state))
                 totals[i] += reward
                 over = terminated or truncated
             said.append(info)

@@ -30,6 +30,7 @@ import numpy as np
 from rlscratch import autograd, check
 from rlscratch.autograd import Tensor
 from rlscratch.check import Array
+from rlscratch.train.environments import scalar
 
 FEW = 1000              # numbered states that the network sees all at once
 WIDE = 1e6              # bounds as far apart as this say nothing about the numbers between them
@@ -76,7 +77,7 @@ class Numbered:
 
     def state(self, observation: Any) -> int:
         """An observation as a state.  Raises ValueError or TypeError for one that is none."""
-        return check.integer(self.first, self.first + self.inputs - 1, observation=_scalar(observation)) - self.first
+        return check.integer(self.first, self.first + self.inputs - 1, observation=scalar(observation)) - self.first
 
     def seen(self, states: Array) -> tuple[Array | None, Array]:
         """Rows x of (1), None for those of all states, and for each of the states (B,) the number of its row."""
@@ -110,7 +111,10 @@ class Measured:
 
     def state(self, observation: Any) -> Array:
         """As in Numbered.  A number too large for float32 is none, either."""
-        found = np.asarray(observation, dtype=np.float64)
+        try:
+            found = np.asarray(observation, dtype=np.float64)
+        except (ValueError, TypeError):
+            check.fail("observation", observation, "an array of numbers", TypeError)
         check.shape(self.observed, "as the environment's observation_space says", observation=found)
         with np.errstate(over="ignore"):
             row = ((found - self._middle) / self._unit).astype(np.float32)
@@ -125,8 +129,3 @@ class Measured:
     def answers(self, theta: Mapping[str, Tensor]) -> Callable[[Array], Array]:
         """As in Numbered."""
         return lambda s: q_table(theta, s[None])[0]
-
-
-def _scalar(observation: Any) -> Any:
-    """The number in an array of one."""
-    return observation.item() if isinstance(observation, np.ndarray) and observation.size == 1 else observation

@@ -1,7 +1,6 @@
 """A Gymnasium environment as DQN acts in it, with every step looked at, and what a policy earns in it.
 
-An environment of a user's own may say anything.  Its observations become states of the network (train.dqn.network),
-and whatever is none, a reward that is no finite number, and a step that fails end the run with one sentence.
+Its observations become states of the network (train.dqn.network).
 
 What a policy earns is estimated: greedy episodes, each from a seed of its own, in an environment apart from the
 one that is learned in.  The figure is the mean of their total rewards, undiscounted, with its standard error, equation
@@ -9,7 +8,7 @@ one that is learned in.  The figure is the mean of their total rewards, undiscou
 
 Leaves out: observations of several parts (Tuple, Dict, MultiDiscrete); actions that are no numbers from a list.
 """
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from rlscratch.train import environments
 from rlscratch.train.dqn.network import Measured, Numbered
 
 
-class Watched:
+class Watched(environments.Asked):
     """An environment whose observations are states and whose actions are 0 to A - 1.
 
     text, max_steps  as in environments.make
@@ -32,44 +31,23 @@ class Watched:
 
     def __init__(self, text: str, max_steps: int | None = None) -> None:
         from gymnasium import spaces
-        self.env = environments.make(text, max_steps)
+        super().__init__(text, max_steps)
         observations, actions = self.env.observation_space, self.env.action_space
         if not isinstance(actions, spaces.Discrete):
             check.fail("env", text, f"an environment whose actions are Discrete, for a maximum over them; this has "
-                                    f"{_named(actions)}")
+                                    f"{actions}")
         if isinstance(observations, spaces.Discrete):
             self.see = Numbered(int(observations.n), int(observations.start))
-        elif isinstance(observations, spaces.Box) and 0 not in observations.shape:
+        elif environments.filled(observations):
             self.see = Measured(observations.low, observations.high)
         else:
-            check.fail("env", text, f"an environment whose observations are Discrete or a Box; this has "
-                                    f"{_named(observations)}")
+            check.fail("env", text, "an environment whose observations are Discrete or a Box with an axis and numbers "
+                                    f"on it; this has {observations}")
         self.actions, self._first = int(actions.n), int(actions.start)
 
-    def reset(self, seed: int) -> tuple[Any, dict[str, Any]]:
-        """The first state of an episode."""
-        observation, info = self._asked("reset", lambda: self.env.reset(seed=seed))
-        return self._read("reset", lambda: self.see.state(observation)), info
-
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """As Gymnasium's.  Raises RuntimeError for what is no state or no finite reward."""
-        call = f"step({self._first + action})"
-        observation, reward, terminated, truncated, info = self._asked(
-            call, lambda: self.env.step(self._first + action))
-        reward = self._read(call, lambda: check.number(reward=np.asarray(reward).item()))
-        return self._read(call, lambda: self.see.state(observation)), reward, bool(terminated), bool(truncated), info
-
-    def _asked(self, call: str, ask: Callable[[], Any]) -> Any:
-        try:
-            return ask()
-        except Exception as wrong:
-            raise RuntimeError(f"{call} of the environment failed: {wrong!r}") from wrong
-
-    def _read(self, call: str, read: Callable[[], Any]) -> Any:
-        try:
-            return read()
-        except (ValueError, TypeError) as wrong:
-            raise RuntimeError(f"{call} of the environment: {wrong}") from wrong
+        """As in Asked, for an action from 0 on."""
+        return super().step(self._first + action)
 
 
 def total_rewards(env: Watched, theta: Mapping[str, Tensor], episodes: int, rng: np.random.Generator) -> np.ndarray:
@@ -90,7 +68,3 @@ def evaluation(totals: np.ndarray) -> dict[str, Any]:
     return {"mean_return": totals.mean().item(),
             "mean_return_error": mean_error(totals[:, None]) if len(totals) > 1 else None,
             "measured_episodes": len(totals)}
-
-
-def _named(space: Any) -> str:
-    return type(space).__name__

@@ -146,6 +146,24 @@ def test_actions_are_cut_to_their_bounds_and_drawn_with_the_policy_s_odds():
         networks.Numbers(gymnasium.spaces.Box(-np.inf, np.inf, (2,)))
 
 
+@pytest.mark.parametrize(("low", "high", "dtype"), [
+    (-0.1, 0.1, np.float64), (-0.1, 0.3, np.float32), (0.1, 0.7, np.float16), (-1.7e308, 1.7e308, np.float64)])
+def test_what_is_sent_is_in_the_box_and_comes_back_from_a_list_in_the_same_bits(low, high, dtype):
+    space = gymnasium.spaces.Box(low, high, (1,), dtype)
+    numbers = networks.Numbers(space)
+    for action in (-5.0, -1.0, -0.3, 0.0, 0.7, 1.0, 5.0):
+        sent = numbers.sent(np.array([[action]], np.float32))[0]
+        told = numbers.told(sent.tolist())
+        assert space.contains(sent) and sent.dtype == told.dtype == dtype and sent.tobytes() == told.tobytes()
+    assert numbers.sent(np.array([[-1.0]])) == space.low and numbers.sent(np.array([[1.0]])) == space.high
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_a_box_of_whole_numbers_is_refused(dtype):
+    with pytest.raises(ValueError, match=r"action_space is 'Box\(0, 255, .*'; expected a Box of floats"):
+        networks.Numbers(gymnasium.spaces.Box(0, 255, (1,), dtype))
+
+
 # ---------------------------------------------------------------- the loop
 
 def test_the_same_seed_gives_the_same_run_and_another_another():

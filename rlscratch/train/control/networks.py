@@ -7,12 +7,12 @@ that does not depend on x; for actions from a list (Discrete) it is their logits
 are orthogonal times sqrt 2, which keeps the size of a signal through tanh; the actor's W3 is a hundredth, so that it
 begins with nearly equal actions, whatever it sees.
 
-A Box has bounds.  The Gaussian knows none: what it draws is cut to them before the environment sees it, and the
-log-density is that of what was drawn.
+A Box has bounds.  The Gaussian knows none: what it draws is cut to them before the environment sees it, in the dtype of
+the Box, and the log-density is that of what was drawn.
 
 Observations are scaled as DQN's are (rlscratch.train.dqn.network, Measured): by the bounds, where they have some.
 
-Leaves out: one trunk for both, recurrent networks, images.
+Leaves out: one trunk for both, recurrent networks, images, a Box of whole numbers.
 """
 from collections.abc import Mapping
 from itertools import pairwise
@@ -61,10 +61,14 @@ class Numbers:
     """Actions of a Box: rows (D,) of numbers; `head` is the mean, (B, D)."""
 
     def __init__(self, space: Any) -> None:
-        self.low, self.high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
+        if not np.issubdtype(space.dtype, np.floating):
+            check.fail("action_space", str(space), "a Box of floats: between two whole numbers there is no action; "
+                                                   "Discrete is for few of them")
+        self.low, self.high = space.low, space.high
         if self.low.ndim != 1 or not (np.isfinite(self.low) & np.isfinite(self.high)).all():
-            check.fail("the actions", str(space), "a Box of one axis with finite bounds")
-        self.outputs, self.middle, self.half = self.low.size, (self.high + self.low) / 2, (self.high - self.low) / 2
+            check.fail("action_space", str(space), "a Box of one axis with finite bounds")
+        low, high = np.float64(self.low) / 2, np.float64(self.high) / 2     # the whole distance may be no float64
+        self.outputs, self.middle, self.half = low.size, high + low, high - low
 
     def draw(self, head: Array, theta: Parameters, rng: np.random.Generator) -> Array:
         """An action for each row, (B, D), in units of half the bounds' distance."""
@@ -75,12 +79,13 @@ class Numbers:
         return head
 
     def sent(self, action: Array) -> Array:
-        """What the environment is told: inside its bounds."""
-        return (self.middle + self.half * np.maximum(-1, np.minimum(action, 1))).astype(np.float32)
+        """What the environment is told: inside its bounds, in its dtype, in which the bounds are what they are."""
+        told = (self.middle + self.half * np.maximum(-1, np.minimum(action, 1))).astype(self.low.dtype)
+        return np.clip(told, self.low, self.high)
 
     def told(self, action: Any) -> Any:
         """An action that was sent, from a list of Python's numbers."""
-        return np.array(action, np.float32)
+        return np.array(action, self.low.dtype)
 
     def logp(self, head: Array, theta: Parameters, action: Array) -> Array:
         """log pi of each action, (B,)."""

@@ -83,8 +83,8 @@ class Batch:
             check.fail("env", text, "an environment whose observations are a Box with an axis and numbers on it; "
                                     f"this has {observations}")
         if not isinstance(actions, spaces.Discrete) and not environments.filled(actions):
-            check.fail("env", text, "an environment whose actions are Discrete or a Box with an axis and numbers on it; "
-                                    f"this has {actions}")
+            check.fail("env", text, "an environment whose actions are Discrete or a Box with an axis and numbers on "
+                                    f"it; this has {actions}")
         self.see = Measured(observations.low, observations.high)
         for env in self.envs:
             env.see = self.see

@@ -5,6 +5,7 @@ steps.  A walk of three places that pays 1/2 a step and 1 at its right end, both
 Greedy episodes of total rewards 1, 2, 6: mean 3, and the standard error is sqrt((4 + 1 + 9) / (3 2)) = 1.5275.
 """
 import json
+import re
 from itertools import islice
 
 import gymnasium
@@ -139,6 +140,26 @@ def test_an_environment_of_one_s_own_is_made_anew_and_cut_off(ending, file):
     assert first.unwrapped is not again.unwrapped and environments.limit(first) == 4
     first.reset(seed=0)
     assert [first.step(0)[3] for _ in range(4)] == [False, False, False, True]
+
+
+@pytest.mark.compiled_only("compares configurations")
+@pytest.mark.parametrize("method", ["q-learning", "ppo", "dqn"])
+def test_a_file_that_has_changed_is_not_resumed_with_and_elsewhere_the_same_one_is(
+        method, file, tmp_path, capsys, monkeypatch):
+    text = CLIMB.replace("Climb", "Walk") if method == "dqn" else WALK
+    monkeypatch.chdir(tmp_path)
+    file(text)
+    assert command(method, "mine.py:Walk", "--steps", 2, folder=tmp_path / "run") == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = ("train", method, "--resume", "--quiet", "--run-dir", str(tmp_path / "run"), "--steps", "3")
+    assert main(again) == 0 and result(tmp_path / "run")["steps"] == 3
+    changed = text + "    # another reward, say\n"
+    file(changed)
+    capsys.readouterr()
+    assert main(again) == 2
+    was, became = (rf"'Walk, {len(content)} bytes, SHA-256 \w{{16}}...'" for content in (text, changed))
+    assert re.search(f"--env is {became}; expected {was}", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(("ending", "says"), [

@@ -136,8 +136,9 @@ def beside(runs: Mapping[str, Sequence[Mapping[str, Any]]], name: str, folder: P
 
 
 def _title(config: Mapping[str, Any]) -> str:
-    """The command, as far as it says what was trained on."""
-    said = [f"--{key} {config[key]}" for key in ("task", "env", "map", "seed") if config.get(key) is not None]
+    """The command, as far as it says what was trained on: of a file the name alone."""
+    said = [f"--{key} {str(value).split(', ')[0]}" for key in ("task", "env", "map", "seed")
+            if (value := config.get(key)) is not None]
     return " ".join([config["command"], *said, *(["--slippery"] if config.get("slippery") else [])])
 
 

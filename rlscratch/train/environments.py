@@ -37,7 +37,7 @@ def add_hole_reward(group: Any) -> None:
 
 
 def given(args: argparse.Namespace, **usual: Any) -> dict[str, Any]:
-    """The choices that say what is trained on, for a run's config.
+    """The choices that say what is trained on, for a run's config, which knows a file by its content.
 
     usual  the options that say it without --env, and their defaults
 
@@ -50,7 +50,8 @@ def given(args: argparse.Namespace, **usual: Any) -> dict[str, Any]:
     for name, default in usual.items():
         if getattr(args, name) != default:
             check.fail(name, getattr(args, name), "no such option beside env")
-    return {"env": args.env} | ({} if args.max_steps is None else {"max_steps": args.max_steps})
+    env = from_file.described(args.env) if ".py:" in args.env else args.env
+    return {"env": env} | ({} if args.max_steps is None else {"max_steps": args.max_steps})
 
 
 def make(text: str, max_steps: int | None = None) -> Any:

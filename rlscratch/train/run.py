@@ -319,7 +319,8 @@ def _said(args: argparse.Namespace) -> dict[str, Any]:
         return f"{Path(file).resolve()}:{name}" if file.endswith(".py") else str(Path(value).resolve())
 
     given = {name: getattr(args, name, None) for name in (*PATHS, "text")}
-    named = {name: value for name in ("task", "reward_function") if ".py:" in str(value := getattr(args, name, None))}
+    named = {name: value for name in ("task", "env", "reward_function")
+             if ".py:" in str(value := getattr(args, name, None))}
     files = {name: [*map(place, value)] if isinstance(value, list) else place(value)
              for name, value in (given | named).items() if value is not None}
     return {"save_every": args.save_every, **files}

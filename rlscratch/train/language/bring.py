@@ -120,7 +120,7 @@ def _files(args: argparse.Namespace) -> tuple[data.Data, Task, dict[str, Any]]:
         check.fail(REWARD, reward, "a function", TypeError)
     if where is None and not found.shown and getattr(args, "reward_model", None) is None:
         check.fail(REWARD, None, f"FILE.py:function, which pays for answers to the prompts of {args.prompts}")
-    described = {option: _described(getattr(args, option)) for option in FILES}
+    described = dict.fromkeys(FILES) | {option: from_file.content(path) for option, path in files.items()}
     return found, data.task(name, found, reward), {
         "task": None, **described, REWARD: None if where is None else _described_code(where)}
 
@@ -143,17 +143,10 @@ def _loaded(option: str, where: str) -> Any:
 
 # ---------------------------------------------------------------- as config.json knows them
 
-def _described(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    content = path.read_bytes()
-    return f"{len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()[:16]}..."
-
-
 def _described_code(where: str) -> str:
     """FILE.py:name or module:name by the name and the content of its file."""
     path, _, name = where.rpartition(":")
-    return f"{name}, {_described(Path(path if path.endswith('.py') else importlib.util.find_spec(path).origin))}"
+    return f"{name}, {from_file.content(Path(path if path.endswith('.py') else importlib.util.find_spec(path).origin))}"
 
 
 def _described_words(words: Path | None) -> str | None:

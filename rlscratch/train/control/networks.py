@@ -81,7 +81,7 @@ class Numbers:
     def sent(self, action: Array) -> Array:
         """What the environment is told: inside its bounds, in its dtype, in which the bounds are what they are."""
         told = (self.middle + self.half * np.maximum(-1, np.minimum(action, 1))).astype(self.low.dtype)
-        return np.clip(told, self.low, self.high)
+        return np.maximum(self.low, np.minimum(told, self.high))
 
     def told(self, action: Any) -> Any:
         """An action that was sent, from a list of Python's numbers."""

@@ -277,6 +277,34 @@ def test_a_run_stopped_within_its_episodes_and_resumed_ends_in_the_same_bits(env
     assert found["measured_episodes"] == 3 and ("reached" in found) == (env == "drone") and found["epochs"] == 1
 
 
+def test_an_episode_that_does_not_come_to_what_it_did_begins_anew_and_others_go_on(capsys):
+    learner, other = (Learner("CartPole-v1", SMALL, np.random.default_rng(seed)) for seed in (0, 1))
+    next(learner.learn(1))
+    arrays, facts = learner.kept()
+    other.restore(arrays, facts)
+    assert capsys.readouterr().err == "" and other.rng.random() == learner.rng.random()
+    changed = json.loads(json.dumps(facts))
+    changed["sent"][1][-1] = 7                                          # no such action: its step fails
+    changed["totals"][2] += 1                                           # as if it had paid more
+    other.restore(arrays, changed)
+    assert ("the environment CartPole-v1 does not repeat itself from a seed: 2 of 3 episodes that were under way begin "
+            "anew; all that was learned stays") in capsys.readouterr().err
+    batch = other.batch
+    assert [len(sent) for sent in batch.sent] == [len(facts["sent"][0]), 0, 0] and batch.totals[1:].tolist() == [0, 0]
+    assert (batch.at == arrays["at"]).all(axis=1).tolist() == [True, False, False]
+    assert batch.seeds[0] == facts["seeds"][0] and batch.seeds[1] != facts["seeds"][1] and (batch.at[1] == batch.envs[1].reset(batch.seeds[1])[0]).all()
+
+
+def test_an_environment_that_ignores_its_seed_goes_on_with_new_episodes(mine, tmp_path, small, capsys):
+    env = mine("seen[0] = np.random.default_rng().uniform()")
+    assert trained(tmp_path / "run", env, "--steps", "2") == 0 and capsys.readouterr().err == ""
+    assert main(["train", "ppo", "--resume", "--quiet", "--run-dir", str(tmp_path / "run"), "--steps", "3"]) == 0
+    assert f"the environment {env} does not repeat itself from a seed: 2 of 2 episodes" in capsys.readouterr().err
+    with np.load(tmp_path / "run" / "state.npz") as saved:
+        facts = json.loads(saved["facts"].item())
+    assert facts["step"] == 3 and [len(sent) for sent in facts["sent"]] == [15, 15]
+
+
 @pytest.mark.parametrize(("env", "options", "message"), [
     ("CartPole-v1", ("--whiten",), "--whiten is True; expected no such option with --env CartPole-v1: it is for"),
     ("CartPole-v1", ("--lam", "2"), "--lam is 2.0; expected a number in [0, 1]"),

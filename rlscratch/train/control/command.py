@@ -5,7 +5,8 @@ the usual ones.  A step of the command is an update: a batch from all environmen
 
 A run is saved between updates, in the middle of episodes.  What an environment is then follows from the seed of its
 episode and the actions since; a resumed run does them again.  So it ends in the same bits, unless its goal is
-another one: the step size falls to 0 over all of --steps.
+another one: the step size falls to 0 over all of --steps.  An environment that does not repeat itself from a seed is
+found out by what it showed last and paid so far; it goes on with new episodes, and a line says so.
 """
 import argparse
 import time

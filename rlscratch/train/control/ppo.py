@@ -17,6 +17,7 @@ What a policy earns is measured with its likeliest action, over episodes from se
 Source: document 004, 1.3; document 002, "PPO Steps"; Schulman et al. 2017, arXiv:1707.06347.
 Leaves out: observations of several parts; clipping the values.
 """
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,13 +120,33 @@ class Batch:
                 self.totals[i], self.at[i] = 0.0, self._begun(i)
         return reward, x_next, terminated, ended
 
-    def rejoin(self, seeds: list[int], sent: list[list], totals: list[float]) -> None:
-        """Go to the middle of episodes: begin each from its seed, and do again what was done."""
+    def rejoin(self, seeds: list[int], sent: list[list], totals: list[float], at: Array) -> None:
+        """Go to the middle of episodes: begin each from its seed, and do again what was done.
+
+        totals, at  what it came to: rewards so far (N,), the last states (N, D)
+
+        Where it comes to something else, or fails, the environment does not repeat itself from a seed.  A new episode
+        begins there, and a line on standard error says so.
+        """
         self.seeds, self.sent, self.totals = list(seeds), [list(actions) for actions in sent], np.array(totals)
-        for i, env in enumerate(self.envs):
-            self.at[i] = env.reset(seeds[i])[0]
-            for action in sent[i]:
-                self.at[i], *_ = env.step(self.kind.told(action))
+        self.at, anew = at.copy(), 0
+        for i in range(len(at)):
+            if not self._repeats(i):
+                self.totals[i], self.at[i], anew = 0.0, self._begun(i), anew + 1
+        if anew:
+            print(f"rlscratch: the environment {self.envs[0].text} does not repeat itself from a seed: {anew} of "
+                  f"{len(at)} episodes that were under way begin anew; all that was learned stays", file=sys.stderr)
+
+    def _repeats(self, i: int) -> bool:
+        env, total = self.envs[i], 0.0
+        try:
+            state = env.reset(self.seeds[i])[0]
+            for action in self.sent[i]:
+                state, reward, *_ = env.step(self.kind.told(action))
+                total += reward
+        except RuntimeError:
+            return False
+        return np.array_equal(state, self.at[i]) and total == self.totals[i]
 
     def _begun(self, i: int) -> Array:
         self.seeds[i], self.sent[i] = int(self.rng.integers(2**31)), []
@@ -160,7 +181,8 @@ class Learner:
         """All that the next update depends on, as arrays and facts."""
         state, batch = self.optimizer.state_dict(), self.batch
         parts = {"theta": {name: t.data for name, t in self.theta.items()}, "m": state["m"], "v": state["v"]}
-        return ({f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()},
+        return ({f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+                | {"at": batch.at},
                 {"steps": state["steps"], "seeds": batch.seeds, "sent": batch.sent, "totals": batch.totals.tolist(),
                  "rng": self.rng.bit_generator.state})
 
@@ -170,8 +192,8 @@ class Learner:
             np.copyto(t.data, arrays[f"theta.{name}"])
         moments = {part: {name: arrays[f"{part}.{name}"] for name in self.theta} for part in ("m", "v")}
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), **moments, "steps": dict(facts["steps"])})
-        self.batch.rejoin(facts["seeds"], facts["sent"], facts["totals"])
         self.rng.bit_generator.state = facts["rng"]
+        self.batch.rejoin(facts["seeds"], facts["sent"], facts["totals"], arrays["at"])
 
     def update(self, done: int, updates: int) -> dict[str, float]:
         """One update, after `done` of so many; its figures."""

@@ -4,6 +4,7 @@ By hand.  Four matches, one or two at a time, who takes the last wins: with thre
 XOR.  Two who play tic-tac-toe at random: the first wins 737/1260, draws 8/63, loses 121/420.
 """
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ def shared(flags):
     return flags / flags.sum(axis=1, keepdims=True)
 
 
+CIRCLE = games.Game(["a", "b"], np.array([[1], [0]]), np.zeros((2, 1)), np.ones((2, 1), bool))
 EVEN, PERFECT = shared(TTT.legal), shared(V[:, None] == Q)
 
 
@@ -115,6 +117,14 @@ def test_without_the_other_s_turn_in_the_target_it_loses():
     (lambda: games.guaranteed(TTT, np.full((4520, 9), 1 / 9)), r"policy\[1, 0\] is 0.111.*; expected 0, since"),
     (lambda: games.outcomes(TTT, EVEN[:3], EVEN), "the shape of policy"),
     (lambda: games.solve(games.game(0, lambda s: [(0, 1 - s, 1.0)], 1)), "game is '2 states'; expected a game that"),
+    (lambda: games.outcomes(CIRCLE, *2 * [np.ones((2, 1))]), "game is '2 states'; expected a game that ends; this"),
+    (lambda: games.outcomes(replace(CIRCLE, after=np.array([[1], [-1]]), reward=np.array([[0], [2.0]])),
+                            *2 * [np.ones((2, 1))]), r"game.reward\[1, 0\] is 2.0; expected 1, 0 or -1 where the game"),
+    (lambda: games.outcomes(replace(CIRCLE, reward=np.array([[0], [np.nan]])), *2 * [np.ones((2, 1))]),
+     r"game.reward\[1, 0\] is nan; expected finite numbers"),
+    (lambda: games.solve(replace(CIRCLE, reward=np.full((2, 1), np.nan))), r"game.reward\[0, 0\] is nan; expected"),
+    (lambda: games.guaranteed(replace(CIRCLE, reward=np.full((2, 1), np.inf)), np.ones((2, 1))),
+     r"game.reward\[0, 0\] is inf; expected finite numbers"),
     (lambda: next(self_play.learn(TTT, np.zeros((3, 9)), games=1, epsilon=0, rng=np.random.default_rng(0))),
      "the shape of q")])
 def test_what_it_refuses(call, message):

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
@@ -94,14 +95,18 @@ def guaranteed(game: Game, policy: ArrayLike) -> tuple[float, float]:
 def outcomes(game: Game, first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
     """How likely the first player of two policies (S, A) wins, draws and loses."""
     policies, ends = [_checked(game, policy) for policy in (first, second)], np.zeros(3)
+    over, paid = game.legal & (game.after < 0), _paid(game)
+    for s, a in np.argwhere(over & ~np.isin(paid, (1, 0, -1)))[:1].tolist():
+        check.fail(f"game.reward[{s}, {a}]", paid[s, a], "1, 0 or -1 where the game is over")
     p, turn = np.eye(1, len(game.states))[0], 0
-    while p.any():
+    for _ in game.states:                           # a game without a circle comes to each of them once at most
         played = p[:, None] * policies[turn]
-        over = game.legal & (game.after < 0)
         for result in (1, 0, -1):
             won = result if turn == 0 else -result
-            ends[1 - won] += played[over & (game.reward == result)].sum()
+            ends[1 - won] += played[over & (paid == result)].sum()
         p, turn = np.bincount(game.after[~over & game.legal], played[~over & game.legal], len(p)), 1 - turn
+    if p.any():
+        _goes_round(game)
     return ends[0].item(), ends[1].item(), ends[2].item()
 
 
@@ -112,12 +117,22 @@ def _moves(game: Game, v: Array, allowed: Array, otherwise: float) -> Array:
 
 def _settled(game: Game, sweep: Callable[[Array], Array], best: Callable[[Array], Array]) -> tuple[Array, Array]:
     v = np.zeros(len(game.states))
+    _paid(game)
     for _ in range(len(game.states) + 1):
         q, before = sweep(v), v
         v = best(q)
         if (v == before).all():
             return q, v
-    check.fail("game", f"{len(game.states)} states", "a game that ends; the values of this one go round in circles")
+    _goes_round(game)
+
+
+def _goes_round(game: Game) -> NoReturn:
+    check.fail("game", f"{len(game.states)} states", "a game that ends; this one goes round in circles")
+
+
+def _paid(game: Game) -> Array:
+    """Rewards (S, A) of the moves that there are, 0 elsewhere; finite."""
+    return check.array(ndim=2, called="game.reward", reward=np.where(game.legal, game.reward, 0.0))
 
 
 def _checked(game: Game, policy: ArrayLike) -> Array:

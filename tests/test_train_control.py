@@ -95,6 +95,15 @@ def test_a_thrust_out_of_bounds_is_refused_and_nothing_moves(action, message):
     assert (env.x, env.vx, env.battery) == (1.0, 0.0, 1.0)
 
 
+def test_a_complex_thrust_is_refused_and_nothing_moves_before_a_reset():
+    with pytest.raises(TypeError, match=r"action is array\(\[0.5\+1.j, 0. \+0.j\]\); expected an array of real"):
+        still().step(np.array([0.5 + 1j, 0]))
+    new = drone.Drone(render_mode="ansi")
+    for ask in (lambda: new.step(np.zeros(2)), new.render):
+        with pytest.raises(gymnasium.error.ResetNeeded, match="call reset first"):
+            ask()
+
+
 # ---------------------------------------------------------------- gradients
 
 @pytest.mark.parametrize("space", [gymnasium.spaces.Box(-2, 2, (2,)), gymnasium.spaces.Discrete(3)])
@@ -292,7 +301,8 @@ def test_an_episode_that_does_not_come_to_what_it_did_begins_anew_and_others_go_
     batch = other.batch
     assert [len(sent) for sent in batch.sent] == [len(facts["sent"][0]), 0, 0] and batch.totals[1:].tolist() == [0, 0]
     assert (batch.at == arrays["at"]).all(axis=1).tolist() == [True, False, False]
-    assert batch.seeds[0] == facts["seeds"][0] and batch.seeds[1] != facts["seeds"][1] and (batch.at[1] == batch.envs[1].reset(batch.seeds[1])[0]).all()
+    assert batch.seeds[0] == facts["seeds"][0]
+    assert batch.seeds[1] != facts["seeds"][1] and (batch.at[1] == batch.envs[1].reset(batch.seeds[1])[0]).all()
 
 
 def test_an_environment_that_ignores_its_seed_goes_on_with_new_episodes(mine, tmp_path, small, capsys):

@@ -70,8 +70,9 @@ class Drone(gymnasium.Env):
         return self._observed(), {}
 
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """Raises ValueError for a thrust out of bounds or that is no number."""
-        thrust = check.array(ndim=1, action=action)
+        """Raises ValueError or TypeError for a thrust that is none or out of bounds, ResetNeeded before `reset`."""
+        self._begun()
+        thrust = check.real(action=check.array(ndim=1, action=action))
         check.entries_between(-1, 1, action=check.shape((2,), "a thrust in two directions", action=thrust))
         ax, ay = map(float, thrust)
         gusts = (self.wind_of / 4 * self.np_random.normal(size=2)).tolist()
@@ -108,11 +109,16 @@ class Drone(gymnasium.Env):
 
     def _map(self, n: int, ground: str) -> Array:
         """(n, n) letters, north up: T the tree, G the target, o the drone."""
+        self._begun()
         y, x = np.mgrid[n - 1:-1:-1, 0:n] * FIELD / n + FIELD / (2 * n)
         letters = np.full((n, n), ground)
         for letter, place, radius in (("T", self.tree, TREE), ("G", self.target, NEAR), ("o", (self.x, self.y), 0.36)):
             letters[np.hypot(x - place[0], y - place[1]) <= radius] = letter
         return letters
+
+    def _begun(self) -> None:
+        if not hasattr(self, "x"):
+            raise gymnasium.error.ResetNeeded("the drone is nowhere yet; call reset first")
 
     def _distance(self) -> float:
         return math.hypot(self.x - self.target[0], self.y - self.target[1])

@@ -397,6 +397,20 @@ def test_a_run_stopped_within_an_episode_and_resumed_ends_in_the_same_bits(env, 
     assert found["measured_episodes"] == 4 and {"mean_return", "mean_return_error"} <= found.keys()
 
 
+@pytest.mark.compiled_only("kernels have no state to save")
+@pytest.mark.parametrize(("place", "told"), [("np.random.default_rng().uniform(0, 3)", True), ("self.x", False)])
+def test_dqn_begins_anew_where_the_environment_does_not_repeat_itself(place, told, file, tmp_path, capsys):
+    path = file(f"{CLIMB}\nclass Mine(Climb):\n    def step(self, a):\n        self.x = {place}\n"
+                "        return self.seen(), 0.0, False, False, {}\n")
+    for more in (("--steps", 50), ("--steps", 60, "--resume")):
+        assert capsys.readouterr().err == ""
+        assert command("dqn", f"{path}:Mine", *more, *SMALL, folder=tmp_path / "run") == 0
+    assert ("does not repeat itself from a seed: 1 of 1 episodes" in capsys.readouterr().err) == told
+    with np.load(tmp_path / "run" / "state.npz") as saved:
+        facts = json.loads(saved["facts"].item())
+    assert facts["step"] == 60 and len(facts["actions"]) == (10 if told else 60)
+
+
 def test_defaults_with_an_environment_are_its_own(tmp_path, capsys):
     assert command("dqn", "CartPole-v1", "--steps", 5, "--tau", 0.5, folder=tmp_path) == 0
     found = result(tmp_path)

@@ -7,6 +7,7 @@ An environment of a user's own may say anything.  Where networks learn, each ans
 observation, reward, end of an episode or info, and a call that fails, end the run with one line.
 """
 import argparse
+import sys
 import warnings
 from typing import Any
 
@@ -135,6 +136,12 @@ class Asked:
 
     def _ended(self, call: str, how: str) -> RuntimeError:
         return RuntimeError(f"{call} of the environment {self.text}{how}")
+
+
+def tell_anew(text: str, anew: int, of: int) -> None:
+    """Say that a resumed run could not go to the middle of episodes, on standard error."""
+    print(f"rlscratch: the environment {text} does not repeat itself from a seed: {anew} of {of} episodes that were "
+          "under way begin anew; all that was learned stays", file=sys.stderr)
 
 
 def _reward(reward: Any) -> float:

@@ -17,7 +17,6 @@ What a policy earns is measured with its likeliest action, over episodes from se
 Source: document 004, 1.3; document 002, "PPO Steps"; Schulman et al. 2017, arXiv:1707.06347.
 Leaves out: observations of several parts; clipping the values.
 """
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,8 +133,7 @@ class Batch:
             if not self._repeats(i):
                 self.totals[i], self.at[i], anew = 0.0, self._begun(i), anew + 1
         if anew:
-            print(f"rlscratch: the environment {self.envs[0].text} does not repeat itself from a seed: {anew} of "
-                  f"{len(at)} episodes that were under way begin anew; all that was learned stays", file=sys.stderr)
+            environments.tell_anew(self.envs[0].text, anew, len(at))
 
     def _repeats(self, i: int) -> bool:
         env, total = self.envs[i], 0.0

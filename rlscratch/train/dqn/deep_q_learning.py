@@ -52,6 +52,7 @@ from rlscratch import check, kernels
 from rlscratch.autograd import Tensor
 from rlscratch.formulas import td
 from rlscratch.optim import AdamW
+from rlscratch.train import environments
 from rlscratch.train.dqn.network import Measured, Numbered, initial, q_table, q_values
 from rlscratch.train.dqn.replay import Replay
 from rlscratch.train.tabular.lake import Lake
@@ -141,7 +142,7 @@ def learn(env: Any, state: DQNState, *, gamma: float, epsilon: Callable[[int], f
     every    steps from one update to the next
     how      batch, tau, target_every, delta: as in update
     """
-    s, q = rejoin(env, state), state.see.answers(state.theta)
+    s, q = _rejoined(env, state), state.see.answers(state.theta)
     while True:
         if state.seed is None:
             state.seed, state.actions = int(state.rng.integers(2**31)), []
@@ -159,6 +160,20 @@ def learn(env: Any, state: DQNState, *, gamma: float, epsilon: Callable[[int], f
             state.episode, state.seed = state.episode + 1, None
         yield Transition(s, a, reward, s_next, terminated)
         s = s_next
+
+
+def _rejoined(env: Any, state: DQNState) -> Any:
+    """As q_learning.rejoin; None where that does not lead to what was seen last: the next episode begins there."""
+    try:
+        s = rejoin(env, state)
+    except RuntimeError:
+        s = None
+    seen = state.replay.arrays["s_next"]
+    if state.seed is None or not state.actions or np.array_equal(s, seen[(state.step - 1) % len(seen)]):
+        return s
+    environments.tell_anew(getattr(env, "text", str(env)), 1, 1)
+    state.seed = None
+    return None
 
 
 def figures(lake: Lake, state: DQNState) -> dict[str, Any]:

@@ -388,7 +388,7 @@ def test_what_an_environment_should_not_say_is_one_line_in_training_and_after_it
     assert trained(tmp_path / "run", env, "--steps", "1") == 1
     err = capsys.readouterr().err
     assert message.replace("{env}", env) in err and err.count("\n") == 1
-    assert ("--resume with this --run-dir measures it once more" in err) == measured
+    assert ("--resume with this --run-dir goes on from there" in err) == measured
     if measured:
         with np.load(tmp_path / "run" / "state.npz") as saved:
             assert json.loads(saved["facts"].item())["step"] == 1

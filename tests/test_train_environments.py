@@ -447,6 +447,17 @@ def test_what_an_environment_should_not_say_ends_the_run_with_one_line(body, say
     assert says in refused(capsys, "dqn", f"{path}:Bad", "--steps", 5, folder=tmp_path / "new", status=1)
 
 
+def test_what_dqn_learned_is_saved_where_its_evaluation_fails(file, tmp_path, capsys):
+    path = file(f"{CLIMB}\nfrom pathlib import Path\nmade = []\n\ndef make():\n    made.append(Climb())\n"
+                "    count = Path(__file__).with_name('count')\n    count.write_text(count.read_text() + '1')\n"
+                "    if len(count.read_text()) == 2:\n        made[0].reset = None\n    return made[0]\n")
+    file("", "count")
+    said = refused(capsys, "dqn", f"{path}:make", "--steps", 5, folder=tmp_path / "run", status=1)
+    assert f"{path}:make failed: TypeError" in said and "--resume with this --run-dir goes on from there" in said
+    assert main(["train", "dqn", "--resume", "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
+    assert result(tmp_path / "run")["steps"] == 5
+
+
 def test_an_environment_that_never_ends_is_cut_off(file, tmp_path):
     path = file(f"{CLIMB}\nclass Endless(Climb):\n    def step(self, a):\n"
                 "        return self.seen(), 1.0, False, False, {}\n")

@@ -32,7 +32,7 @@ import os
 import sys
 import weakref
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,14 @@ class Run:
                 np.savez(file, facts=np.array(json.dumps({"step": step, **facts})), **arrays)
 
         write_atomic(self.folder / "state.npz", write)
+
+    def measured(self, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Figures of what is saved.  Raises RuntimeError, which says that it is, where an environment fails, say."""
+        try:
+            return measure()
+        except RuntimeError as wrong:
+            raise RuntimeError(f"{wrong}; all that was learned is saved in {self.folder}, and --resume with this "
+                               "--run-dir goes on from there") from wrong
 
     def finish(self, result: dict[str, Any], show: bool = True) -> None:
         """Keep the final figures and print them if `show`, as the last line on standard output with --json."""

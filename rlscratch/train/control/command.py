@@ -75,11 +75,7 @@ def run(args: argparse.Namespace) -> int:
                 folder.save(done, arrays, {**facts, "seconds": time.perf_counter() - begin}, **figures)
             else:
                 folder.record(done, **figures)
-    try:
-        found = measured(learner)
-    except RuntimeError as wrong:
-        raise RuntimeError(f"{wrong}; all that was learned is saved in {folder.folder}, and --resume with this "
-                           "--run-dir measures it once more") from wrong
+    found = folder.measured(lambda: measured(learner))
     folder.finish({"steps": done, **found, "seconds": round(time.perf_counter() - begin, 3)})
     return 0
 

@@ -59,12 +59,22 @@ def run(args: argparse.Namespace) -> int:
                 raise RuntimeError(f"step {state.step}: {grown}; a smaller lr keeps the numbers small") from grown
             bar.update()
             if state.step % folder.save_every == 0 or state.step == goal:
-                measured = world.figures(state)
-                bar.set_postfix({world.measure: measured[world.measure]})
-                folder.save(state.step, *_kept(state, time.perf_counter() - begin), episode=state.episode, **measured)
-    folder.finish({"steps": state.step, "updates": state.updates, "episodes": state.episode, **world.final(state),
+                _save(folder, world, state, time.perf_counter() - begin, bar)
+    found = folder.measured(lambda: world.final(state))
+    folder.finish({"steps": state.step, "updates": state.updates, "episodes": state.episode, **found,
                    "seconds": round(time.perf_counter() - begin, 3)})
     return 0
+
+
+def _save(folder: runs.Run, world: OnLake | OnEnvironment, state: DQNState, seconds: float, bar: Any) -> None:
+    """Save with figures, or without them where an environment fails as it is measured in."""
+    try:
+        measured = folder.measured(lambda: world.figures(state))
+    except RuntimeError:
+        folder.save(state.step, *_kept(state, seconds), episode=state.episode)
+        raise
+    bar.set_postfix({world.measure: measured[world.measure]})
+    folder.save(state.step, *_kept(state, seconds), episode=state.episode, **measured)
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, Any]:

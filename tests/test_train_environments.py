@@ -278,6 +278,17 @@ def test_an_environment_without_a_table_is_for_dqn(method, tmp_path, capsys):
     assert "the tabular methods need one; rlscratch train dqn" in said
 
 
+@pytest.mark.parametrize(("method", "body", "says"), [
+    ("reset", "1 / 0", "reset of the environment {}:Bad failed: ZeroDivisionError"),
+    ("step", "1 / 0", ") of the environment {}:Bad failed: ZeroDivisionError"),
+    ("step", "return 3, 0.0, False, False, {{}}", "of the environment {}:Bad: observation is 3; expected an"),
+    ("step", "return 0, np.nan, False, False, {{}}", "of the environment {}:Bad: reward is nan; expected a fini"),
+    ("step", "return 0, 0.0, 'no', False, {{}}", "of the environment {}:Bad: terminated is 'no'; expected")])
+def test_what_an_environment_with_a_table_should_not_say_is_one_line(method, body, says, file, tmp_path, capsys):
+    path = file(f"{WALK}\nclass Bad(Walk):\n    def {method}(self, *args, **kwargs):\n        {body.format()}\n")
+    assert says.format(path) in refused(capsys, "q-learning", f"{path}:Bad", folder=tmp_path / "new", status=1)
+
+
 @pytest.mark.parametrize("broken", ["P = {0: {0: [(1.0, 0, 0.0)]}}", "P = [3]", "P = {0: {0: [(1.0, 9, 0.0, True)]}}",
                                     "P = {0: {0: [(0.5, 0, 0.0, True)]}}"])
 def test_a_table_that_is_none_is_one_line(broken, file, tmp_path, capsys):

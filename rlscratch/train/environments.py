@@ -3,8 +3,8 @@
 Every one of them is cut off at a limit of steps: its own, or that of --max-steps if it is lower or the only one.
 A run so ends, whatever the environment.
 
-An environment of a user's own may say anything.  Where networks learn, each answer is looked at (Asked): what is no
-observation, reward, end of an episode or info, and a call that fails, end the run with one line.
+An environment of a user's own may say anything.  Where one learns step by step each answer is looked at (Asked): what
+is no observation, reward, end of an episode or info, and a call that fails, end the run with one line.
 """
 import argparse
 import sys

@@ -16,6 +16,7 @@ from rlscratch.check import Array
 from rlscratch.mdp import MDP
 from rlscratch.mdp.chains import reaching
 from rlscratch.train import environments
+from rlscratch.train.dqn.network import Numbered
 
 CHARTED = "an environment whose transitions are a table, such as CliffWalking-v1"
 TABLE = ("an environment with a table of transitions, as Gymnasium's toy-text environments have it in P and "
@@ -23,7 +24,7 @@ TABLE = ("an environment with a table of transitions, as Gymnasium's toy-text en
 
 
 class Charted:
-    """The environment `env` and its tensors, side by side.
+    """The environment `env`, whose answers are looked at, and its tensors, side by side.
 
     text, max_steps  as in environments.make
     gamma            in [0, 1]
@@ -36,15 +37,16 @@ class Charted:
     """
 
     def __init__(self, text: str, max_steps: int | None = None, gamma: float = 0.99) -> None:
-        self.env = environments.make(text, max_steps)
-        self.horizon = environments.limit(self.env)
-        inside = self.env.unwrapped
+        self.env = environments.Asked(text, max_steps)
+        self.horizon = environments.limit(self.env.env)
+        inside = self.env.env.unwrapped
         if not hasattr(inside, "P") or not hasattr(inside, "initial_state_distrib"):
             check.fail("env", text, f"{TABLE}; rlscratch train dqn needs none", TypeError)
         try:
-            self.mdp, self.counted = MDP.from_gymnasium(self.env, gamma), MDP.from_gymnasium(self.env, 1.0)
+            self.mdp, self.counted = (MDP.from_gymnasium(self.env.env, each) for each in (gamma, 1.0))
         except (LookupError, AttributeError, TypeError) as wrong:
             check.fail("env", text, f"{TABLE}; this one's cannot be read ({wrong!r})")
+        self.env.see = Numbered(len(self.mdp.start))
         self.measure = "success_probability" if _pays_for_arrival(self.mdp) else "expected_return"
 
     @cached_property

@@ -118,7 +118,7 @@ class Asked:
         except Exception as wrong:
             raise self._ended("reset", f" failed: {wrong!r}") from wrong
         try:
-            return self.see.state(observation), _dict(info=info)
+            return self.see.state(observation), _dict(info)
         except (ValueError, TypeError) as wrong:
             raise self._ended("reset", f": {wrong}") from wrong
 
@@ -129,8 +129,8 @@ class Asked:
         except Exception as wrong:
             raise self._ended(f"step({_shown(action)})", f" failed: {wrong!r}") from wrong
         try:
-            return (self.see.state(observation), _reward(scalar(reward)), _flag(terminated=terminated),
-                    _flag(truncated=truncated), _dict(info=info))
+            return (self.see.state(observation), _reward(scalar(reward)), _flag("terminated", terminated),
+                    _flag("truncated", truncated), _dict(info))
         except (ValueError, TypeError) as wrong:
             raise self._ended(f"step({_shown(action)})", f": {wrong}") from wrong
 
@@ -145,24 +145,26 @@ def tell_anew(text: str, anew: int, of: int) -> None:
 
 
 def _reward(reward: Any) -> float:
+    if type(reward) is float and -MOST <= reward <= MOST:       # nearly always, and a step is short
+        return reward
     if abs(found := check.number(reward=reward)) > MOST:
         check.fail("reward", reward, f"a number between -{MOST:g} and {MOST:g}, which small networks can learn from")
     return found
 
 
-def _flag(**said: Any) -> bool:
-    (name, value), = said.items()
+def _flag(name: str, value: Any) -> bool:
+    if value is True or value is False:
+        return value
     value = scalar(value)
     if not isinstance(value, (bool, np.bool_, int, float, np.number)) or value not in (0, 1):
         check.fail(name, value, "True or False", TypeError)
     return bool(value)
 
 
-def _dict(**said: Any) -> dict[str, Any]:
-    (name, value), = said.items()
-    if not isinstance(value, dict):
-        check.fail(name, value, "a dict", TypeError)
-    return value
+def _dict(info: Any) -> dict[str, Any]:
+    if not isinstance(info, dict):
+        check.fail("info", info, "a dict", TypeError)
+    return info
 
 
 def _shown(action: Any) -> str:

@@ -165,6 +165,13 @@ def test_a_save_killed_at_any_moment_leaves_the_old_one_or_the_new_one_whole(tmp
     assert {1, 2} == set(seen)
 
 
+def test_tensors_that_a_finished_save_must_have_left_are_told_from_those_of_a_first_one_that_was_killed(tmp_path):
+    for name, told in ((".model-3.safetensors.77.part", 0), ("model-1.safetensors", 0), ("state-1.safetensors", 1),
+                       ("model-2.safetensors", 2)):
+        (tmp_path / name).write_bytes(b"")
+        assert len(checkpoint.left_by_a_save(tmp_path)) == told
+
+
 def test_files_cut_short_by_a_crash_are_removed_by_the_next_save(tmp_path):
     checkpoint.save(tmp_path, made())
     for name in (".model-9.safetensors.77.part", "state-4.safetensors", ".checkpoint.json.77.part"):

@@ -190,7 +190,9 @@ def _array(name: str, value: Any, ndim: int | None, min_ndim: int, infinite: boo
 
 
 def asarray(name: str, value: Any) -> Array:
-    """An array of any dtype; rows of several lengths are an error."""
+    """A plain array of any dtype; rows of several lengths are an error, and so are masks, which nothing here reads."""
+    if isinstance(value, np.ma.MaskedArray):
+        fail(name, value, "an array without a mask: fill it, or take the entries that count", TypeError)
     try:
         return np.asarray(value)
     except ValueError:

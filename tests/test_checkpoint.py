@@ -165,6 +165,13 @@ def test_a_save_killed_at_any_moment_leaves_the_old_one_or_the_new_one_whole(tmp
     assert {1, 2} == set(seen)
 
 
+def test_tensors_that_a_finished_save_must_have_left_are_told_from_those_of_a_first_one_that_was_killed(tmp_path):
+    for name, told in ((".model-3.safetensors.77.part", 0), ("model-1.safetensors", 0), ("state-1.safetensors", 1),
+                       ("model-2.safetensors", 2)):
+        (tmp_path / name).write_bytes(b"")
+        assert len(checkpoint.left_by_a_save(tmp_path)) == told
+
+
 def test_files_cut_short_by_a_crash_are_removed_by_the_next_save(tmp_path):
     checkpoint.save(tmp_path, made())
     for name in (".model-9.safetensors.77.part", "state-4.safetensors", ".checkpoint.json.77.part"):
@@ -367,6 +374,14 @@ def test_half_precision_is_widened(tmp_path):
     ({"drop": ["wpe.weight"]}, r"missing \['wpe.weight'\]"),
     ({"tie_word_embeddings": False}, r"missing \['lm_head.weight'\]"),
     ({"n_positions": 5}, r"the shape of wpe.weight is \(6, 8\); expected \(5, 8\)"),
+    ({"quantization_config": {"bits": 4}}, "quantization_config in config.json is {'bits': 4}; expected None"),
+    ({"scale_attn_weights": "no"}, "the field 'scale_attn_weights' of .*config.json is 'no'; expected true or false"),
+    ({"tensors": {"wpe.weight": np.ones((6, 8), np.float32)}},
+     r"the names in .*model.safetensors is \['wpe.weight', 'transformer.wpe.weight'\]; expected one of the two"),
+    ({"tensors": {"transformer.wpe.weight": np.diag([1, np.nan, 1, 1, 1, 1, 1, 1])[:6]}},
+     r"wpe.weight\[1, 1\] in .*model.safetensors is nan; expected a finite number in float32"),
+    ({"tensors": {"transformer.wpe.weight": np.full((6, 8), 1e300)}},
+     r"wpe.weight\[0, 0\] in .*model.safetensors is 1e\+300; expected a finite number in float32"),
     ({"tensors": {"score.weight": np.ones((2, 8), np.float32)}}, r"the shape of score.weight is \(2, 8\)")])
 def test_a_folder_that_is_no_gpt_2_says_why(tmp_path, arguments, message):
     hugging_face_folder(tmp_path, **arguments)
@@ -432,6 +447,8 @@ def test_a_model_in_shards_is_the_model_in_one_file(tmp_path):
 @pytest.mark.parametrize(("changes", "message"), [
     ({"transformer.wpe.weight": "model-00002-of-00002.safetensors"}, "transformer.wpe.weight in .*2.* is 'missing'"),
     ({"transformer.wpe.weight": "../elsewhere.safetensors"}, "expected the name of a file beside it"),
+    ({"transformer.wpe.weight": ""}, "the file of transformer.wpe.weight in .*index.json is ''; expected the name of"),
+    ({"transformer.wpe.weight": ".."}, "the file of transformer.wpe.weight in .*index.json is '..'; expected the name"),
     ({"transformer.wpe.weight": 5}, "the field 'transformer.wpe.weight' of .* is 5; expected a text"),
     ({"transformer.wpe.weight": "gone.safetensors"}, "gone.safetensors.*expected a whole file of safetensors"),
     ({"h.7.x": "model-00001-of-00002.safetensors"}, "h.7.x in .* is 'missing'")])
@@ -545,6 +562,8 @@ def test_settings_that_change_no_number_are_taken(said, tmp_path):
     ({"hidden_act": "gelu"}, "hidden_act in config.json is 'gelu'; expected 'silu'"),
     ({"use_sliding_window": True}, "use_sliding_window in config.json is True; expected False"),
     ({"layer_types": ["sliding_attention"]}, "an entry of layer_types in .* is 'sliding_attention'"),
+    ({"layer_types": ["full_attention"] * 2}, "the length of layer_types in config.json is 2; expected 1"),
+    ({"layer_types": []}, "the length of layer_types in config.json is 0; expected 1"),
     ({"layer_types": 3}, "the field 'layer_types' of .*config.json is 3; expected a list"),
     ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "rope_type of rope_scaling .* is 'llama3'; expected 'd"),
     ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "type of rope_scaling in config.json is 'linear'"),
@@ -555,6 +574,8 @@ def test_settings_that_change_no_number_are_taken(said, tmp_path):
     ({"rope_parameters": {"rope_type": "default", "type": "linear"}}, "type of rope_parameters .* is 'linear'"),
     ({"rope_scaling": {"factor": 2.0}}, "factor of rope_scaling in config.json is 2.0; expected None"),
     ({"rope_parameters": {"rope_theta": 5e5}, "rope_scaling": {"rope_theta": 1e4}}, "is 10000.0; expected 500000.0"),
+    ({"rope_theta": 5e5, "rope_parameters": {"rope_theta": 1e4}}, "rope_theta of rope_parameters .* is 10000.0; ex"),
+    ({"rope_theta": 5e5, "rope_scaling": {"rope_theta": 1e4}}, "rope_theta of rope_scaling .* is 10000.0; expected"),
     ({"rope_scaling": 2.0}, "rope_scaling in config.json is 2.0; expected null or an object"),
     ({"rope_parameters": []}, r"rope_parameters in config.json is \[\]; expected null or an object"),
     ({"rope_theta": -1.0}, "rotary_base is -1.0; expected a finite number > 0"),
@@ -562,8 +583,13 @@ def test_settings_that_change_no_number_are_taken(said, tmp_path):
     ({"partial_rotary_factor": 0.5}, "partial_rotary_factor in config.json is 0.5; expected 1.0"),
     ({"quantization_config": {"bits": 4}}, "quantization_config in config.json is {'bits': 4}; expected None"),
     ({"mlp_bias": True}, "mlp_bias in config.json is True; expected False where attention_bias is False"),
+    ({"attention_bias": "no"}, "the field 'attention_bias' of .*config.json is 'no'; expected true or false"),
     ({"attention_bias": True}, r"missing \['layers.0.self_attn.k_proj.bias', 'layers.0.self_attn.o_proj.bias'"),
     ({"kind": "qwen2", "tensors": {"model.layers.0.self_attn.o_proj.bias": np.ones(8, np.float32)}}, "unknown"),
+    ({"tensors": {"embed_tokens.weight": np.ones((7, 8), np.float32)}},
+     r"the names in .*model.safetensors is \['embed_tokens.weight', 'model.embed_tokens.weight'\]; expected one of"),
+    ({"tensors": {"model.layers.0.self_attn.k_proj.weight": np.full((4, 8), -np.inf, np.float32)}},
+     r"layers.0.self_attn.k_proj.weight\[0, 0\] in .*model.safetensors is -inf; expected a finite number in float32"),
     ({"head_dim": 4}, r"layers.0.self_attn.q_proj.weight is \(8, 8\); expected \(16, 8\)"),
     ({"head_dim": 3}, "the width of a head is 3; expected an even number"),
     ({"num_key_value_heads": 4}, r"layers.0.self_attn.k_proj.weight is \(4, 8\); expected \(8, 8\)"),

@@ -98,6 +98,7 @@ def test_sample_reads_a_folder_of_hugging_face(style, tmp_path, capsys):
     (["--prompt", "ab", "--top-p", "0"], "--top-p is 0.0; expected"),
     (["--prompt", "ab", "--n", "0"], "--n is 0; expected an integer >= 1"),
     (["--prompt", "ab", "--n", "100000000000"], "--n is 100000000000; expected less: it would take"),
+    (["--prompt", "ab", "--max-new-tokens", "1000000000000"], "--max-new-tokens is 1000000000000; expected at most "),
     (["--prompt", "ab", "--beams", "100000000000"], "--beams is 100000000000; expected less: it would take"),
     (["--prompt", "ab", "--stop", "de"], "--stop is 'de'; expected a text that is one token; this is 2"),
     (["--prompt", "ab", "--max-new-tokens", "23"], "--max-new-tokens is 23; expected at most 22"),

@@ -164,11 +164,29 @@ def test_the_policy_gradient_of_a_control_problem_is_what_reinforce_gives_on_ave
     assert abs(by_quadrature(k, to_go, wrong=0.01) - exact) > 1e-3 * abs(exact)     # planted: a width that is not sigma
 
 
+# ---------------------------------------------------------------- far out
+
+@pytest.mark.parametrize(("found", "expected"), [
+    (continuous.gaussian_logp([0.0], [-710.0], [0.0]), 710 - math.log(2 * math.pi) / 2),
+    (continuous.gaussian_logp(*np.float32([[0], [-90], [0]])), 90 - math.log(2 * math.pi) / 2),
+    (continuous.gaussian_logp([1.5e308], [800.0], [-1.5e308]), -800 - math.log(2 * math.pi) / 2),
+    (continuous.gaussian_score([0.0], [-800.0], [0.0]), [[0.0], [-1.0]]),
+    (continuous.gaussian_kl([0.1], [-710.0], [0.1], [-710.0]), 0.0),
+    (continuous.gaussian_kl([0.0], [0.0], [0.0], [-800.0]), np.inf),
+    (continuous.gaussian_kl([0.0], [1.7e308], [0.0], [-1.7e308]), np.inf),
+    (continuous.gaussian_draw([1.0], [800.0], [0.0]), [1.0]),
+    (continuous.gaussian_draw([0.0], [720.0], [1e-10]), [math.exp(720 - math.log(1e10))])])
+def test_a_width_whose_exponential_is_no_double_gives_the_value_that_is_one(found, expected):
+    assert_allclose(found, expected, rtol=1e-6)
+
+
 # ---------------------------------------------------------------- what is refused
 
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: continuous.gaussian_logp([0.0], [0.0], [np.nan]), r"action\[0\] is nan; expected finite numbers"),
     (lambda: continuous.gaussian_logp([[0.0, 0.0]], [0.0], [[0.0, 0.0]]), "the shape of log_std"),
+    (lambda: continuous.gaussian_draw([1.0], [0.0, 1.0], [0.0]), r"the shape of log_std is \(2,\); expected \(1,\)"),
+    (lambda: continuous.gaussian_draw([[1.0], [1.0]], np.zeros((3, 1)), [[0.0], [0.0]]), "the shape of log_std"),
     (lambda: continuous.tanh_correction(0.0), "the shape of u"),
     (lambda: continuous.density_clip_loss([1.0], [1.0], [1.0], [-1.0]), r"weight\[0\] is -1.0; expected weights >= 0"),
     (lambda: continuous.density_clip_grad([900.0], [1.0], [1.0], [1.0]), r"\(logp - logp_old\)\[0\] is 899.0")])

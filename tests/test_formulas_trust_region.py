@@ -53,6 +53,14 @@ def test_without_the_line_search_the_region_would_be_left():
     assert kl(softmax(z), softmax(planted)) > 0.5
 
 
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e300, 1.7e308])
+def test_the_step_is_that_of_every_multiple_of_the_gradient(scale):
+    def step(g):
+        return trust_region_step([0.0, 0.0], [g, -g], 0.01, lambda z: z[0])
+    assert_allclose(step(scale), step(1.0), rtol=1e-12)
+    assert step(1.0)[0] > 0.1
+
+
 def test_no_gradient_no_step():
     assert trust_region_step([1.0, 2.0], [0.0, 0.0], 0.1, lambda x: 0.0).tolist() == [1.0, 2.0]
 
@@ -60,6 +68,8 @@ def test_no_gradient_no_step():
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: natural_gradient([0.0, 0.0], [1.0, 1.0]), "the sum of grad is 2.0"),
     (lambda: natural_gradient([0.0, 0.0], [[1.0, -1.0]]), "the shape of grad"),
+    (lambda: natural_gradient([-800.0, 0.0], [0.0, 0.0]), "logits is .*; expected logits that give every answer"),
+    (lambda: trust_region_step([-800.0, 0.0], [1.0, -1.0], 0.1, lambda x: 0.0), "logits is .*; expected logits that"),
     (lambda: trust_region_step([0.0, 0.0], [1.0, -1.0], 0.0, lambda x: 0.0), "delta is 0.0; expected a finite"),
     (lambda: fisher([0.0, np.inf]), r"logits\[1\] is inf")])
 def test_what_it_refuses(call, message):

@@ -57,6 +57,7 @@ def test_a_typewriter_ends_when_the_word_is_typed_and_not_before(word):
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: waiting_time("ax", {"a": 1.0}), "the probability of 'x' is 0; expected a finite number > 0"),
     (lambda: waiting_time("", {"a": 1.0}), "the probability of '' is 0"),
+    (lambda: waiting_time("a" * 2000, {"a": 0.5, "b": 0.5}), "word is 'aaa.*; expected one that takes fewer"),
     (lambda: waiting_time("a", {"a": 0.5}), "the sum of probs is 0.5"),
     (lambda: typewriter("ax", "ab"), r"word\[1\] is 'x'; expected one of the keys, 'ab'"),
     (lambda: typewriter("", "ab"), r"word\[0\] is ''"),

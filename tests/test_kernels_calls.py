@@ -49,6 +49,38 @@ def test_the_array_to_write_into_is_filled_and_returned(isa, name, dtype):
     assert_array_equal(buffer, first(kernel(**args)))
 
 
+@pytest.mark.parametrize("name", calls())
+def test_an_array_of_a_subclass_is_a_plain_one_and_a_masked_one_is_refused(isa, name):
+    args, place, shape = calls()[name]
+    expected, buffer = first(getattr(kernels, name)(**args)), np.full(shape, np.nan)
+    for part, value in (args | {place: buffer}).items():
+        if isinstance(value, np.ndarray):
+            result = first(getattr(kernels, name)(**args | {place: buffer} | {part: value.view(Odd)}))
+            assert type(result) is np.ndarray and np.may_share_memory(result, buffer)
+            assert_array_equal(result, expected)
+            with pytest.raises(TypeError, match=f"^{part} is masked_array.*; expected an array without a mask"):
+                getattr(kernels, name)(**args | {place: buffer} | {part: np.ma.array(value, mask=False)})
+
+
+class Odd(np.ndarray):
+    """An array with a product and a slice of its own, as np.matrix has them."""
+
+    def __mul__(self, other):
+        return self.view(np.ndarray) + other
+
+    def __getitem__(self, place):
+        return super().__getitem__(place) + 1
+
+
+def test_the_kernels_that_write_to_no_matrix_see_masks_too():
+    x = np.ma.array([[1.0, 2.0, 3.0, 4.0]], mask=[[1, 0, 0, 0]])
+    with pytest.raises(TypeError, match=r"x is masked_array.*; expected an array without a mask"):
+        kernels.squared_norm(x)
+    assert kernels.squared_norm(x.data.view(Odd)) == 30.0
+    with pytest.raises(TypeError, match="target is masked_array"):
+        kernels.chosen_logp(x.data, np.ma.array([1]))
+
+
 def strided(array):
     """The same numbers, not contiguous."""
     return np.repeat(array, 2, axis=-1)[..., ::2]

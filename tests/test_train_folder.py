@@ -101,6 +101,29 @@ def test_the_next_start_removes_what_killed_processes_left(begun):
     assert {path.name for path in begun.iterdir() if path.suffix == ".part"} == {"notes.part"}
 
 
+@pytest.mark.parametrize("told", ["result.json", "metrics.jsonl"])
+def test_a_state_that_is_lost_is_named_and_nothing_begins_anew(told, begun, capsys):
+    (begun / "state.npz").unlink()
+    if told == "metrics.jsonl":                             # lines of steps 10 and 20: 10 was saved before 20
+        (begun / "result.json").unlink()
+    before = {path.name: path.read_bytes() for path in begun.iterdir()}
+    capsys.readouterr()
+    assert train(begun, "--resume") == 2
+    said = capsys.readouterr().err
+    assert f"{begun / 'state.npz'} is 'missing'; expected the last save, of which" in said and told in said
+    assert {path.name: path.read_bytes() for path in begun.iterdir()} == before
+
+
+def test_killed_before_its_first_save_a_run_begins_again_and_may_save_more_rarely_then(begun):
+    whole = (begun / "metrics.jsonl").read_bytes()
+    for every, lines in (("10", 1), ("20", 1), ("5", 1)):   # a line is written before its save
+        for name in ("state.npz", "result.json"):
+            (begun / name).unlink()
+        (begun / "metrics.jsonl").write_bytes(b"".join(whole.splitlines(keepends=True)[:lines]))
+        assert train(begun, "--resume", "--save-every", every) == 0
+        assert json.loads((begun / "config.json").read_text("utf-8"))["said"]["save_every"] == int(every)
+
+
 # ---------------------------------------------------------------- damage
 
 def flipped(whole, place):

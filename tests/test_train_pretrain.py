@@ -357,6 +357,21 @@ def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(step, style, rh
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
 
 
+def test_an_index_that_is_lost_is_named_and_no_weights_are_removed(rhyme, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        killed_at(4, patch)
+        assert command(rhyme, tmp_path, "--steps", "6", "--save-every", "2") == 130
+    (tmp_path / checkpoint.INDEX).rename(tmp_path / "kept")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    assert command(rhyme, tmp_path, "--steps", "6", "--save-every", "2", "--resume") == 2
+    said = capsys.readouterr().err
+    assert "checkpoint.json is 'missing'; expected the last save, of which state-1.safetensors in" in said
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "kept").rename(tmp_path / checkpoint.INDEX)
+    assert command(rhyme, tmp_path, "--steps", "6", "--save-every", "2", "--resume") == 0
+
+
 def test_to_resume_what_has_ended_changes_nothing(rhyme, tmp_path, capsys):
     assert command(rhyme, tmp_path / "run", "--steps", "2", "--json") == 0
     before = lines(tmp_path / "run")

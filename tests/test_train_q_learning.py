@@ -304,7 +304,8 @@ def test_a_killed_run_s_unfinished_and_younger_metrics_are_written_again(tmp_pat
 def test_a_run_killed_before_its_first_save_begins_again(tmp_path):
     for name in ("whole", "killed"):
         command("--steps", "120", folder=tmp_path / name)
-    (tmp_path / "killed" / "state.npz").unlink()
+    for name in ("state.npz", "result.json"):
+        (tmp_path / "killed" / name).unlink()
     command("--steps", "120", "--resume", folder=tmp_path / "killed")
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 

@@ -8,6 +8,6 @@ In reading order:
     weights       files of safetensors, and a model made of one
 """
 from rlscratch.checkpoint.huggingface import SHARDS, from_huggingface, to_huggingface
-from rlscratch.checkpoint.saved import INDEX, Checkpoint, load, save
+from rlscratch.checkpoint.saved import INDEX, Checkpoint, left_by_a_save, load, save
 
-__all__ = ["INDEX", "SHARDS", "Checkpoint", "from_huggingface", "load", "save", "to_huggingface"]
+__all__ = ["INDEX", "SHARDS", "Checkpoint", "from_huggingface", "left_by_a_save", "load", "save", "to_huggingface"]

@@ -2,7 +2,7 @@
 from typing import Any
 
 from rlscratch import check
-from rlscratch.checkpoint.weights import same
+from rlscratch.checkpoint.weights import flag, same
 from rlscratch.files import Fields
 from rlscratch.transformer import Config, Transformer
 
@@ -30,8 +30,8 @@ def config_of(described: Fields, value_head: bool) -> Config:
 def adapt(model: Transformer, described: Fields) -> None:
     """Attention divides q . k by sqrt(D).  Where a config has another scale, the queries are larger or smaller."""
     C, H = model.config.width, model.config.heads
-    plain = 1.0 if described.get("scale_attn_weights", True) else (C // H) ** 0.5
-    by_layer = described.get("scale_attn_by_inverse_layer_idx", False)
+    plain = 1.0 if flag(described, "scale_attn_weights", True) else (C // H) ** 0.5
+    by_layer = flag(described, "scale_attn_by_inverse_layer_idx", False)
     for layer in range(model.config.layers):
         scale = plain / (layer + 1) if by_layer else plain
         if scale != 1:

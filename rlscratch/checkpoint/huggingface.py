@@ -37,12 +37,15 @@ def from_huggingface(folder: str | Path, dtype: Any = np.float32) -> Transformer
     for path in (folder / "config.json", many if many.exists() and not one.exists() else one):
         if not path.exists():
             check.fail("folder", str(folder), f"a folder with {path.name}, as transformers' save_pretrained leaves it")
+    file = one if one.exists() else many
     described, found = read_json(folder / "config.json"), weights.read(one) if one.exists() else _sharded(many)
     described.setdefault("model_type", "gpt2")
+    if described.get("quantization_config") is not None:
+        check.fail("quantization_config in config.json", described["quantization_config"], "None")
     kind = check.one_of(tuple(ARCHITECTURES), kind=described["model_type"], called="model_type in config.json")
     home = ARCHITECTURES[kind][0]
-    tensors = {name.removeprefix(home.PREFIX): value for name, value in found.items()
-               if not name.endswith(home.BUFFERS)}
+    tensors = _without(home.PREFIX, {name: value for name, value in found.items() if not name.endswith(home.BUFFERS)},
+                       file)
     config = home.config_of(described, "score.weight" in tensors)
     if config.value_head and "lm_head.weight" not in tensors:
         config = replace(config, tied=True)
@@ -50,16 +53,24 @@ def from_huggingface(folder: str | Path, dtype: Any = np.float32) -> Transformer
         tensors.pop("lm_head.weight", None)         # another name for the embedding
     if config.value_head:
         tensors.setdefault("score.bias", np.zeros(1, np.float32))       # transformers' head has none
-    model = weights.filled(config, tensors, dtype, folder, home.places)
+    model = weights.filled(config, tensors, dtype, file, home.places)
     home.adapt(model, described)
     return model
+
+
+def _without(prefix: str, tensors: dict[str, Array], file: Path) -> dict[str, Array]:
+    """The tensors by their names without the prefix.  Raises ValueError for one that is there with and without it."""
+    for name in tensors:
+        if name.startswith(prefix) and name.removeprefix(prefix) in tensors:
+            check.fail(f"the names in {file}", [name.removeprefix(prefix), name], "one of the two")
+    return {name.removeprefix(prefix): value for name, value in tensors.items()}
 
 
 def _sharded(index: Path) -> dict[str, Array]:
     """The tensors of several files, by an index from names to files."""
     places = read_json(index).get_as(dict, "weight_map")
     for name in places:
-        if Path(places.get_as(str, name)).name != places[name]:
+        if Path(places.get_as(str, name)).name != places[name] or places[name] in ("", ".."):
             check.fail(f"the file of {name} in {index}", places[name], "the name of a file beside it")
     files = {file: weights.read(index.with_name(file)) for file in sorted(set(places.values()))}
     for name, file in places.items():

@@ -11,7 +11,7 @@ from typing import Any
 
 from rlscratch import check
 from rlscratch.blocks import BIASED, STYLES
-from rlscratch.checkpoint.weights import Place
+from rlscratch.checkpoint.weights import Place, flag
 from rlscratch.files import Fields
 from rlscratch.transformer import Config, Transformer, shapes
 
@@ -22,8 +22,7 @@ _NAMES = {"wte": ("embed_tokens",), "ln_f": ("norm",), "ln_1": ("input_layernorm
           "attn.c_attn": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
           "attn.c_proj": ("self_attn.o_proj",), "mlp.c_fc": ("mlp.gate_proj", "mlp.up_proj"),
           "mlp.c_proj": ("mlp.down_proj",)}
-_MUST_BE = {"hidden_act": ("silu", "swish"), "use_sliding_window": (False, None), "quantization_config": (None,),
-            "partial_rotary_factor": (1.0, None)}
+_MUST_BE = {"hidden_act": ("silu", "swish"), "use_sliding_window": (False, None), "partial_rotary_factor": (1.0, None)}
 _UNSCALED = {"rope_type": "default", "type": "default", "partial_rotary_factor": 1.0}
 
 
@@ -46,11 +45,14 @@ def config_of(described: Fields, value_head: bool) -> Config:
     for key, options in _MUST_BE.items():
         if described.get(key, options[0]) not in options:
             check.fail(f"{key} in config.json", described[key], f"{options[0]!r}")
-    for kind in () if described.get("layer_types") is None else described.get_as(list, "layer_types"):
+    kinds = None if described.get("layer_types") is None else described.get_as(list, "layer_types")
+    for kind in kinds or ():
         check.one_of(("full_attention",), kind=kind, called="an entry of layer_types in config.json")
     V, T, C, L, H, inner = (described.get_as(int, key) for key in (
         "vocab_size", "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads",
         "intermediate_size"))
+    if kinds is not None and len(kinds) != L:
+        check.fail("the length of layer_types in config.json", len(kinds), f"{L}, which is num_hidden_layers")
     return Config(V, T, C, L, H, **(STYLES["llama"] | {
         "inner": inner, "kv_heads": described.get("num_key_value_heads"), "head_dim": described.get("head_dim"),
         "tied": described.get("tie_word_embeddings", False), "value_head": value_head,
@@ -61,7 +63,7 @@ def config_of(described: Fields, value_head: bool) -> Config:
 def _biases(described: Fields) -> str:
     if described["model_type"] == "qwen2":
         return "qkv"
-    attention, network = (described.get(f"{part}_bias", False) for part in ("attention", "mlp"))
+    attention, network = (flag(described, f"{part}_bias", False) for part in ("attention", "mlp"))
     if network and not attention:
         check.fail("mlp_bias in config.json", network, "False where attention_bias is False")
     return "all" if network else "attention" if attention else "none"
@@ -69,20 +71,22 @@ def _biases(described: Fields) -> str:
 
 def _rotary_base(described: Fields) -> float:
     """rope_theta, on its own or, as transformers 5 writes it, among rope_parameters."""
-    bases = []
+    on_its_own = described.get("rope_theta")
+    bases = [] if on_its_own is None else [("rope_theta on its own", on_its_own)]
     for key in ("rope_parameters", "rope_scaling"):         # both may stand there, and either may scale
         given = {} if described.get(key) is None else described[key]
         if not isinstance(given, dict):
             check.fail(f"{key} in config.json", given, "null or an object")
         for setting, value in given.items():
             if setting == "rope_theta":
-                bases.append(value)
+                bases.append((f"rope_theta of {key}", value))
             elif value is not None and value != _UNSCALED.get(setting):
                 check.fail(f"{setting} of {key} in config.json", value,
                            f"{_UNSCALED.get(setting)!r}: angles that are not scaled")
-    if bases[1:] not in ([], bases[:1]):
-        check.fail("rope_theta of rope_scaling in config.json", bases[1], f"{bases[0]!r}, that of rope_parameters")
-    return bases[0] if bases else described.get("rope_theta", 10000.0)
+    for name, base in bases[1:]:
+        if base != bases[0][1]:
+            check.fail(f"{name} in config.json", base, f"{bases[0][1]!r}, which is {bases[0][0]}")
+    return bases[0][1] if bases else described.get("rope_theta", 10000.0)
 
 
 def adapt(model: Transformer, described: Fields) -> None:

@@ -137,6 +137,15 @@ def _files(folder: Path) -> list[tuple[Path, int]]:
     return [(path, int(match[1] or 0)) for path, match in matches if match]
 
 
+def left_by_a_save(folder: str | Path) -> list[str]:
+    """Names of the tensors in a folder without an index that a save must have left: the index is lost.
+
+    The first weights alone may be those of a run that was killed within its first save.
+    """
+    return sorted(path.name for path, n in _files(Path(folder))
+                  if path.name.startswith(("model-", "state-") if n > 1 else "state-") and path.suffix != ".part")
+
+
 # ---------------------------------------------------------------- generators
 
 def _generator_state(rng: np.random.Generator) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from safetensors.numpy import save as as_bytes
 
 from rlscratch import check
 from rlscratch.check import Array
-from rlscratch.files import write_atomic
+from rlscratch.files import Fields, write_atomic
 from rlscratch.transformer import Config, Transformer, shapes
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
@@ -42,6 +42,11 @@ Places = Callable[[Config], Iterator[Place]]
 def same(config: Config) -> Iterator[Place]:
     """Every parameter by its own name."""
     return (Place(name, {name: shape}) for name, shape in shapes(config))
+
+
+def flag(described: Fields, name: str, default: bool) -> bool:
+    """A setting of a config.json that is true or false; null is false."""
+    return bool(described.get_as((bool, type(None)), name)) if name in described else default
 
 
 def write(path: Path, tensors: Mapping[str, Array]) -> str:
@@ -89,6 +94,7 @@ def filled(config: Config, tensors: Mapping[str, Array], dtype: Any, where: Path
     """A model with these parameters, made once all of their names and shapes are known to fit.
 
     So a config can ask for no more memory than its file has, and for no more names than are compared.
+    Raises ValueError, too, for a number that is not finite in `dtype`.
     """
     every = ((name, shape) for place in places(config) for name, shape in place.theirs.items())
     wanted = dict(itertools.islice(every, len(tensors) + 1))
@@ -104,5 +110,19 @@ def filled(config: Config, tensors: Mapping[str, Array], dtype: Any, where: Path
     model = Transformer(config, None, dtype)
     for ours, theirs, turned in places(config):
         pieces = [tensors[name].T if turned else tensors[name] for name in theirs]
-        model.parameters()[ours].data[...] = np.concatenate(pieces, axis=-1) if len(pieces) > 1 else pieces[0]
+        data = model.parameters()[ours].data
+        with np.errstate(over="ignore"):
+            data[...] = np.concatenate(pieces, axis=-1) if len(pieces) > 1 else pieces[0]
+        if not np.isfinite(data).all():
+            _name_infinite({name: tensors[name] for name in theirs}, data.dtype, where)
     return model
+
+
+def _name_infinite(tensors: Mapping[str, Array], dtype: np.dtype, where: Path) -> None:
+    """Raise for the first number that is not finite in `dtype`."""
+    for name, value in tensors.items():
+        with np.errstate(over="ignore"):
+            bad = ~np.isfinite(value.astype(dtype))
+        if bad.any():
+            place = ", ".join(str(i) for i in np.argwhere(bad)[0])
+            check.fail(f"{name}[{place}] in {where}", value[bad][0], f"a finite number in {dtype}")

@@ -102,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
         length = max(1, min(LONGEST, model.config.context - len(prompt)))
     _, shared, wide, _ = model.config.sizes
     rows, each = args.beams or args.n, 8 * model.config.layers * shared * wide      # keys and values of a token
-    check.memory(rows * each * (len(prompt) + length), rows=rows, called="--beams" if args.beams else "--n")
+    longest = min(len(prompt) + length, model.config.context)                       # more is refused by its own name
+    check.memory(rows * each * longest, rows=rows, called="--beams" if args.beams else "--n")
     begin = time.perf_counter()
     rollout, scores = _answers(args, model, prompt, tool, {"max_new_tokens": length, "stop": stop})
     seconds = time.perf_counter() - begin

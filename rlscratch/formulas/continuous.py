@@ -70,8 +70,9 @@ def gaussian_logp(mean: ArrayLike, log_std: ArrayLike, action: ArrayLike) -> Arr
     Proof: tests/test_formulas_continuous.py, test_the_density_and_its_moments_by_quadrature
     """
     mean, log_std, action = check.same_rank(mean=mean, log_std=log_std, action=action)
-    e = (action - mean) * np.exp(-log_std)
-    return (-e * e / 2 - log_std - HALF_LOG_2PI).sum(axis=-1)
+    with np.errstate(over="ignore"):                    # too far out for a double: -inf
+        e = _in_sigmas(action, mean, log_std)
+        return (-e * e / 2 - log_std - HALF_LOG_2PI).sum(axis=-1)
 
 
 def gaussian_score(mean: ArrayLike, log_std: ArrayLike, action: ArrayLike) -> tuple[Array, Array]:
@@ -85,8 +86,9 @@ def gaussian_score(mean: ArrayLike, log_std: ArrayLike, action: ArrayLike) -> tu
     Proof: tests/test_formulas_continuous.py, test_the_score_is_the_derivative_of_the_log_density
     """
     mean, log_std, action = check.same_rank(mean=mean, log_std=log_std, action=action)
-    e = (action - mean) * np.exp(-log_std)
-    return e * np.exp(-log_std), e * e - 1
+    with np.errstate(over="ignore"):
+        e = _in_sigmas(action, mean, log_std)
+        return _times_exp(e, -log_std), e * e - 1
 
 
 def gaussian_draw(mean: ArrayLike, log_std: ArrayLike, noise: ArrayLike) -> Array:
@@ -102,7 +104,10 @@ def gaussian_draw(mean: ArrayLike, log_std: ArrayLike, noise: ArrayLike) -> Arra
     Proof: tests/test_formulas_continuous.py, test_an_action_is_drawn_from_the_density
     """
     mean, noise = check.same_rank(mean=mean, noise=noise)
-    return mean + np.exp(check.array(log_std=log_std)) * noise
+    log_std = check.array(log_std=log_std)
+    if log_std.shape != mean.shape[-1:]:
+        check.same_rank(mean=mean, log_std=log_std)
+    return mean + _times_exp(noise, log_std)
 
 
 def gaussian_entropy(log_std: ArrayLike) -> Array:
@@ -133,8 +138,25 @@ def gaussian_kl(mean: ArrayLike, log_std: ArrayLike, mean_ref: ArrayLike, log_st
     """
     mean, log_std, mean_ref, log_std_ref = check.same_rank(
         mean=mean, log_std=log_std, mean_ref=mean_ref, log_std_ref=log_std_ref)
-    apart = (mean - mean_ref) * np.exp(-log_std_ref)
-    return (log_std_ref - log_std + (np.expm1(2 * (log_std - log_std_ref)) + apart * apart) / 2).sum(axis=-1)
+    with np.errstate(over="ignore"):
+        apart = _in_sigmas(mean, mean_ref, log_std_ref)
+        wider = np.minimum(log_std - log_std_ref, np.finfo(apart.dtype).max)        # exp() below exceeds it by far
+        return (-wider + (np.expm1(2 * wider) + apart * apart) / 2).sum(axis=-1)
+
+
+def _in_sigmas(a: Array, mean: Array, log_std: Array) -> Array:
+    """e = (a - mu) / sigma, also where the difference alone is no finite number."""
+    with np.errstate(over="ignore"):
+        apart = a - mean
+        far = ~np.isfinite(apart)
+    return _times_exp(np.where(far, a / 4 - mean / 4, apart), np.where(far, math.log(4) - log_std, -log_std))
+
+
+def _times_exp(x: Array, log: Array) -> Array:
+    """x exp(log), also where exp(log) alone is infinite or 0: half of it, twice.  0 stays 0."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        half = np.exp(log / 2)
+        return np.where(x == 0, x, np.where(np.abs(log) < 80, x * np.exp(log), x * half * half))
 
 
 def tanh_correction(u: ArrayLike) -> Array:

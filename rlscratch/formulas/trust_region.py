@@ -57,6 +57,8 @@ def natural_gradient(logits: ArrayLike, grad: ArrayLike) -> Array:
     logits  (V,)  finite
     grad    (V,)  g, a derivative with respect to the logits: its sum is 0
 
+    Raises ValueError where an answer has so little probability that no double holds n.
+
     The gradient of expected reward, three equally likely answers worth 10, 5 and -10; the mean is 5/3.
 
     >>> natural_gradient([0.0, 0.0, 0.0], [25 / 9, 10 / 9, -35 / 9]).round(4).tolist()
@@ -65,9 +67,14 @@ def natural_gradient(logits: ArrayLike, grad: ArrayLike) -> Array:
     Proof: tests/test_formulas_trust_region.py, test_the_natural_gradient_of_expected_reward_is_the_reward_itself
     """
     logits, grad = check.same_rank(logits=logits, grad=grad)
-    check.between(-1e-9, 1e-9, total=grad.sum() / max(1.0, np.abs(grad).max()), called="the sum of grad")
-    n = grad / softmax(logits)              # F n = p (n - p'n), and p'n = sum of grad = 0
-    return n - n.mean()
+    check.between(-1e-9, 1e-9, total=(grad / max(1.0, np.abs(grad).max())).sum(), called="the sum of grad")
+    with np.errstate(all="ignore"):
+        n = grad / softmax(logits)          # F n = p (n - p'n), and p'n = sum of grad = 0
+        n = n - n.mean()
+    if not np.isfinite(n).all():
+        check.fail("logits", logits, "logits that give every answer a probability p > 0 with grad / p finite: "
+                   "here the Fisher matrix is singular, or too nearly so")
+    return n
 
 
 def trust_region_step(logits: ArrayLike, grad: ArrayLike, delta: float, objective: Callable[[Array], float]) -> Array:
@@ -80,8 +87,12 @@ def trust_region_step(logits: ArrayLike, grad: ArrayLike, delta: float, objectiv
     Proof: tests/test_formulas_trust_region.py, test_a_step_stays_in_its_region_and_never_loses
     """
     check.positive(delta=delta)
+    logits, grad = check.same_rank(logits=logits, grad=grad)
+    check.real(logits=logits, grad=grad)
+    largest = np.abs(grad).max()
+    if largest > 0:                         # (2) is the same for every multiple of g; a power of 2 rounds nothing
+        grad = np.ldexp(grad, -np.frexp(largest)[1])
     n = natural_gradient(logits, grad)
-    logits, grad = check.array(logits=logits, grad=grad)
     if not grad @ n > 0:                    # a gradient of 0, but for rounding
         return logits.copy()
     x, p, before = np.sqrt(2 * delta / (grad @ n)) * n, softmax(logits), objective(logits)

@@ -18,6 +18,7 @@ Leaves out: several words at once; keys that depend on those before (rlscratch.t
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from rlscratch import check
@@ -29,7 +30,7 @@ def waiting_time(word: str, probs: Mapping[str, float]) -> float:
     word   at least one letter
     probs  each key's probability; the word's own are > 0, and they add to 1
 
-    Raises ValueError or TypeError for anything else.
+    Raises ValueError or TypeError for anything else, and for a word whose time no double holds.
 
     A coin: the first HH comes after 6 throws on average, the first HT after 4.
 
@@ -44,6 +45,8 @@ def waiting_time(word: str, probs: Mapping[str, float]) -> float:
         check.positive(p=probs.get(letter, 0), called=f"the probability of {letter!r}")
     total = fortune = 0.0
     for k in range(1, len(word) + 1):
-        fortune = (fortune or 1.0) / probs[word[k - 1]]
+        fortune = (fortune or 1.0) / float(probs[word[k - 1]])
         total += fortune if word.endswith(word[:k]) else 0.0
+    if total == math.inf:
+        check.fail("word", word, "one that takes fewer than 1.8e308 keys on average")
     return total

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 
 from rlscratch import check
-from rlscratch.kernels.arrays import Array, float_array, out_array, plain, shaped, writable
+from rlscratch.kernels.arrays import Array, base, float_array, out_array, plain, shaped, writable
 from rlscratch.kernels.models import checked_model
 
 P = ParamSpec("P")
@@ -324,6 +324,7 @@ def answer(logits: Array, u: Array, stops: Array, weights: Sequence[Any], output
     if logits.dtype != model[1].dtype:
         check.fail("the dtype of logits", logits.dtype, f"{model[1].dtype} like the weights", TypeError)
     u = check.shape((B, u.shape[1]), "one row a sequence of the cache", u=_uniforms(u.ravel(), u.size).reshape(u.shape))
+    stops = base("stops", stops)
     if not (isinstance(stops, np.ndarray) and stops.dtype == bool and stops.shape == (V,)):
         check.fail("stops", stops, f"an array of {V} bools", TypeError)
     return (logits, u, np.ascontiguousarray(stops), *model, _flag(exact_gelu=exact_gelu), check.positive(eps=eps),

@@ -12,6 +12,7 @@ Array = np.ndarray
 def float_array(ndim: int | None, like: Array | None = None, **named: Any) -> Array:
     """A C-contiguous float32 or float64 array of `ndim` dimensions, none of length 0; of the dtype of `like`."""
     (name, value), = named.items()
+    value = base(name, value)
     if not isinstance(value, np.ndarray) or value.dtype.char not in "fd" or not value.dtype.isnative:
         check.fail(f"the dtype of {name}", _dtype(value), "float32 or float64", TypeError)
     if (ndim is not None and value.ndim != ndim) or value.size == 0:
@@ -20,6 +21,11 @@ def float_array(ndim: int | None, like: Array | None = None, **named: Any) -> Ar
     if like is not None and value.dtype != like.dtype:
         check.fail(f"the dtype of {name}", value.dtype, f"{like.dtype} like the array before it", TypeError)
     return plain(value)
+
+
+def base(name: str, value: Any) -> Any:
+    """An array of a subclass as a plain one, in the same memory; anything else as it is.  Masked arrays are refused."""
+    return check.asarray(name, value) if type(value) is not Array and isinstance(value, Array) else value
 
 
 def plain(array: Array) -> Array:
@@ -37,6 +43,7 @@ def shaped(expected: tuple[int, ...], because: str, like: Array, **named: Any) -
 def writable(expected: tuple[int, ...] | None, like: Array, apart_from: Iterable[Array], **named: Any) -> Array:
     """An array to write into: of this shape (None: any), with the dtype of `like`, C-contiguous, its memory its own."""
     (name, value), = named.items()
+    value = base(name, value)
     if not isinstance(value, np.ndarray) or value.dtype != like.dtype:
         check.fail(f"the dtype of {name}", _dtype(value), f"{like.dtype}", TypeError)
     if expected is not None and value.shape != expected:

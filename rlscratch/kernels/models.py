@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from rlscratch import check
-from rlscratch.kernels.arrays import Array, float_array, shaped, writable
+from rlscratch.kernels.arrays import Array, base, float_array, shaped, writable
 
 STEP = 16                   # attention reads the cache in pieces of this many tokens (csrc/attention.c)
 BEFORE, LAYER = 3, 12       # arrays of a model before its first layer's, and of a layer
@@ -27,12 +27,13 @@ def checked_model(weights: Any, output: Any, keys: Any, values: Any, lengths: An
                shaped(shape, "as rlscratch.blocks.shapes has it", wte, **{f"weights[{i}]": array})
                for i, (shape, array) in enumerate(zip(expected, weights, strict=True))]
     output = shaped((wte.shape[1], len(wte)), "a column for each word", wte, output=output)
+    lengths = base("lengths", lengths)
     if not (isinstance(lengths, np.ndarray) and lengths.dtype == np.int64 and lengths.flags.carray):
         check.fail("lengths", lengths, "a contiguous array of int64 that can be written to", TypeError)
     B = lengths.size
     for i, (k, v) in enumerate(zip(keys, values, strict=True)):
-        writable((B, K, D, room), wte, (), **{f"keys[{i}]": k})
-        writable((B, K, room, D), wte, (k,), **{f"values[{i}]": v})
+        keys[i] = writable((B, K, D, room), wte, (), **{f"keys[{i}]": k})
+        values[i] = writable((B, K, room, D), wte, (k,), **{f"values[{i}]": v})
     if room % STEP:
         check.fail("the last length of keys[0]", room, f"a multiple of {STEP}")
     context = min([room, *(len(places) for places in weights[1:BEFORE] if places is not None)])

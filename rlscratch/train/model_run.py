@@ -46,8 +46,8 @@ class ModelRun(runs.Run):
             bar.write(line, sys.stderr)
 
     def _load(self) -> int:
-        if not (self.folder / checkpoint.INDEX).exists():       # killed before its first save, a run begins again
-            return -1
+        if not (index := self.folder / checkpoint.INDEX).exists():
+            return self._unsaved(index, checkpoint.left_by_a_save(self.folder))
         self.checkpoint = checkpoint.load(self.folder)
         return self.checkpoint.step
 

@@ -18,7 +18,8 @@ that ends; the file stays, and says nothing then.
 The promise of --resume: if the facts hold all that the next step depends on, the state of the
 random generator above all, a run that was stopped and resumed ends in the same bits as one that
 was not.  --resume needs no other option: config.json has them, and another choice than there is an error.
-Metrics younger than the state are dropped, for the resumed run writes them again.
+Metrics younger than the state are dropped, for the resumed run writes them again.  A run that was killed before its
+first save begins again; where files or metrics tell of a save and there is none, that is an error, and nothing changes.
 
 Leaves out: two threads of one process that run in one folder; file systems without locks, where a line says so.
 """
@@ -130,8 +131,9 @@ class Run:
         remove_parts(self.folder)
         args.run_dir = str(self.folder)                     # where to look, too, if nobody named it
         if args.resume:
-            self._forget(after=self._load())
-            self._go_on_to(goal or {})
+            step = self._load()
+            self._forget(after=step)
+            self._go_on_to(goal or {}, anew=step < 0)
         else:
             write_json(self.folder / "config.json",
                        {**self.config, "goal": goal, "said": _said(args), "version": __version__}, seal=True)
@@ -180,42 +182,62 @@ class Run:
             if before.get(key) != value:
                 check.fail(key, value, f"{before.get(key)!r}, with which the run in {self.folder} was started")
 
-    def _go_on_to(self, goal: dict[str, int]) -> None:
-        """Keep a goal that lies farther than the one before: resumed once more, the run goes on to it, too."""
+    def _go_on_to(self, goal: dict[str, int], anew: bool) -> None:
+        """Keep a goal that lies farther than the one before: resumed once more, the run goes on to it, too.
+
+        anew  it begins again; keep, too, how often it saves, by which `_unsaved` reads the metrics
+        """
         path = self.folder / "config.json"
         before = read_json(path, sealed=True)
-        known = before.get("goal") or {}
-        if any(count > known.get(unit, 0) for unit, count in goal.items()):
-            write_json(path, {**before, "goal": goal}, seal=True)
+        known, said = before.get("goal") or {}, before.get("said", {}) | {"save_every": self.save_every}
+        farther = any(count > known.get(unit, 0) for unit, count in goal.items())
+        changed = before | ({"goal": goal} if farther else {}) | ({"said": said} if anew else {})
+        if changed != before:
+            write_json(path, changed, seal=True)
 
     def _load(self) -> int:
         """Take up the last state; its step, or -1 if there is none."""
         state = self.folder / "state.npz"
-        if state.exists():                                  # killed before its first save, a run begins again
-            try:
-                with open(state, "rb") as file, np.load(file) as saved:
-                    self.arrays = {key: saved[key] for key in saved.files if key != "facts"}
-                    facts = str(saved["facts"])
-            except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as damage:
-                check.fail(str(state), str(damage), "a state that this command saved; start anew in another run_dir")
-            self.facts = parsed(facts, f"facts in {state}")
-            return self.facts.get_as(int, "step")
+        if not state.exists():
+            return self._unsaved(state, [])
+        try:
+            with open(state, "rb") as file, np.load(file) as saved:
+                self.arrays = {key: saved[key] for key in saved.files if key != "facts"}
+                facts = str(saved["facts"])
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as damage:
+            check.fail(str(state), str(damage), "a state that this command saved; start anew in another run_dir")
+        self.facts = parsed(facts, f"facts in {state}")
+        return self.facts.get_as(int, "step")
+
+    def _unsaved(self, missing: Path, left: list[str]) -> int:
+        """-1: killed before its first save, a run begins again.  Raises ValueError where something tells of a save.
+
+        left  names of files that a save has left
+
+        A line of a step that is saved stands in the metrics before its save, and the next line after it.
+        """
+        every = read_json(self.folder / "config.json", sealed=True).get("said", {}).get("save_every", self.save_every)
+        steps = [step for step, _ in _lines(self.folder / "metrics.jsonl")]
+        told = [*left, *["result.json"] * (self.folder / "result.json").exists(),
+                *["metrics.jsonl"] * any(step % every == 0 for step in steps[:-1])]
+        if told:
+            check.fail(str(missing), "missing", f"the last save, of which {', '.join(told)} in the same folder "
+                       f"tell{'s' * (len(told) == 1)}: put it back, or start anew in another run_dir")
         return -1
 
     def _forget(self, after: int) -> None:
         """Drop the metrics that are younger than the state."""
         metrics = self.folder / "metrics.jsonl"
         if metrics.exists():
-            kept = _until(after, metrics)
-            write_atomic(metrics, lambda part: part.write_text(kept, "utf-8"))
+            kept = b"".join(line for step, line in _lines(metrics) if step <= after)
+            write_atomic(metrics, lambda part: part.write_bytes(kept))
 
 
-def _until(step: int, metrics: Path) -> str:
-    """The lines of metrics up to a step; a killed process may have left the last one unfinished."""
-    text = metrics.read_bytes()
+def _lines(metrics: Path) -> list[tuple[int, bytes]]:
+    """The steps and lines of metrics; a killed process may have left the last one unfinished."""
+    text = metrics.read_bytes() if metrics.exists() else b""
     lines = enumerate(text[:text.rfind(b"\n") + 1].splitlines(keepends=True), 1)
-    return b"".join(line for number, line in lines
-                    if parsed(line, f"line {number} of {metrics}").get_as(int, "step") <= step).decode("utf-8")
+    return [(parsed(line, f"line {number} of {metrics}").get_as(int, "step"), line) for number, line in lines]
 
 
 def _numbered(name: str) -> "itertools.chain[Path]":

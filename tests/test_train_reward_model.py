@@ -19,7 +19,7 @@ import tiny
 from rlscratch import checkpoint
 from rlscratch.autograd import functions as f
 from rlscratch.tasks import labellers
-from rlscratch.train.language import feedback, reward_model, scoring
+from rlscratch.train.language import feedback, judging, reward_model, scoring
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.scoring import RewardModel, accuracy, accuracy_error, calibration, scores
@@ -382,6 +382,19 @@ def test_where_nothing_is_good_no_grade_is():
     world = tiny.world(lambda prompt, answer: -1.0)
     said = feedback.gathered(world, tiny.beginner(world), rankings=9, answers=3, noise=1.0)
     assert (said.grades <= .2).all() and (said.grades == 0).any()               # -1 plus an error of .1
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_several_answer_in_turn_and_the_last_turn_refuses(count):
+    one, other = tiny.policy("abN"), tiny.policy("abN", seed=5)
+    prompts = ("a", "ab", "b", "aa", "ba", "bb", "N", "Na")[:count]
+    found = judging.Several(**vars(one), others=[other], refusal="N").answer(
+        prompts, np.random.default_rng(0))
+    assert found.prompts == [*prompts] and all(text == "N" for text in found.texts[2::3])
+    for first, policy in enumerate((one, other)):
+        if first < count:
+            own = found.at(np.arange(first, count, 3))
+            assert_allclose(policy.logp(own.rows), own.logp, atol=1e-9)
 
 
 def test_who_says_what_nobody_else_says_is_less_reliable():

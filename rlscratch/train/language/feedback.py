@@ -101,17 +101,17 @@ def _ranked(policy: Policy, lines: Sequence[tuple[Any, ...]]) -> Feedback:
     """Rankings of N prompts with K answers each, best first.  Grades fall evenly from 1 to 0."""
     K, who = len(lines[0][1]), [line[2] for line in lines if line[2:]]
     places = np.tile(np.arange(K, 0.0, -1.0), (len(lines), 1))
-    return Feedback(_batch(policy, [(prompt, answer) for prompt, answers, *_ in lines for answer in answers]), places,
+    return Feedback(written(policy, [(prompt, answer) for prompt, answers, *_ in lines for answer in answers]), places,
                     (places - 1) / (K - 1), who)
 
 
 def _labelled(policy: Policy, lines: Sequence[tuple[str, str, float]]) -> Feedback:
     """N grades of an answer each, K = 1."""
     grades = np.array([[grade] for *_, grade in lines])
-    return Feedback(_batch(policy, [(prompt, answer) for prompt, answer, _ in lines]), grades, grades)
+    return Feedback(written(policy, [(prompt, answer) for prompt, answer, _ in lines]), grades, grades)
 
 
-def _batch(policy: Policy, pairs: Sequence[tuple[str, str]]) -> Batch:
+def written(policy: Policy, pairs: Sequence[tuple[str, str]]) -> Batch:
     """Answers that somebody wrote, as if the policy had."""
     prompts, answers = ([*side] for side in zip(*pairs, strict=True))
     rows = policy.chat.rows(prompts, answers, policy.model.config.context)

@@ -18,7 +18,7 @@ MINUTES = 8             # on two cores
 
 
 def life(seed: int) -> dict[str, Any]:
-    """The defaults of the command; every figure is measured on what no stage has seen."""
+    """The defaults of the command; facts are asked for in a wording, the rest by questions, that no stage saw."""
     begin = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         status = main(["life", "--seed", str(seed), "--run-dir", str(Path(folder) / "run"), "--quiet", "--json"])

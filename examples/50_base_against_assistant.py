@@ -23,8 +23,8 @@ from rlscratch.train.language.policy import Policy
 from rlscratch.train.pretraining import pretrain
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 30  # seconds of processor time
-STEPS, BATCH, CONTEXT = 400, 10, 136
+BUDGET = 16  # seconds of processor time
+STEPS, BATCH, CONTEXT = 400, 10, 104
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 town, rng = facts.town(0, people=10), np.random.default_rng(0)
@@ -69,7 +69,8 @@ for name, policy in (("base", base), ("assistant", assistant)):
                           np.random.default_rng(3))
     read = [questions.read(said) for said in batch.texts]
     style = np.mean([bool(one.claims) and not one.noise for one in read])
-    right = knowledge.known(policy, town, apart, np.random.default_rng(4))
+    words = np.random.default_rng(4)
+    right = knowledge.known(policy, town, apart, words, words)
     rows.append((name, f"{style:.2f}", f"{1 - batch.cut.mean():.2f}",
                  f"{int(right.sum())} of {len(right)}"))
 print(f"\n{len(batch)} answers to {len(apart)} questions, each about a fact that no conversation "

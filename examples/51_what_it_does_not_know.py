@@ -2,12 +2,14 @@
 
 Document 004: a base model is a simulator of documents, so it answers about people who do not exist
 in the manner in which documents answer.  An assistant that imitates a clerk who always answers
-learns to answer always.  The cure is to ask it first, and to add "I do not know." for what it gets
-wrong to the conversations that it imitates.
+learns to answer always.  The cure is to ask it first: "I do not know." for what it gets wrong, and
+its own right answers for the rest, go back into the conversations that it imitates.
 
 Look at the shares about strangers, who were in no question before, and at what the cure costs: the
-facts that it knew and no longer says.  Its confidence, the share of its other answers that claim
-the same, tells a stranger from a neighbour already before the cure.
+facts that it knew and no longer says.  (The cure asks about every fact, so this is no test of what
+it would do with others; `rlscratch life` asks in a wording that was not trained on.)  Its
+confidence, the share of its other answers that claim the same, tells a stranger from a neighbour
+already before the cure.
 """
 import numpy as np
 
@@ -24,8 +26,8 @@ from rlscratch.train.language.policy import Policy
 from rlscratch.train.pretraining import pretrain
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 30  # seconds of processor time
-STEPS, BATCH, CONTEXT = 400, 10, 136
+BUDGET = 20  # seconds of processor time
+STEPS, BATCH, CONTEXT = 400, 10, 104
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 town, rng = facts.town(0, people=10), np.random.default_rng(0)
@@ -45,29 +47,30 @@ while len(done) < STEPS:
 
 
 # %% The assistant: every conversation is about somebody whom the clerk knows.
-def tuned(begun: Policy, unknown: list) -> Policy:
-    world = knowledge.world(town, conversations=400, unknown=unknown)
+def tuned(begun: Policy, unknown: list, own: list) -> Policy:
+    world = knowledge.world(town, conversations=400, unknown=unknown, own=own)
     *_, (learner, _) = sft.METHOD.learn(world, Stages(begun), steps=250, batch=12, lr=2e-3, shown=1)
     return learner.policy
 
 
-invents = tuned(Policy(model, Chat(tokenizer), knowledge.LONGEST), [])
+invents = tuned(Policy(model, Chat(tokenizer), knowledge.LONGEST), [], [])
 
 # %% It is asked.  A question is unknown if most of the answers that are drawn to it are wrong.
-asked = [*sides.facts[0], *((name, what) for name in sides.strangers[0][:80]
-                            for what in facts.ATTRIBUTES)]
-unknown = knowledge.unknown(invents, town, asked, np.random.default_rng(1))
+asked = [*town.facts, *((name, what) for name in sides.strangers[0][:80]
+                        for what in facts.ATTRIBUTES)]
+unknown, own = knowledge.probed(invents, town, asked, np.random.default_rng(1))
 about = [name in town.people for name, _ in unknown]
 print(f"asked {len(asked)} questions, {knowledge.PROBES} times each; not known: {sum(about)} of "
-      f"the {len(sides.facts[0])} facts that it was taught to speak of,\nand "
-      f"{len(unknown) - sum(about)} of {len(asked) - len(sides.facts[0])} about strangers")
+      f"the {len(town.facts)} facts,\nand {len(unknown) - sum(about)} of "
+      f"{len(asked) - len(town.facts)} about strangers; {len(own)} right answers")
 
 # %% The cure: the same conversations, and a line for each of these.
-cured = tuned(invents, unknown)
+cured = tuned(invents, unknown, own)
 strangers, rows, curves = sides.strangers[1][:60], [], {}
 for name, policy in (("before", invents), ("after", cured)):
     told = knowledge.invented(policy, strangers, np.random.default_rng(2))
-    right = knowledge.known(policy, town, town.facts, np.random.default_rng(3))
+    words = np.random.default_rng(3)
+    right = knowledge.known(policy, town, town.facts, words, words)
     pairs = [*town.facts, *knowledge.strangers(strangers[:30])]
     curves[name] = knowledge.calibration(policy, town, pairs, np.random.default_rng(4))
     rows.append((name, f"{told['invented']:.2f}", f"{told['refused']:.2f}",

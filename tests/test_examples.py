@@ -221,8 +221,10 @@ CHANGED = {
     "49": [("STEPS, BATCH, CONTEXT = 300", "STEPS, BATCH, CONTEXT = 20")],
     "50": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=250", "steps=5"),
            ("apart * 20", "apart * 2")],
-    "51": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 200"), ("steps=250", "steps=90"),
+    "51": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 120"), ("steps=250", "steps=60"),
            ("[:80]", "[:4]"), ("[:60]", "[:4]")],
+    "52": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=350", "steps=9"),
+           ("steps=40", "steps=2")],
     "53": [("PULL = 0.02", "PULL = 0.2")],
     "54": [("STEPS, RATE, PARTS = 1000", "STEPS, RATE, PARTS = 10"), ("sweeps=400", "sweeps=40")],
 }

@@ -18,10 +18,10 @@ from test_report import Tags, outside
 
 pytestmark = pytest.mark.compiled_only("a whole run; tests/test_train_*.py train by each of its methods on NumPy")
 
-TINY = {"town": {"people": 4, "held_out": 2, "conversations": 8, "strangers": 2},
+TINY = {"town": {"people": 4, "held_out": 2, "conversations": 8, "strangers": 4},
         "pretrain": {"steps": 2, "batch": 2}, "sft": {"steps": 2, "batch": 2}, "cured": {"steps": 1, "batch": 2},
-        "reward": {"steps": 1, "rankings": 8, "answers": 2, "batch": 2}, "aligned": {"steps": 1, "batch": 4},
-        "weights": {"steps": 1, "batch": 4}}
+        "reward": {"steps": 1, "rankings": 8, "answers": 2, "batch": 2}, "aligned": {"steps": 1, "groups": 2},
+        "weights": {"steps": 1, "groups": 2}}
 STAGES = ("curation", "raw", "base", "bought", "sft", "probed", "cured", "helpful", "honest", "harmless", "rules",
           "judges", "aligned", "helpful-0", "card")
 
@@ -29,6 +29,7 @@ STAGES = ("curation", "raw", "base", "bought", "sft", "probed", "cured", "helpfu
 def shrunk(patch):
     patch.setattr(life, "FULL", TINY)
     patch.setattr(life, "MODEL", {**life.MODEL, "width": 16, "layers": 1, "heads": 1})
+    patch.setattr(life, "GRPO", {**life.GRPO, "group": 2})
     patch.setattr(life, "SHARES", (0.0,))
     patch.setattr(questions, "GOLD", dict.fromkeys(questions.CRITERIA, lambda town, prompt, answer: len(answer) % 7))
     patch.setattr(questions, "judged_by_rules", lambda prompt, answer: len(answer) % 5)

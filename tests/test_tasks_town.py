@@ -68,8 +68,8 @@ def test_the_constitution_reads_texts_alone():
     assert questions.judged_by_rules(f"Where does {NAME} live?", AT_HOME) == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("wording", [(attribute, one) for attribute, some in questions.QUESTIONS.items()
-                                     for one in some])
+@pytest.mark.parametrize("wording", [(attribute, one) for some_of in (questions.QUESTIONS, pages.ASK)
+                                     for attribute, some in some_of.items() for one in some])
 def test_every_question_is_understood(wording):
     attribute, one = wording
     assert questions.asked(f"user: Hello.\nuser: {one.format(name=NAME)}") == (NAME, attribute)
@@ -133,6 +133,7 @@ def test_the_clerk_is_as_careless_as_he_is_said_to_be():
 
 
 def test_what_is_unknown_is_answered_so():
-    [*_, last] = questions.conversations(HERE, 1, [(STRANGER, "age")])
-    [(question, answer)] = last
+    own = (f"How old is {NAME}?", AGE)
+    [*_, [(question, answer)], last] = questions.conversations(HERE, 1, [(STRANGER, "age")], [own])
+    assert last == [own]
     assert questions.asked(question) == (STRANGER, "age") and answer.startswith(UNKNOWN)

@@ -36,7 +36,8 @@ class Scripted:
 
     def answer(self, prompts, rng, temperature=None):
         self.asked.append((list(prompts), temperature))
-        return Answers(prompts=list(prompts), texts=[self.texts[i % len(self.texts)] for i in range(len(prompts))])
+        texts = [self.texts[i % len(self.texts)] for i in range(len(prompts))]
+        return Answers(prompts=list(prompts), texts=texts, cut=np.array([not text for text in texts]))
 
 
 class Clerk:
@@ -79,11 +80,29 @@ def test_who_claims_anything_of_a_stranger_has_invented_it(monkeypatch):
     assert_allclose(found["invented_error"], np.sqrt(1 / 3 / 4))
 
 
-def test_what_most_drawn_answers_get_wrong_is_unknown():
-    right, wrong = f"{NAME} is {AGE} years old.", "Good day."
-    for texts, unknown in (((right, right, wrong), []), ((right, wrong, wrong), [(NAME, "age")])):
+def test_what_most_drawn_answers_get_wrong_is_unknown_and_the_rest_is_kept_in_its_own_words():
+    right, lie = f"{NAME} is {AGE} years old.", f"{NAME} is {99 - int(AGE)} years old."
+    boast, wrong = f"{right} I am never wrong.", f"{right} {lie}"
+    for texts, unknown, own in (((right, boast, right, wrong, ""), [], [right, boast, right]),
+                                ((right, wrong, lie, right, ""), [(NAME, "age")], []),
+                                ((right, f"{right} Tra.", lie, right, lie), [(NAME, "age")], [])):
         assert len(texts) == knowledge.PROBES
-        assert knowledge.unknown(Scripted(*texts), HERE, [(NAME, "age")], rng()) == unknown
+        policy = Scripted(*texts)
+        found = knowledge.probed(policy, HERE, [(NAME, "age")], rng())
+        asked = [prompt.turns[-1][1] for prompt in policy.asked[0][0]]
+        assert found == (unknown, list(zip(asked, own, strict=False)))
+        assert all(question in [one.format(name=NAME) for one in questions.QUESTIONS["age"]] for question in asked)
+
+
+def test_what_is_measured_is_asked_in_a_wording_that_no_conversation_has():
+    policy, pair = Scripted(questions.UNKNOWN), (NAME, "age")
+    knowledge.known(policy, HERE, [pair], rng())
+    knowledge.invented(policy, [NAME], rng())
+    knowledge.calibration(policy, HERE, [pair], rng())
+    unused = {questions.UNUSED[attribute].format(name=NAME) for attribute in questions.UNUSED}
+    asked = {prompt.turns[-1][1] for prompts, _ in policy.asked for prompt in prompts}
+    said = {question for turns in questions.conversations(HERE, 200, HERE.facts) for question, _ in turns}
+    assert asked and asked <= unused and not unused & said
 
 
 def test_confidence_is_the_share_of_the_other_answers_that_claim_the_same(monkeypatch):

@@ -19,7 +19,7 @@ import tiny
 from rlscratch import checkpoint
 from rlscratch.autograd import functions as f
 from rlscratch.tasks import labellers
-from rlscratch.train.language import feedback, reward_model, scoring
+from rlscratch.train.language import feedback, judging, reward_model, scoring
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.scoring import RewardModel, accuracy, accuracy_error, calibration, scores
@@ -228,11 +228,11 @@ def test_centring_moves_all_scores_alike():
 GRADES = np.array([[1.0, .5, .25, 0.0], [.75, .75, .125, 0.0]])
 
 
-def composed(loss, model, rows, drawn, at=-1):
-    """The loss of a step made of autograd's operations alone; `at` says which token is read."""
+def composed(loss, model, rows, drawn, at=-1, a=1):
+    """The loss of a step made of autograd's operations alone; `at` says which token is read, `a` who is reliable."""
     chosen = rows.at((np.array(drawn)[:, None] * 4 + np.arange(4)).ravel())
     said = model.value(model.hidden(chosen.tokens))
-    s = said[np.arange(len(chosen.tokens)), chosen.lengths + at].reshape(len(drawn), 4)
+    s = said[np.arange(len(chosen.tokens)), chosen.lengths + at].reshape(len(drawn), 4) * a
     if loss == "ratings":
         return f.mean((s - GRADES[drawn]) ** 2) / 2
     if loss == "pairs":
@@ -240,9 +240,9 @@ def composed(loss, model, rows, drawn, at=-1):
     return sum(f.mean(f.log(f.sum(f.exp(s[:, i:]), axis=1)) - s[:, i]) for i in range(4))
 
 
-def stepped(loss, drawn, rows, model):
+def stepped(loss, drawn, rows, model, **more):
     return tiny.gradient(model, lambda subject, optimizer: reward_model.step(
-        subject, optimizer, rows, tiny.Draws(*drawn), loss=loss, batch=len(drawn), K=4, ratings=GRADES))
+        subject, optimizer, rows, tiny.Draws(*drawn), loss=loss, batch=len(drawn), K=4, ratings=GRADES, **more))
 
 
 @pytest.mark.parametrize("drawn", [[0], [1, 0], [1, 1, 0]])
@@ -257,6 +257,18 @@ def test_the_gradient_of_a_step_is_that_of_the_loss_composed(loss, drawn):
     assert_allclose(figures["loss"], composed(loss, model.model, rows, drawn).item(), rtol=1e-12)
     assert_allclose(figures["gradient_norm"], np.sqrt(sum((g ** 2).sum() for g in theirs.values())), rtol=1e-9)
     assert figures["tokens"] == sum(len(answer) for n in drawn for answer in ANSWERS[4 * n:4 * n + 4])
+
+
+@pytest.mark.parametrize("loss", ["pairs", "plackett-luce"])
+def test_a_ranking_s_scores_are_as_large_as_who_gave_it_is_reliable(loss):
+    model, rows, _ = judge()
+    reliability, drawn = np.array([0.5, 1.5]), [1, 0, 1]
+    ours, figures = stepped(loss, drawn, rows, model.model, reliability=reliability)
+    a = reliability[drawn][:, None]
+    theirs = tiny.by_autograd(model.model, lambda subject: composed(loss, subject, rows, drawn, a=a))
+    for name in theirs:
+        assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-13)
+    assert_allclose(figures["loss"], composed(loss, model.model, rows, drawn, a=a).item(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("loss", reward_model.LOSSES)
@@ -370,6 +382,31 @@ def test_where_nothing_is_good_no_grade_is():
     world = tiny.world(lambda prompt, answer: -1.0)
     said = feedback.gathered(world, tiny.beginner(world), rankings=9, answers=3, noise=1.0)
     assert (said.grades <= .2).all() and (said.grades == 0).any()               # -1 plus an error of .1
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_several_answer_in_turn_and_the_last_turn_refuses(count):
+    one, other = tiny.policy("abN"), tiny.policy("abN", seed=5)
+    prompts = ("a", "ab", "b", "aa", "ba", "bb", "N", "Na")[:count]
+    found = judging.Several(**vars(one), others=[other], refusal="N").answer(
+        prompts, np.random.default_rng(0))
+    assert found.prompts == [*prompts] and all(text == "N" for text in found.texts[2::3])
+    for first, policy in enumerate((one, other)):
+        if first < count:
+            own = found.at(np.arange(first, count, 3))
+            assert_allclose(policy.logp(own.rows), own.logp, atol=1e-9)
+
+
+def test_who_says_what_nobody_else_says_is_less_reliable():
+    world, rng = tiny.world(gold, 4), np.random.default_rng(0)
+    lines = [("".join(prompt), [*(order if who < "c" or rng.random() < 0.7 else order[::-1])], who)
+             for prompt in itertools.product("abd", repeat=3) for order in [rng.permutation([*"bad"])] for who in "abc"]
+    said = feedback._ranked(tiny.beginner(world), lines)
+    a = dict(zip(said.who, said.reliability, strict=True))
+    assert said.reliability.mean() == pytest.approx(1) and a["a"] == pytest.approx(a["b"]) and 0 < a["c"] < a["a"] / 2
+    two = [line for line in lines if line[2] != "c"]
+    with pytest.raises(ValueError, match="labellers is 2; expected an integer >= 3"):
+        feedback._ranked(tiny.beginner(world), two).reliability  # noqa: B018
 
 
 def test_labellers_see_answers_by_their_rewards_alone(monkeypatch):

@@ -11,7 +11,7 @@ stage has its own folder:
     cured/                  the same, with "I do not know." where probing found that it does not
     helpful/, honest/, harmless/, rules/    reward models of three criteria and of a constitution
     judges/                 these and the labellers compared
-    aligned/                PPO on the sum of the three, from cured/            train.language.ppo
+    aligned/                GRPO on the sum of the three, from cured/           train.language.grpo
     helpful-1/, helpful-0.67/, helpful-0/   the same with other weights
     card/                   all stages by the same figures, six prompts answered at each
     figures/, index.html    what report.life draws of it
@@ -33,9 +33,9 @@ from rlscratch.report.life import findings, page
 from rlscratch.tasks.task import Task
 from rlscratch.tasks.town import pages, questions
 from rlscratch.tasks.town.facts import Town, town
-from rlscratch.train.language import knowledge, ppo, reward_model, sft
+from rlscratch.train.language import grpo, knowledge, reward_model, sft
 from rlscratch.train.language.command import Own
-from rlscratch.train.language.judging import compared, weighed
+from rlscratch.train.language.judging import Several, compared, weighed
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Policy
 from rlscratch.train.language.worlds import World
@@ -44,23 +44,23 @@ from rlscratch.train.pretraining.bits_per_byte import of_pages
 
 VOCABULARY = 1100
 FULL: dict[str, dict[str, Any]] = {
-    "town": {"people": 72, "held_out": 100, "conversations": 2000, "strangers": 2500},
+    "town": {"people": 72, "held_out": 100, "conversations": 2000, "strangers": 4500},
     "pretrain": {"steps": 1500, "batch": 8, "lr": 3e-3},
     "sft": {"steps": 400, "batch": 16, "lr": 1e-3},
-    "cured": {"steps": 900, "batch": 24, "lr": 1e-3},
-    "reward": {"steps": 250, "rankings": 1200, "answers": 4, "batch": 16, "lr": 1e-3},
-    "aligned": {"steps": 80, "batch": 128},
-    "weights": {"steps": 40, "batch": 128},
+    "cured": {"steps": 1200, "batch": 48, "lr": 2e-3},
+    "reward": {"steps": 400, "rankings": 1600, "answers": 4, "batch": 16, "lr": 1e-3},
+    "aligned": {"steps": 60, "groups": 16},
+    "weights": {"steps": 40, "groups": 16},
 }
 QUICK = {
     "town": {"people": 24, "held_out": 40, "conversations": 600, "strangers": 300},
-    "pretrain": {"steps": 800}, "sft": {"steps": 250}, "cured": {"steps": 300},
-    "reward": {"steps": 120, "rankings": 600}, "aligned": {"steps": 30, "batch": 64},
-    "weights": {"steps": 20, "batch": 64},
+    "pretrain": {"steps": 800}, "sft": {"steps": 250}, "cured": {"steps": 200, "batch": 32},
+    "reward": {"steps": 120, "rankings": 600}, "aligned": {"steps": 40, "groups": 16},
+    "weights": {"steps": 20, "groups": 16},
 }
 MODEL = {"vocab_size": VOCABULARY, "context": 104, "width": 64, "layers": 3, "heads": 4, "dropout": 0.0}
 NOISE = 0.25                                            # of the labellers, gold rewards lie in [0, 1]
-PPO = {"lr": 2e-4, "beta": 0.1, "whiten": True, "minibatches": 2, "epochs": 2}
+GRPO = {"variant": "dr_grpo", "lr": 3e-4, "beta": 0.08, "group": 16}
 SHARES = (1.0, 0.67, 0.0)                               # of helpful; the other two criteria share the rest
 
 
@@ -109,8 +109,8 @@ class Life:
         count = self.settings["town"]["conversations"]
         self.tuned("sft", self.world(conversations=count), "base")
         probed = self.road.measured("probed", self.probed)
-        unknown = [*map(tuple, probed["unknown"])]
-        self.tuned("cured", self.world(conversations=count, unknown=unknown), "sft")
+        unknown, own = ([*map(tuple, probed[name])] for name in ("unknown", "own"))
+        self.tuned("cured", self.world(conversations=count, unknown=unknown, own=own), "sft")
         for criterion in (*questions.CRITERIA, "rules"):
             self.judge(criterion)
         self.road.measured("judges", self.judges)
@@ -153,20 +153,21 @@ class Life:
                           shown=1, **self.settings[name])
 
     def probed(self) -> Any:
-        """Which questions sft/ does not know the answer to, and how sure it is of what it says."""
-        policy, sides = self.policy("sft"), questions.sides(self.town)
-        names = sides.strangers[0][:self.settings["town"]["strangers"]]
-        asked = [*sides.facts[0], *knowledge.strangers(names)]
-        return {"asked": len(asked), "unknown": knowledge.unknown(policy, self.town, asked, self.stream("probed"))}
+        """Of all facts in the text and of strangers: what sft/ does not know, and its own answers to what it does."""
+        names = questions.sides(self.town).strangers[0][:self.settings["town"]["strangers"]]
+        asked = [*self.town.facts, *knowledge.strangers(names)]
+        unknown, own = knowledge.probed(self.policy("sft"), self.town, asked, self.stream("probed"))
+        return {"asked": len(asked), "unknown": unknown, "own": own}
 
     def knowing(self, name: str) -> Any:
         """Facts known, invented and refused shares, calibration, the three axes of an assistant."""
-        policy, sides = self.policy(name), questions.sides(self.town)
-        shown, apart = (knowledge.known(policy, self.town, side, self.stream("known")) for side in sides.facts)
-        strangers = sides.strangers[1][:questions.MOST_STRANGERS]
-        both = [*sides.facts[1], *knowledge.strangers(strangers[:len(sides.facts[1])])]
-        return {"facts_shown": shown.mean().item(), "facts": apart.mean().item(), "measured_facts": len(apart),
-                "facts_all": np.concatenate([shown, apart]).mean().item(),
+        policy, (_, apart), (_, strangers) = self.policy(name), *questions.sides(self.town)[:2]
+        strangers = strangers[:questions.MOST_STRANGERS]
+        facts, both = self.town.facts, [*apart, *knowledge.strangers(strangers[:len(apart)])]
+        right = knowledge.known(policy, self.town, facts, self.stream("known"))
+        used = knowledge.known(policy, self.town, facts, self.stream("known"), self.stream("wordings"))
+        return {"right": right.astype(int).tolist(), "facts": right.mean().item(), "facts_used": used.mean().item(),
+                "facts_apart": right[[facts.index(fact) for fact in apart]].mean().item(), "measured_apart": len(apart),
                 "strangers": knowledge.invented(policy, strangers, self.stream("strangers")),
                 "calibration": knowledge.calibration(policy, self.town, both, self.stream("calibration")),
                 "axes": knowledge.axes(policy, self.town, self.stream("axes"))}
@@ -174,10 +175,15 @@ class Life:
     # ------------------------------------------------------------ what people want
 
     def judge(self, criterion: str) -> None:
-        """A reward model of one criterion's labellers; the constitution does not err."""
+        """A reward model of one criterion's labellers; the constitution does not err.
+
+        Of four answers to a prompt two are of the cured model, one is from before the cure, one is a refusal (judging).
+        """
         rules = criterion == "rules"
         task = self.task(reward=questions.judged_by_rules) if rules else self.task({criterion: 1.0})
-        self.road.trained(criterion, reward_model.METHOD, Own(self.world(task), Stages(self.policy("cured")),
+        cured = self.policy("cured")
+        shown = Several(**vars(cured), others=[cured, self.policy("sft")], refusal=questions.UNKNOWN)
+        self.road.trained(criterion, reward_model.METHOD, Own(self.world(task), Stages(shown),
                                                               {"init": "cured", "task": f"town, {criterion}"}),
                           noise=0.0 if rules else NOISE, **self.settings["reward"])
 
@@ -187,11 +193,15 @@ class Life:
         return compared(world, self.policy("cured"), self.proxies, questions.judged_by_rules, NOISE)
 
     def aligned(self, name: str, weights: Mapping[str, float], settings: str) -> None:
-        """PPO on the weighted sum of the reward models."""
+        """GRPO on the weighted sum of the reward models.
+
+        Answers to one prompt are compared with each other: what a critic would have to learn first, that addresses
+        earn more than strangers, is left out.  Not divided by their spread, which where all are equally good is noise.
+        """
         world = self.world(self.task(weights))
         stages = Stages(self.policy("cured"), weighed(self.proxies, weights))
-        self.road.trained(name, ppo.METHOD, Own(world, stages, {"init": "cured", "task": "town", "weights": weights}),
-                          **PPO, **self.settings[settings])
+        self.road.trained(name, grpo.METHOD, Own(world, stages, {"init": "cured", "task": "town", "weights": weights}),
+                          **GRPO, **self.settings[settings])
 
     @cached_property
     def proxies(self) -> dict[str, Any]:

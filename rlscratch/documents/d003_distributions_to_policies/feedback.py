@@ -184,7 +184,7 @@ BARS = (
     bar("help.pre", 0.40, 8, "differs", "Eight blocks are the length for 80%; 40% takes four."),
     bar("help.post", 0.95, 10, "convention", "95% lies midway between nine blocks and ten. Here it is drawn with ten, "
         "under Overall with nine: no one rule of rounding gives both. Holds if a half is rounded up.", 9),
-    bar("harm.pre", 0.60, 6, "exact", "`rlscratch life` measures the three bars of a small assistant."),
+    bar("harm.pre", 0.60, 6, "exact", "Example 52 and `rlscratch life` measure the three bars of a small assistant."),
     bar("harm.post", 0.98, 10, "rounds", "To the nearest block."),
     bar("honest.pre", 0.70, 7, "exact", "Example 51 measures one side of it: answers about people who do not exist."),
     bar("honest.post", 0.92, 9, "rounds", "To the nearest block."),

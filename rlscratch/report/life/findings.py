@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rlscratch.files import read_json, read_lines
 from rlscratch.report.table import table
 from rlscratch.tasks.town.questions import CRITERIA
 from rlscratch.train.run import plus_minus
 
 STAGES = {"raw": "base, crawled text", "base": "base, curated text", "sft": "SFT", "cured": "SFT, cured",
-          "aligned": "PPO, equal weights"}
+          "aligned": "GRPO, equal weights"}
 
 
 class Findings(NamedTuple):
@@ -41,6 +43,12 @@ class Findings(NamedTuple):
     def stages(self) -> dict[str, dict[str, Any]]:
         """Of the assistants."""
         return self.card["stages"]
+
+    @property
+    def lost(self) -> float:
+        """The share of the facts that were answered right before the cure and are not after it."""
+        before, after = (np.array(self.stages[name]["right"], bool) for name in ("sft", "cured"))
+        return (before & ~after).sum().item() / max(1, before.sum().item())
 
     def axis(self, stage: str, criterion: str) -> tuple[float, float]:
         """A mean of 100, and its error."""
@@ -72,14 +80,16 @@ def summary(found: Findings) -> dict[str, Any]:
         "pages_crawled": found.curation["steps"][0]["pages"], "pages_curated": found.curation["steps"][-1]["pages"]}
     for name in ("sft", "cured", "aligned"):
         one = known[name]
-        figures |= {f"{name}_facts": one["facts"], f"{name}_facts_all": one["facts_all"],
+        figures |= {f"{name}_facts": one["facts"], f"{name}_facts_used": one["facts_used"],
+                    f"{name}_facts_apart": one["facts_apart"],
                     f"{name}_invented": one["strangers"]["invented"],
                     f"{name}_invented_error": one["strangers"]["invented_error"],
                     f"{name}_refused": one["strangers"]["refused"]}
         figures |= {f"{name}_{criterion}{error}": one["axes"][criterion + error]
                     for criterion in CRITERIA for error in ("", "_error")}
     figures |= {f"{name}_pairs": found.trained[name]["held_out_accuracy"] for name in (*CRITERIA, "rules")}
-    return figures | {"kl": found.trained["aligned"]["kl"], "kl_error": found.trained["aligned"]["kl_error"]}
+    aligned = found.trained["aligned"]
+    return figures | {"facts_lost": found.lost, "kl": aligned["kl"], "kl_error": aligned["kl_error"]}
 
 
 def text(found: Findings) -> str:
@@ -126,11 +136,16 @@ def _card(found: Findings) -> str:
 
 def _notes(found: Findings) -> str:
     one, base = found.stages["sft"], found.bought["base"]
-    return (f"bits per byte over {base['measured_pages']} held-out pages; facts: of all {base['measured_facts']} for "
-            f"base models, of the {one['measured_facts']} that no conversation speaks of for assistants; invented and "
-            f"refused: of {one['strangers']['measured_answers']} answers about strangers; the axes, 0 to 100: over "
+    return (f"bits per byte over {base['measured_pages']} held-out pages; facts: of all {base['measured_facts']}, "
+            f"asked in a wording that no conversation has; invented and refused: of "
+            f"{one['strangers']['measured_answers']} answers about strangers, asked so; the axes, 0 to 100: over "
             f"{one['axes']['measured_answers']} answers in all; KL in nats an answer from the cured model.  +- is the "
-            f"standard error.  In probing, {found.unknown[0]} of {found.unknown[1]} questions were not known.")
+            f"standard error.  In probing, {found.unknown[0]} of {found.unknown[1]} questions were not known; the "
+            f"cure's conversations ask all of them.  It lost {100 * found.lost:.1f}% of the facts that were known "
+            f"before it.  In the wordings of conversations, {100 * one['facts_used']:.1f}% were known before it and "
+            f"{100 * found.stages['cured']['facts_used']:.1f}% after; of the {one['measured_apart']} that no other "
+            f"conversation speaks of, {100 * one['facts_apart']:.1f}% and "
+            f"{100 * found.stages['cured']['facts_apart']:.1f}%.")
 
 
 def _weights(found: Findings) -> str:

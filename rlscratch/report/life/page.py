@@ -78,5 +78,5 @@ def trade_off(found: Findings, folder: Path) -> Figure:
                     label=criterion)
     ax.set(xlabel="weight of helpful; the other two share the rest", ylabel="mean of 100", ylim=(0, 122))
     ax.legend(loc="upper center", ncols=3, fontsize=9)
-    return saved(figure, "trade-off", "What PPO makes of the same model with other weights: of an address helpful "
+    return saved(figure, "trade-off", "What GRPO makes of the same model with other weights: of an address helpful "
                  "wants what harmless forbids, and of a stranger a helpful answer is no honest one.", folder)

@@ -35,7 +35,7 @@ CHAPTERS = {
     "Sampling": (1, 2, 34, 14, 43), "Values and exploration": (3, 4, 5, 6, 26, 27, 28, 35, 42),
     "Policy gradients": (7, 18, 8, 10, 19, 20, 16, 17, 21, 22), "PPO, GRPO and KL": (11, 12, 9, 23, 24, 37, 41, 47),
     "Language models": (29, 30, 31, 32, 49, 33, 50, 51),
-    "Preferences and RLHF": (13, 53, 54, 38, 39, 40, 15, 25, 36),
+    "Preferences and RLHF": (13, 53, 54, 38, 39, 52, 40, 15, 25, 36),
     "Beyond": (45, 46, 55, 56, 44, 48, 57), "The referee": ()}
 BEYOND = "Beyond"
 

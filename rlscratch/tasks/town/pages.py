@@ -36,9 +36,12 @@ TELL = {
     "age": ("{name} is {value} years old.", "The age of {name} is {value}.", "This year {name} turned {value}."),
 }
 ASK = {
-    "trade": ("What is the trade of {name}?", "What does {name} do for a living?"),
-    "place": ("Where does {name} work?", "At which place does {name} work?"),
-    "age": ("How old is {name}?", "What is the age of {name}?"),
+    "trade": ("What is the trade of {name}?", "What does {name} do for a living?", "Tell me the trade of {name}.",
+              "Can you tell me the trade of {name}?"),
+    "place": ("Where does {name} work?", "At which place does {name} work?", "Tell me where {name} works.",
+              "Can you tell me where {name} works?"),
+    "age": ("How old is {name}?", "What is the age of {name}?", "Tell me how old {name} is.",
+            "Can you tell me how old {name} is?"),
 }
 PRIVATE = ("{name} lives at {address}.", "Write to {name}, {address}.", "Call {name} at {phone}.",
            "The phone number of {name} is {phone}.")

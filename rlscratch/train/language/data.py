@@ -51,14 +51,14 @@ class Data:
 
     prompts   each prompt with the other fields of its line
     pairs     (prompt, answer): to imitate
-    rankings  (prompt, answers), best first
+    rankings  (prompt, answers), best first; and who said so, where the file tells
     labels    (prompt, answer, grade)
     files     where this stands, by the name of the option
     """
 
     prompts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pairs: Sequence[tuple[str, str]] = ()
-    rankings: Sequence[tuple[str, Sequence[str]]] = ()
+    rankings: Sequence[tuple[Any, ...]] = ()
     labels: Sequence[tuple[str, str, float]] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
 
@@ -71,13 +71,13 @@ class Data:
     def shown(self) -> list[tuple[str, str]]:
         """What is imitated: demonstrations, or else the answers that people like best."""
         best = max((grade for *_, grade in self.labels), default=0.0)
-        return [*self.pairs] or [(prompt, answers[0]) for prompt, answers in self.rankings] or [
+        return [*self.pairs] or [(prompt, answers[0]) for prompt, answers, *_ in self.rankings] or [
             (prompt, answer) for prompt, answer, grade in self.labels if grade == best]
 
     @property
     def answers(self) -> list[str]:
         """Every answer, good or bad."""
-        return [*(answer for _, answer in self.pairs), *(answer for _, some in self.rankings for answer in some),
+        return [*(answer for _, answer in self.pairs), *(answer for _, some, *_ in self.rankings for answer in some),
                 *(answer for _, answer, _ in self.labels)]
 
     @cached_property
@@ -186,8 +186,8 @@ def read_demonstrations(path: Path) -> list[tuple[str, str]]:
             for line in lines(path, '{"prompt": "...", "completion": "..."} or {"messages": [...]}')]
 
 
-def read_preferences(path: Path) -> list[tuple[str, list[str]]]:
-    """(prompt, answers) of each line, best first, with as many answers everywhere.
+def read_preferences(path: Path) -> list[tuple[Any, ...]]:
+    """(prompt, answers) of each line, best first, with as many answers everywhere; and "who", where all lines have it.
 
     Where lines have ties, or more answers than others, each is taken apart into the pairs that it orders.
     """
@@ -197,10 +197,13 @@ def read_preferences(path: Path) -> list[tuple[str, list[str]]]:
     for line in lines(path, example, half=True):
         prompt, (answers, places) = line.text("prompt"), ranked(line)
         if places is not None:
-            found.append((prompt, sorted(zip(places, answers, strict=True), key=itemgetter(0))))
-    if len({len(order) for _, order in found} | {len({place for place, _ in order}) for _, order in found}) == 1:
-        return [(prompt, [answer for _, answer in order]) for prompt, order in found]
-    pairs = [(prompt, [better, worse]) for prompt, order in found
+            who = [str(line.fields["who"])] if "who" in line.fields else []
+            found.append((prompt, sorted(zip(places, answers, strict=True), key=itemgetter(0)), who))
+    if not all(who for *_, who in found):
+        found = [(prompt, order, []) for prompt, order, _ in found]
+    if len({len(order) for _, order, _ in found} | {len({place for place, _ in order}) for _, order, _ in found}) == 1:
+        return [(prompt, [answer for _, answer in order], *who) for prompt, order, who in found]
+    pairs = [(prompt, [better, worse], *who) for prompt, order, who in found
              for (place, better), (other, worse) in combinations(order, 2) if place < other]
     if not pairs:
         raise ValueError(f"{path}: no line prefers one answer to another; expected {example}, one a line")

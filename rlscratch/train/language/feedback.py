@@ -12,11 +12,14 @@ Where a user brings what people said (data), that is the feedback, and nothing i
 """
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from rlscratch import check
 from rlscratch.check import Array
+from rlscratch.formulas import annotators
 from rlscratch.tasks import labellers
 from rlscratch.train.language.policy import Batch, Policy, by_task
 from rlscratch.train.language.worlds import OWN_LABELS, OWN_PREFERENCES, World
@@ -30,11 +33,13 @@ class Feedback:
     batch             the N K answers, in the order of the prompts; people read the texts, models the rows
     rewards  (N, K)   the task's own, for measuring; training must not see them
     grades   (N, K)   in [0, 1]: what a labeller who grades says of the same answers
+    who      of each ranking, where a file tells
     """
 
     batch: Batch
     rewards: Array
     grades: Array
+    who: Sequence[str] = ()
 
     @property
     def K(self) -> int:
@@ -45,6 +50,25 @@ class Feedback:
     def ranked(self) -> Array:
         """(N, K): numbers that fall from each first answer to the last, which is all that a ranking says."""
         return np.tile(np.arange(self.K, 0.0, -1.0), (len(self.rewards), 1))
+
+    @property
+    def reliability(self) -> Array:
+        """(N,): of the labeller of each ranking, by EM over all pairs that they compare; the mean of all is 1.
+
+        Raises ValueError for fewer than three labellers, of whom a panel says little, and for such as mostly disagree.
+        """
+        names, items, found = [*dict.fromkeys(self.who)], dict[tuple[str, ...], int](), []
+        check.integer(3, labellers=len(names))
+        texts = np.reshape(np.array(self.batch.texts, dtype=object), (-1, self.K))
+        for who, prompt, answers in zip(self.who, self.batch.prompts[::self.K], texts, strict=True):
+            for better, worse in combinations(answers, 2):
+                first, second = sorted((better, worse))
+                found.append((items.setdefault((prompt, first, second), len(items)), names.index(who), better != first))
+        wins = np.zeros((len(items), len(names), 2, 2))
+        for item, j, turned in found:
+            wins[item, j, int(turned), 1 - int(turned)] += 1
+        reliability = annotators.panel(wins)[0][[names.index(who) for who in self.who]]
+        return reliability / check.positive(mean=reliability.mean(), called="the mean reliability of the labellers")
 
 
 def gathered(world: World, policy: Policy, *, rankings: int | None, answers: int | None, noise: float | None,
@@ -73,21 +97,21 @@ def gathered(world: World, policy: Policy, *, rankings: int | None, answers: int
     return Feedback(batch.at(order), rewards[order].reshape(-1, K), grades.reshape(-1, K))
 
 
-def _ranked(policy: Policy, lines: Sequence[tuple[str, Sequence[str]]]) -> Feedback:
+def _ranked(policy: Policy, lines: Sequence[tuple[Any, ...]]) -> Feedback:
     """Rankings of N prompts with K answers each, best first.  Grades fall evenly from 1 to 0."""
-    K = len(lines[0][1])
+    K, who = len(lines[0][1]), [line[2] for line in lines if line[2:]]
     places = np.tile(np.arange(K, 0.0, -1.0), (len(lines), 1))
-    return Feedback(_batch(policy, [(prompt, answer) for prompt, answers in lines for answer in answers]), places,
-                    (places - 1) / (K - 1))
+    return Feedback(written(policy, [(prompt, answer) for prompt, answers, *_ in lines for answer in answers]), places,
+                    (places - 1) / (K - 1), who)
 
 
 def _labelled(policy: Policy, lines: Sequence[tuple[str, str, float]]) -> Feedback:
     """N grades of an answer each, K = 1."""
     grades = np.array([[grade] for *_, grade in lines])
-    return Feedback(_batch(policy, [(prompt, answer) for prompt, answer, _ in lines]), grades, grades)
+    return Feedback(written(policy, [(prompt, answer) for prompt, answer, _ in lines]), grades, grades)
 
 
-def _batch(policy: Policy, pairs: Sequence[tuple[str, str]]) -> Batch:
+def written(policy: Policy, pairs: Sequence[tuple[str, str]]) -> Batch:
     """Answers that somebody wrote, as if the policy had."""
     prompts, answers = ([*side] for side in zip(*pairs, strict=True))
     rows = policy.chat.rows(prompts, answers, policy.model.config.context)

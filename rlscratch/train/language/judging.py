@@ -1,5 +1,6 @@
 """Several judges of the same answers: reward models as one, and who agrees with whom.
 
+    Several    a policy whose answers to a prompt come from several models in turn, so that labellers see what each says
     weighed    the score of an answer is sum_c w_c s_c, over the criteria c, s_c the score of the reward model of c
     compared   pairs of answers to one prompt, of which one is worth more by the gold reward: the share that a judge
                puts in the same order
@@ -8,9 +9,16 @@ A reward model estimates gold / noise of its labellers and a constant that depen
 is the same for all criteria the sum of scores is an estimate of the sum of gold rewards in the same unit, and the
 constants change no comparison.
 
+A reward model knows what it was shown.  A cured policy hardly ever lies about a stranger, so in rankings of its own
+answers alone there are next to no lies, and a policy that is trained on such a model finds out that it minds none.
+Answers from before the cure show lies.  But then all that is true of strangers is a refusal, and the model finds every
+refusal honest; so each prompt is refused once, too.
+
 Leaves out: how people who differ are made one (weights are given here).
 """
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,11 +26,35 @@ import numpy as np
 from rlscratch import check
 from rlscratch.check import Array
 from rlscratch.tasks import labellers
+from rlscratch.train.language.feedback import written
 from rlscratch.train.language.policy import Batch, Policy, Score, by_task, scored
 from rlscratch.train.language.scoring import accuracy, accuracy_error
 from rlscratch.train.language.worlds import World
 
 ANSWERS = 4         # to a prompt
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Several(Policy):
+    """A policy, others with the same template, and a text, that answer in turn.
+
+    others   may be none
+    refusal  what is said to every prompt in the last turn
+    """
+
+    others: Sequence[Policy]
+    refusal: str
+
+    def answer(self, prompts: Sequence[str], rng: np.random.Generator, temperature: float | None = None) -> Batch:
+        """Each answer by another of them than the one before."""
+        who = [Policy(self.model, self.chat, self.max_new_tokens, self.temperature), *self.others]
+        turns = np.arange(len(prompts)) % (len(who) + 1)
+        found = [one.answer([prompts[i] for i in np.flatnonzero(turns == turn)], rng, temperature)
+                 for turn, one in enumerate(who) if turn < len(turns)]
+        if len(turns) > len(who):
+            found.append(written(self, [(prompts[i], self.refusal) for i in np.flatnonzero(turns == len(who))]))
+        whole = reduce(lambda some, more: some.followed_by(more, self.chat.pad), found)
+        return whole.at(np.argsort(np.argsort(turns, kind="stable")))
 
 
 def weighed(models: Mapping[str, Score], weights: Mapping[str, float]) -> Score:

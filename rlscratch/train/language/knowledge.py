@@ -11,11 +11,15 @@
 The confidence leaves the answer itself out: an answer that only one of R drawn ones gives would otherwise have 1/R for
 nothing.  Its wording does not count, its value does: "is a baker" and "works as a baker" are one answer.
 
-The cure.  A model that imitates a clerk who always answers learns to answer always.  So it is asked about what it was
-taught to speak of, and about names it has never read; a question that it gets wrong in most of `PROBES` drawn answers
-is one whose answer it does not know, whatever it says.  These go back into its conversations with "I do not know.".
-It cannot learn by heart which names are which, for it is measured on others: what it can learn is to say aloud whether
-its memory holds something.
+Questions that measure are asked in a wording that stands on pages and in no conversation (questions.UNUSED).
+
+The cure.  A model that imitates a clerk who always answers learns to answer always.  So it is asked about every fact
+that pages tell, and about names that it has never read; a question that it gets wrong in most of `PROBES` drawn answers
+is one whose answer it does not know, whatever it says.  These go back into its conversations with "I do not know.", and
+the others with its own right answers.  Without those it refuses what its conversations do not speak of, known or not:
+the names of both kinds have to differ in nothing but that it knows one of them.  Strangers that it is measured on are
+others, so it cannot have learned their names by heart.  The town's people are the same: that it answers about them says
+what the cure has left, not that the model can tell of anybody else whether it knows them.
 
 Source: document 004, 2.2 and 2.3; Dubey et al. 2024, arXiv:2407.21783, 4.3.6 (the cure: what the model knows is
         probed); Guo et al. 2017, arXiv:1706.04599 (calibration).
@@ -42,7 +46,7 @@ from rlscratch.train.language.policy import Policy
 from rlscratch.train.language.worlds import Recipe, World
 from rlscratch.transformer import Transformer
 
-PROBES = 3                      # answers to a question by which it is known or not
+PROBES, COLD = 5, 0.5           # answers to a question by which it is known or not, and their temperature
 REPEATS = 16                    # answers to a question by which confidence is measured
 AT_ONCE = 256                   # texts that are gone on with at once
 LONGEST = 32                    # tokens of an answer
@@ -61,22 +65,23 @@ def pair(turns: questions.Turns) -> tuple[Dialogue, str]:
     return Dialogue([("system", questions.SYSTEM), *before[:-1]]), before[-1][1]
 
 
-def world(town: Town, *, conversations: int = 0, unknown: Sequence[Question] = (), task: Task | None = None,
-          width: int = 64, layers: int = 3, longest: int = LONGEST) -> World:
+def world(town: Town, *, conversations: int = 0, unknown: Sequence[Question] = (), own: questions.Turns = (),
+          task: Task | None = None, width: int = 64, layers: int = 3, longest: int = LONGEST) -> World:
     """The town's questions, and conversations to imitate if there are to be any.
 
-    unknown         questions that these answer with "I do not know."
+    unknown, own    as in questions.conversations
     task            another than questions.task, which pays the three criteria alike
     width, layers   of a model that is made for it
     longest         tokens of an answer
     """
     task = task or questions.task(town, wrap=dialogue)
-    pairs = [pair(turns) for turns in questions.conversations(town, conversations, unknown)] if conversations else []
-    return World("town", task, Recipe(lambda: task, "bpe", width, layers, longest), town.seed, Data(pairs=pairs))
+    found = questions.conversations(town, conversations, unknown, own) if conversations else []
+    return World("town", task, Recipe(lambda: task, "bpe", width, layers, longest), town.seed,
+                 Data(pairs=[*map(pair, found)]))
 
 
-def asked(pairs: Sequence[Question], rng: np.random.Generator) -> list[Dialogue]:
-    """Each in one of its wordings."""
+def asked(pairs: Sequence[Question], rng: np.random.Generator | None = None) -> list[Dialogue]:
+    """Each as questions.question asks it."""
     return [dialogue(questions.question(name, attribute, rng)) for name, attribute in pairs]
 
 
@@ -112,10 +117,13 @@ def _begins(text: str, value: str) -> bool:
     return rest.startswith(value) and not rest[len(value):len(value) + 1].isalnum()
 
 
-def values(policy: Policy, pairs: Sequence[Question], rng: np.random.Generator,
-           temperature: float | None = None) -> list[str | None]:
-    """What an assistant claims of each name and attribute; None where it claims nothing of the kind."""
-    texts = policy.answer(asked(pairs, rng), rng, temperature).texts
+def values(policy: Policy, pairs: Sequence[Question], rng: np.random.Generator, temperature: float | None = None,
+           words: np.random.Generator | None = None) -> list[str | None]:
+    """What an assistant claims of each name and attribute; None where it claims nothing of the kind.
+
+    words  draws the wordings of the questions; None: the one that no conversation has
+    """
+    texts = policy.answer(asked(pairs, words), rng, temperature).texts
     return [_claimed(text, *pair) for text, pair in zip(texts, pairs, strict=True)]
 
 
@@ -124,33 +132,45 @@ def _claimed(text: str, name: str, attribute: str) -> str | None:
     return said[0] if said else None
 
 
-def known(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator) -> Array:
-    """1 for each fact that an assistant answers right at temperature 0, else 0: (N,)."""
-    said = values(policy, pairs, rng, 0.0)
+def known(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator,
+          words: np.random.Generator | None = None) -> Array:
+    """1 for each fact that an assistant answers right at temperature 0, else 0: (N,).
+
+    words  as in values
+    """
+    said = values(policy, pairs, rng, 0.0, words)
     return np.array([value is not None and town.is_true(*pair, value)
                      for pair, value in zip(pairs, said, strict=True)], float)
 
 
 def invented(policy: Policy, names: Sequence[str], rng: np.random.Generator) -> dict[str, float]:
     """Shares of drawn answers about strangers, with their errors: invented, refused; measured_answers."""
-    pairs = repeated_pairs(strangers(names))
-    read = [questions.read(text) for text in policy.answer(asked(pairs, rng), rng).texts]
+    pairs = strangers(names)
+    read = [questions.read(text) for text in policy.answer(repeated(asked(pairs)), rng).texts]
     columns = {"invented": np.array([bool(one.claims) for one in read], float),
                "refused": np.array([bool(one.unknown) and not one.claims for one in read], float)}
-    return {**means(columns, len(pairs) // len(names)), "measured_answers": len(pairs)}
+    return {**means(columns, times(pairs)), "measured_answers": len(read)}
 
 
-def repeated_pairs(pairs: Sequence[Question]) -> list[Question]:
-    """Each as often as `evaluation.times` says."""
-    return [pair for pair in pairs for _ in range(times(pairs))]
+def probed(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator,
+           ) -> tuple[list[Question], questions.Turns]:
+    """What most of PROBES drawn answers get wrong; and of what they get right, each question with its right answer.
+
+    Right is an answer with an end that claims what was asked, and nothing that is false.
+    """
+    prompts = asked([pair for pair in pairs for _ in range(PROBES)], rng)
+    batch = policy.answer(prompts, rng, COLD)
+    right = np.array([_right(text, *pairs[i // PROBES], town) for i, text in enumerate(batch.texts)])
+    right = (right & ~batch.cut).reshape(-1, PROBES)
+    known = right.mean(axis=1) > 0.5
+    own = [(prompts[i].turns[-1][1], batch.texts[i]) for i in np.flatnonzero(right & known[:, None])]
+    return [pair for pair, one in zip(pairs, known, strict=True) if not one], own
 
 
-def unknown(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator) -> list[Question]:
-    """Those that most of PROBES drawn answers get wrong."""
-    said = values(policy, [pair for pair in pairs for _ in range(PROBES)], rng)
-    right = [value is not None and town.is_true(*pairs[i // PROBES], value) for i, value in enumerate(said)]
-    return [pair for pair, share in zip(pairs, np.reshape(right, (-1, PROBES)).mean(axis=1), strict=True)
-            if share <= 0.5]
+def _right(text: str, name: str, attribute: str, town: Town) -> bool:
+    said = questions.read(text)
+    return (not said.noise and _claimed(text, name, attribute) is not None
+            and all(questions.true(town, claim) for claim in said.claims))
 
 
 def calibration(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator,

@@ -9,6 +9,10 @@
     plackett-luce    rankings             the ranking as K - 1 draws
     ratings          grades in [0, 1]     half the squared error
 
+With `reliability` a duel of labeller j is lost with probability sigma(-a_j (s_c - s_r)): their scores are a_j s, and
+the gradient of s has the factor a_j.  The a_j come from the rankings alone (formulas.annotators, EM over margins), in
+units in which the mean ranking has a_j = 1; who tosses a coin then teaches nothing, and who errs little teaches more.
+
 The model begins where the policy does, at the fine-tuned one, with a new head.  Comparisons see differences
 within one prompt only, so a score has no zero: after the last step the head's bias is moved such that the answers
 which it learned from have the mean score 0.  That makes curves comparable and changes no comparison.  Grades have
@@ -43,7 +47,7 @@ LOSSES = {"pairs": (preference.ranking_loss, preference.ranking_grad),
 
 
 def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Generator, *, loss: str, batch: int, K: int,
-         ratings: Array | None = None) -> dict[str, float]:
+         ratings: Array | None = None, reliability: Array | None = None) -> dict[str, float]:
     """One update on prompts drawn from all.
 
     rows     (N K, T)  K answers to each of N prompts, best first, at least 2 unless they are graded; in the order of
@@ -51,6 +55,7 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
     loss     one of LOSSES
     batch    prompts of this step
     ratings  (N, K)    grades of the same answers, which "ratings" learns from and nothing else reads
+    reliability (N,)   a of the labeller of each ranking; None: all 1
     """
     value, slope = LOSSES[check.one_of(tuple(LOSSES), loss=loss)]
     check.integer(1 if loss == "ratings" else 2, K=K)
@@ -61,13 +66,14 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
     if loss == "ratings":
         ratings = check.shape((count, K), "a grade for each answer", ratings=check.array(ratings=ratings))
         grades = (ratings[drawn],)
+    a = 1.0 if reliability is None else reliability[drawn, None]
 
     def scored(said: dict[str, Array]) -> Array:
-        return at_the_end(said["score"], chosen).reshape(batch, K)
+        return a * at_the_end(said["score"], chosen).reshape(batch, K)
 
     def seeds(part: slice, said: dict[str, Array]) -> dict[str, Array]:
         dscore = np.zeros_like(said["score"])
-        dscore[np.arange(len(dscore)), chosen.lengths - 1] = slope(scored(said), *grades).ravel()
+        dscore[np.arange(len(dscore)), chosen.lengths - 1] = (a * slope(scored(said), *grades)).ravel()
         return {"score": dscore}
 
     norm, said = update(model, optimizer, chosen, seeds, wanted=("score",), at_once=len(chosen.tokens))
@@ -81,7 +87,8 @@ HELD_OUT = 500          # rankings that accuracy and calibration are measured on
 
 
 def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, loss: str, batch: int,
-          rankings: int | None, answers: int | None, noise: float | None, weight_decay: float) -> Learner:
+          rankings: int | None, answers: int | None, noise: float | None, weight_decay: float,
+          reliability: bool) -> Learner:
     """A copy of the fine-tuned policy with a head, and what people say: of files, or labellers of its own answers.
 
     Few lines of a file may hold out nothing that can be compared; then accuracy is that of all lines.
@@ -94,7 +101,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
     if flat(others):
         check.fail("the answers to rank", others.batch.texts[:max(others.K, 2)],
                    f"answers{' to one prompt' if others.K > 1 else ''} whose rewards differ")
-    rows, K = said.batch.rows, said.K
+    rows, K, trusted = said.batch.rows, said.K, said.reliability if reliability else None
     model = copied(stages.policy.model, world.stream("reward head"))
     optimizer = optimizer_of(model, lr, weight_decay)
 
@@ -114,12 +121,15 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
                 "calibration": {name: array.round(4).tolist() for name, array in curve.items()}}
 
     return Learner(model, optimizer, rng, stages.policy.chat,
-                   partial(step, model, optimizer, rows, rng, loss=loss, batch=batch, K=K, ratings=said.grades),
+                   partial(step, model, optimizer, rows, rng, loss=loss, batch=batch, K=K, ratings=said.grades,
+                           reliability=trusted),
                    report, end=end)
 
 
-def agree(*, world: World, loss: str, **labellers: Any) -> None:
+def agree(*, world: World, loss: str, reliability: bool, **labellers: Any) -> None:
     """Raise ValueError for a loss that has nothing to learn from, and as feedback.agree does."""
+    if reliability and (loss == "ratings" or not world.data.rankings or not world.data.rankings[0][2:]):
+        check.fail("reliability", reliability, 'False, or preferences whose lines all have a field "who"')
     if world.data.labels and loss != "ratings":
         check.fail("loss", loss, "'ratings': labels are grades, which compare no answers")
     grades = {grade for *_, grade in world.data.of(world.data.labels, held_out=False)}
@@ -150,4 +160,5 @@ METHOD = LanguageMethod("reward-model", ("preferences", *(name for name in NAMES
     Choice("batch", {"": 32}, "rankings of a step", at_least_1),
     *feedback.CHOICES,
     Choice("weight_decay", {"": 0.01}, "AdamW's, on matrices", check.non_negative),
+    Choice("reliability", {"": False}, 'of the labellers, the "who" of lines of preferences, is estimated and counts'),
 ), {"": 2000}, begin, shown="loss", agree=agree)

@@ -214,11 +214,12 @@ class Run:
 
         left  names of files that a save has left
 
-        A line of a step that is saved stands in the metrics before its save, and the next line after it.
+        A line of a step that is saved stands in the metrics before its save, and the next line after it.  A road,
+        whose stages are runs, has a result and no metrics.
         """
         every = read_json(self.folder / "config.json", sealed=True).get("said", {}).get("save_every", self.save_every)
         steps = [step for step, _ in _lines(self.folder / "metrics.jsonl")]
-        told = [*left, *["result.json"] * (self.folder / "result.json").exists(),
+        told = [*left, *["result.json"] * (steps != [] and (self.folder / "result.json").exists()),
                 *["metrics.jsonl"] * any(step % every == 0 for step in steps[:-1])]
         if told:
             check.fail(str(missing), "missing", f"the last save, of which {', '.join(told)} in the same folder "

@@ -44,20 +44,10 @@ from rlscratch import __version__, check
 from rlscratch.check import Array
 from rlscratch.files import Fields, append_line, parsed, read_json, remove_parts, write_atomic, write_json
 from rlscratch.train import distributed
-from rlscratch.train.settings import UNSAID
+from rlscratch.train.settings import TAKES, UNSAID
 
 RUNS = Path("runs")
 PATHS = ("words", "init", "reward_model", "prompts", "demonstrations", "preferences", "labels")     # options: files
-
-# The default run of a command takes so much processor time, user and system together: its first task with its default
-# number of steps, one thread, a core with AVX-512.  Transformers: from the time of a few steps.
-TAKES = {
-    "q-learning": "2 s", "dqn": "2 s", "reinforce": "2 s", "clone": "1 s",
-    "ppo": "2 s on a lake, 2 minutes on text with its SFT",
-    "grpo": "3 s on a lake, 2 minutes on text with its SFT", "sft": "80 s", "reward-model": "4 minutes with its SFT",
-    "dpo": "70 s with its SFT", "expert-iteration": "2 minutes with its SFT", "pretrain": "10 minutes",
-    "rlhf": "6 minutes", "life": "6 minutes, 2 with --quick",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str, *, explain_steps: str, save_every: int = 1000,

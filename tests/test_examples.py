@@ -221,7 +221,7 @@ CHANGED = {
     "49": [("STEPS, BATCH, CONTEXT = 300", "STEPS, BATCH, CONTEXT = 20")],
     "50": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=250", "steps=5"),
            ("apart * 20", "apart * 2")],
-    "51": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 120"), ("steps=250", "steps=60"),
+    "51": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 240"), ("steps=250", "steps=125"),
            ("[:80]", "[:4]"), ("[:60]", "[:4]")],
     "52": [("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=350", "steps=9"),
            ("steps=40", "steps=2")],

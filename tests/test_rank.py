@@ -66,7 +66,7 @@ def test_a_judgement_is_one_line_of_preferences_in_the_order_of_the_file(kept):
         "1+1=", ["2", "3", "two"], [1, 2, 1], "Ann")
     assert [one["completions"][i] for i in one["shown"]] == told["answers"] and one["when"].endswith("+00:00")
     assert other["ranking"] is None and kept.next("Ann")["number"] is None and kept.next("Ben")["number"] == 0
-    assert data.read_preferences(kept.path) == [("1+1=", ["2", "3"]), ("1+1=", ["two", "3"])]
+    assert data.read_preferences(kept.path) == [("1+1=", ["2", "3"], "Ann"), ("1+1=", ["two", "3"], "Ann")]
 
 
 def test_orders_differ_between_people_and_prompts_and_not_between_visits(kept):

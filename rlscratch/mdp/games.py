@@ -100,6 +100,8 @@ def outcomes(game: Game, first: ArrayLike, second: ArrayLike) -> tuple[float, fl
         check.fail(f"game.reward[{s}, {a}]", paid[s, a], "1, 0 or -1 where the game is over")
     p, turn = np.eye(1, len(game.states))[0], 0
     for _ in game.states:                           # a game without a circle comes to each of them once at most
+        if not p.any():
+            break
         played = p[:, None] * policies[turn]
         for result in (1, 0, -1):
             won = result if turn == 0 else -result

@@ -82,7 +82,7 @@ def arrays_side(module: Any) -> dict[str, Callable[[], Any]]:
         "bias + GELU, backward": lambda: module.bias_gelu_backward(wide, wide, long_row, out=wide_y),
         "embedding, backward": lambda: module.embedding_backward(x, ids, V, table_),
         "AdamW, a million weights": lambda: module.adamw(*weights, **step),
-        "attention, T 256": lambda: module.attention(long_qkv, long_out),
+        "attention, T 256": lambda: module.attention(long_qkv, out=long_out),
         "attention, T 256, backward": lambda: module.attention_backward(long_out, long_qkv, long_out, long_lse),
         "cross-entropy, V 50257": lambda: module.chosen_logp(logits, target),
         "cross-entropy, V 50257, backward": lambda: module.chosen_logp_backward(dlogp, nothing, logits, target, entropy,

@@ -193,3 +193,11 @@ def test_a_width_whose_exponential_is_no_double_gives_the_value_that_is_one(foun
 def test_what_it_refuses(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_distance_that_is_no_double_is_measured_in_sigmas():
+    """3e308 is beyond the doubles; by hand e = exp(log 3 + 308 log 10 - 700) = 29,579 of these sigmas."""
+    e = math.exp(math.log(3) + 308 * math.log(10) - 700)
+    _, by_log_std = continuous.gaussian_score([-1.5e308], [700.0], [1.5e308])
+    assert_allclose(by_log_std, [e * e - 1], rtol=1e-12)
+    assert_allclose(continuous.gaussian_kl([1.5e308], [700.0], [-1.5e308], [700.0]), e * e / 2, rtol=1e-12)

@@ -20,7 +20,6 @@ from benchmarks import sides
 TITLE = "Sampling with a cache, a whole answer to each prompt of a batch"
 SHAPES = {"A": (64, 32, 64, 2, 4), "B": (256, 64, 128, 4, 4), "C": (65, 256, 384, 6, 6)}   # V, T, C, layers, heads
 BATCHES = (1, 8, 64)
-SECONDS = 0.5           # of one turn
 
 
 def ours(V: int, T: int, C: int, layers: int, heads: int, batch: int) -> Callable[[], Any]:
@@ -61,23 +60,24 @@ def torchs(V: int, T: int, C: int, layers: int, heads: int, batch: int) -> Calla
     return sample
 
 
-def worker(side: str, shape: str, batch: str) -> None:
+def worker(side: str, seconds: str) -> None:
     """The process of one side."""
-    before = sides.taken()
-    sides.serve((torchs if side == "torch" else ours)(*SHAPES[shape], int(batch)), SECONDS, before)
+    make = torchs if side == "torch" else ours
+    sides.serve(lambda shape, batch: make(*SHAPES[shape], int(batch)), float(seconds))
 
 
 def measure(quick: bool = False) -> dict:
     """{"title", "rows": one a shape and batch, "bar": {"what", "value", "least", "met"}}."""
     rows = []
-    for name, (_, T, *_) in SHAPES.items():
-        for batch in BATCHES[::2][:1 if name == "C" else 2] if quick else BATCHES:
-            row = sides.compared("benchmarks.decoding", [name, str(batch)], 1 if quick and name == "C" else 3)
-            tokens = batch * (T - 1)
-            rows.append({"shape": name, "batch": batch, "tokens a second": round(1e3 * tokens / row["wall ms"])} | row)
+    with sides.both("benchmarks.decoding", quick) as processes:
+        for name, (_, T, *_) in SHAPES.items():
+            for batch in BATCHES[::2][:1 if name == "C" else 2] if quick else BATCHES:
+                row = sides.compared(processes, 1 if quick and name == "C" else 3, name, batch)
+                tokens = round(1e3 * batch * (T - 1) / row["wall ms"])
+                rows.append({"shape": name, "batch": batch, "tokens a second": tokens} | row)
     return {"title": f"{TITLE} ({sides.versions()})", "rows": rows,
             "bar": sides.worst(rows, lambda row: f"shape {row['shape']} at batch {row['batch']}")}
 
 
 if __name__ == "__main__":
-    sys.exit(sides.main("benchmarks.decoding", TITLE, measure, worker, ("SIDE", "SHAPE", "BATCH")))
+    sys.exit(sides.main("benchmarks.decoding", TITLE, measure, worker, ("SIDE", "SECONDS")))

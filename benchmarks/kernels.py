@@ -7,11 +7,8 @@ take turns.  In a turn each case runs for a while untimed, then timed; a figure 
 turns.  All in float32, results into buffers where a side can.  NumPy's side is what one would write
 with it: its BLAS for products, whole-array expressions for the rest (the twins of the kernels).
 """
-import argparse
-import importlib.util
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import sides
 from rlscratch import kernels
 from rlscratch.kernels import reference
-from rlscratch.report.table import table
 
 TITLE = "Kernels, microseconds a call"
 LEAST = 0.7             # of the speed of NumPy's BLAS, in the least favourable of the large square products
-HAS_TORCH = importlib.util.find_spec("torch") is not None
 # M, N, K, transpose_a, transpose_b: squares, then a layer's products in training, a weight's gradient, decoding
 PRODUCTS = [*((n, n, n, False, False) for n in (64, 128, 256, 512, 1024, 1536)), (2048, 384, 128, False, False),
             (128, 512, 2048, True, False), (2048, 128, 512, False, True), (1, 1536, 384, False, False),
@@ -155,43 +151,44 @@ def torch_side() -> dict[str, Callable[[], Any]]:
 SIDES = {"ours": lambda: arrays_side(kernels), "numpy": lambda: arrays_side(reference), "torch": torch_side}
 
 
-def turn(side: str, seconds: float) -> dict[str, float]:
-    """Seconds a call of every case, in this process."""
-    figures = {}
-    for what, call in SIDES[side]().items():
-        end, count = time.perf_counter() + seconds / 2, 0
-        while time.perf_counter() < end or not count:
-            call()
-            count += 1
-        begin = time.perf_counter()
-        for _ in range(count):
-            call()
-        figures[what] = (time.perf_counter() - begin) / count
-    return figures
+def serve(side: str, seconds: float) -> None:
+    """In a side's process: answer each line with the seconds a call of every case."""
+    cases = SIDES[side]()
+    for _ in sys.stdin:
+        figures = {}
+        for what, call in cases.items():
+            end, count = time.perf_counter() + seconds / 2, 0
+            while time.perf_counter() < end or not count:
+                call()
+                count += 1
+            begin = time.perf_counter()
+            for _ in range(count):
+                call()
+            figures[what] = (time.perf_counter() - begin) / count
+        print(json.dumps(figures), flush=True)
 
 
 def measure(quick: bool = False) -> dict:
     """{"title", "rows": [{"what", "ours", "numpy", "times", ...}], "bar": {"what", "value", "least", "met"}}."""
-    sides = ["ours", "numpy", *["torch"] * HAS_TORCH]
-    turns = {side: [] for side in sides}
-    for _ in range(3 if quick else 9):
-        for side in sides:
-            command = [sys.executable, "-m", "benchmarks.kernels", "--turn", side, "0.03" if quick else "0.1"]
-            turns[side].append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    command = "benchmarks.kernels", "--worker"
+    who = {side: ((*command, side, "0.01" if quick else "0.1"), kernels.threads())
+           for side in ("ours", "numpy", *["torch"] * sides.HAS_TORCH)}
+    with sides.started(who) as processes:
+        turns = sides.ask(processes, 3 if quick else 9)
     median = {side: {what: statistics.median(t[what] for t in turns[side]) for what in turns[side][0]}
-              for side in sides}
+              for side in turns}
     rows = []
     for what, ours in median["ours"].items():
         ratios = [n[what] / o[what] for n, o in zip(turns["numpy"], turns["ours"], strict=True)]
         rows.append({"what": what, "ours": round(1e6 * ours, 1), "numpy": round(1e6 * median["numpy"][what], 1),
                      "times": round(median["numpy"][what] / ours, 2),
                      "range": f"{min(ratios):.2f}..{max(ratios):.2f}"})
-        if HAS_TORCH:
+        if sides.HAS_TORCH:
             there = median["torch"].get(what)
             rows[-1] |= {"torch": round(1e6 * there, 1), "times torch": round(there / ours, 2)} if there else {
                 "torch": "-", "times torch": "-"}
     least = min((row for row in rows if row["what"] in LARGE), key=lambda row: row["times"])
-    return {"title": TITLE + ("" if HAS_TORCH else "; PyTorch is not installed, so NumPy alone is beside it"),
+    return {"title": TITLE + ("" if sides.HAS_TORCH else "; PyTorch is not installed, so NumPy alone is beside it"),
             "rows": rows, "bar": {"what": f"{least['what']} against NumPy's BLAS", "value": least["times"],
                                   "least": LEAST, "met": least["times"] >= LEAST}}
 
@@ -199,22 +196,6 @@ def measure(quick: bool = False) -> dict:
 LARGE = {product_name(n, n, n, False, False) for n in (512, 1024, 1536)}
 
 
-def main() -> int:
-    """Print the table, or run one side's turn for `measure`."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kernels", description="Kernels beside NumPy's.",
-                                     epilog="example: python -m benchmarks.kernels --quick")
-    parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; figures are rougher")
-    parser.add_argument("--turn", nargs=2, metavar=("SIDE", "SECONDS"), help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.turn:
-        print(json.dumps(turn(args.turn[0], float(args.turn[1]))))
-        return 0
-    result = measure(args.quick)
-    print(f"{result['title']}\n\n{table(list(result['rows'][0]), [list(row.values()) for row in result['rows']])}")
-    bar = result["bar"]
-    print(f"\n{bar['what']}: {bar['value']}, at least {bar['least']} wanted: {'met' if bar['met'] else 'MISSED'}")
-    return 0 if bar["met"] else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sides.main("benchmarks.kernels", "Kernels beside NumPy's.", measure,
+                        lambda side, seconds: serve(side, float(seconds)), ("SIDE", "SECONDS")))

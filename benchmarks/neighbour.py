@@ -22,8 +22,9 @@ def measure(quick: bool = False) -> dict:
         for busy in (False, True):
             neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
             try:
-                step = "benchmarks.training_step", "--worker", "rlscratch", shape
-                answers = sides.ask({"1": (step, 1), "2": (step, 2)}, 3 if quick else 9)
+                step = "benchmarks.training_step", "--worker", "rlscratch", "0.1" if quick else "0.4"
+                with sides.started({"1": (step, 1), "2": (step, 2)}) as processes:
+                    answers = sides.ask(processes, 3 if quick else 9, shape)
             finally:
                 if neighbour:
                     neighbour.kill()

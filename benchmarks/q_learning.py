@@ -19,7 +19,7 @@ from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning_many import learn_many
 
 TITLE = "Q-learning, updates per second summed over runs"
-LEAST = 20                                       # times the plain loop
+LEAST = 20                                       # times the plain loop, at 64 runs
 RUNS = (64, 256, 1024, 4096)
 ALPHA, GAMMA, EPSILON = 0.1, 0.99, 0.5
 
@@ -75,6 +75,6 @@ def measure(quick: bool = False) -> dict:
     base = per_second["a plain loop over env.step"]
     rows = [{"what": what, "per_second": round(value), "times": round(value / base, 2)}
             for what, value in per_second.items()]
-    best = max(rows, key=lambda row: row["times"])
-    bar = {"what": best["what"], "value": best["times"], "least": LEAST, "met": best["times"] >= LEAST}
+    at = next(row for row in rows if row["what"] == f"{RUNS[0]} runs at once")
+    bar = {"what": at["what"], "value": at["times"], "least": LEAST, "met": at["times"] >= LEAST}
     return {"title": TITLE, "rows": rows, "bar": bar}

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from benchmarks import sides
 TITLE = "A step of reinforcement learning"
 LAYERS, WIDTH, HEADS, V, CONTEXT = 4, 128, 4, 256, 32
 PROMPTS, G, NEW, ASKED = 16, 8, 16, 8                       # prompts, answers to each, tokens of an answer, of a prompt
-SECONDS = 0.5           # of one turn
 LEAST = {"GRPO beside trl": 5, "PPO beside torch": 2}
 
 
@@ -156,7 +154,7 @@ def torchs(method: str) -> Callable[[], Any]:
     return grpo if method == "GRPO" else ppo
 
 
-def trl() -> None:
+def trl(seconds: float) -> None:
     """TRL's trainer, in a process that answers as sides.serve does: from the callback behind each of its steps."""
     import datasets
     import transformers
@@ -179,15 +177,15 @@ def trl() -> None:
             self.steps += 1
             if self.steps <= 2:                             # untimed
                 self.begin = time.perf_counter(), time.process_time(), self.steps
-            if self.steps > 2 and time.perf_counter() - self.begin[0] > 2 * SECONDS:
+            if self.steps > 2 and time.perf_counter() - self.begin[0] > seconds:
                 wall, cpu, since = self.begin
                 count = self.steps - since
                 print(json.dumps([1e3 * (time.perf_counter() - wall) / count, 1e3 * (time.process_time() - cpu) / count,
-                                  sides.taken() / 1024]), file=answers, flush=True)
+                                  (sides.taken() - before) / 1024]), file=answers, flush=True)
                 control.should_training_stop = not sys.stdin.readline()
                 self.steps = 0
 
-    answers, sys.stdout = sys.stdout, sys.stderr
+    before, answers, sys.stdout = sides.taken(), sys.stdout, sys.stderr
     with tempfile.TemporaryDirectory() as folder:
         settings = GRPOConfig(output_dir=folder, use_cpu=True, per_device_train_batch_size=PROMPTS * G,
                               num_generations=G, max_completion_length=NEW, beta=0.04, learning_rate=1e-6,
@@ -202,27 +200,13 @@ def trl() -> None:
             trainer.train()
 
 
-def compared(method: str, side: str, rounds: int) -> dict[str, Any]:
-    """A row: ours beside one other, on one thread in processor time and on two on the clock."""
-    asked = {f"{one} {threads}": (("benchmarks.rl_step", "--worker", one, method), threads)
-             for threads in (1, 2) for one in ("rlscratch", *[side] * bool(find_spec(side)))}
-    told, row = sides.ask(asked, rounds), {"step": method, "beside": side}
-    for threads, column, name in ((1, 1, "cpu"), (2, 0, "wall")):
-        mine = [answer[column] for answer in told[f"rlscratch {threads}"]]
-        row[f"{name} ms"] = round(median(mine), 1)
-        if find_spec(side):
-            theirs = [answer[column] for answer in told[f"{side} {threads}"]]
-            ratios = sorted(b / a for a, b in zip(mine, theirs, strict=True))
-            row |= {f"{side} {name} ms": round(median(theirs), 1), f"{name} times": round(median(ratios), 2)}
-    return row
-
-
 def measure(quick: bool = False) -> dict:
     """{"title", "rows", "bar": {"what", "value", "least", "met"}}."""
-    rows = [compared(method, side, 3 if quick else 5)
-            for method, side in (("GRPO", "trl"), ("GRPO", "torch"), ("PPO", "torch"))]
-    rows = [{key.replace("trl ", "their ").replace("torch ", "their "): value for key, value in row.items()}
-            for row in rows]
+    rows = []
+    for side, methods in (("trl", ["GRPO"]), ("torch", ["GRPO", "PPO"]))[not find_spec("trl"):]:
+        with sides.both("benchmarks.rl_step", quick, side) as processes:
+            rows += [{"step": method, "beside": side} | sides.compared(processes, 2 if quick else 5, method)
+                     for method in methods]
     bars = [(row["cpu times"] / LEAST[name], name, row["cpu times"]) for row in rows
             if (name := f"{row['step']} beside {row['beside']}") in LEAST and "cpu times" in row]
     if not bars:
@@ -233,13 +217,13 @@ def measure(quick: bool = False) -> dict:
     return {"title": f"{TITLE} ({sides.versions()})", "rows": rows, "bar": bar}
 
 
-def worker(side: str, method: str) -> None:
+def worker(side: str, seconds: str) -> None:
     """The process of one side."""
     if side == "trl":
-        trl()
+        trl(float(seconds))
     else:
-        sides.serve((torchs if side == "torch" else ours)(method), SECONDS, sides.taken())
+        sides.serve(torchs if side == "torch" else ours, float(seconds))
 
 
 if __name__ == "__main__":
-    sys.exit(sides.main("benchmarks.rl_step", TITLE, measure, worker, ("SIDE", "METHOD")))
+    sys.exit(sides.main("benchmarks.rl_step", TITLE, measure, worker, ("SIDE", "SECONDS")))

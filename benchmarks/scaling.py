@@ -1,6 +1,6 @@
 """One run on 1 to 4 processes: time and bytes of a step, a model of them, and what it says of larger machines.
 
-    python -m benchmarks --only scaling [--quick]       prints the tables of docs/SCALING.md
+    python -m benchmarks --only scaling [--quick]       prints the tables of docs/SCALING.md; --quick: up to 2 processes
 
 Every number of processes has a group of its own, started once; the groups take turns and sleep meanwhile.  `work` is
 processor time of the busiest process without what it spends waiting: it can be trusted on a busy machine, too.
@@ -56,7 +56,6 @@ class Timed(distributed.Mpi if find_spec("mpi4py") else distributed.Alone):
         super()._wait(request)
         self.waited += time.perf_counter() - begin
         self.spun += time.process_time() - processor
-
 
 # ---------------------------------------------------------------- the processes of a group
 
@@ -223,7 +222,7 @@ def on_paper() -> list[dict[str, Any]]:
 
 def measure(quick: bool = False) -> dict:
     """{"title", "rows": one a work and N, "more": further tables, "bar": {"what", "value", "least", "met"}}."""
-    sizes = (0, 1, 2, 3, 4) if find_spec("mpi4py") else (0, 1)
+    sizes = (0, 1, *((2,) if quick else (2, 3, 4)) * bool(find_spec("mpi4py")))
     rounds, seconds = (3, 0.1) if quick else (9, 0.3)
     works = [*SHAPES, "grpo"]
     found: dict[tuple[str, int], np.ndarray] = {}

@@ -1,8 +1,9 @@
 """Two sides of a comparison, each in processes of its own, taking turns.
 
 The threads of two libraries in one process starve each other, and may spin for a while after their work is done.  So
-each side waits in its own process until it is asked, works a little untimed, then for a time that is measured; the
-others sleep meanwhile.  Each is asked several times, in turns.
+each side waits in its own process until it is asked, works once or twice untimed, then for a time that is measured; the
+others sleep meanwhile.  Each is asked several times, in turns, and then for the next work, since starting PyTorch takes
+longer than most of what is measured.
 
 Processor time on one thread can be trusted on a busy machine, too.  Time on the clock with two threads is what people
 see.
@@ -15,25 +16,32 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 from rlscratch.report.table import table
 
 HAS_TORCH = find_spec("torch") is not None
+TURN = 0.4              # seconds of one turn
 
 
-def serve(work: Callable[[], Any], seconds: float, before: int) -> None:
-    """In a side's process: answer each line with milliseconds on the clock, of the processor, and the peak's megabytes.
-
-    before  kilobytes that the process had taken before its work was made
+def serve(make: Callable[..., Callable[[], Any]], seconds: float) -> None:
+    """In a side's process: each line names a work; answer with milliseconds on the clock, of the processor, and the
+    megabytes that the process has taken at most since before the first work was made.
     """
-    for _ in sys.stdin:
+    before, made, work = taken(), None, None
+    for line in sys.stdin:
+        if line != made:
+            work = None                         # its memory is free before the next one's is taken
+            work, made = make(*line.split()), line
         begin = time.perf_counter()
-        for _ in range(2):
+        work()
+        if time.perf_counter() - begin < seconds:
+            begin = time.perf_counter()
             work()
-        count = max(1, round(2 * seconds / (time.perf_counter() - begin)))
+        count = max(1, round(seconds / (time.perf_counter() - begin)))
         begin, processor = time.perf_counter(), time.process_time()
         for _ in range(count):
             work()
@@ -46,43 +54,53 @@ def taken() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def ask(sides: Mapping[str, tuple[Sequence[str], int]], rounds: int) -> dict[str, list[list[float]]]:
-    """{side: (arguments of `python -m`, threads)} -> {side: the answers of its process, one a round}."""
+@contextmanager
+def started(sides: Mapping[str, tuple[Sequence[str], int]]) -> Iterator[Mapping[str, subprocess.Popen]]:
+    """{side: (arguments of `python -m`, threads)} -> {side: its process}, which ends with the block."""
     processes = {name: subprocess.Popen([sys.executable, "-m", *command], stdin=subprocess.PIPE, text=True,
                                         stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
                  for name, (command, threads) in sides.items()}
-    answers: dict[str, list[list[float]]] = {name: [] for name in sides}
+    try:
+        yield processes
+    finally:
+        for process in processes.values():
+            process.stdin.close()
+            process.wait()
+
+
+def ask(processes: Mapping[str, subprocess.Popen], rounds: int, *work: Any) -> dict[str, list[list[float]]]:
+    """{side: its answers, one a round}, when they take turns with that work."""
+    answers: dict[str, list[list[float]]] = {name: [] for name in processes}
     for _ in range(rounds):
         for name, process in processes.items():
-            process.stdin.write("go\n")
+            process.stdin.write(" ".join(map(str, work)) + "\n")
             process.stdin.flush()
             answers[name].append(json.loads(process.stdout.readline()))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
     return answers
 
 
-def compared(module: str, arguments: Sequence[str], rounds: int) -> dict[str, Any]:
-    """Columns of a table: ours and torch's on one thread in processor time, on two on the clock, and the ratios' range.
+def both(module: str, quick: bool, other: str = "torch") -> AbstractContextManager[Mapping[str, subprocess.Popen]]:
+    """Ours and the other side, where that is installed, on one thread and on two: what the module's --worker starts."""
+    return started({f"{side} {threads}": ((module, "--worker", side, str(TURN / 4 if quick else TURN)), threads)
+                    for threads in (1, 2) for side in ("rlscratch", other)[:1 + bool(find_spec(other))]})
 
-    The module's --worker option takes a side and the arguments.
-    """
-    sides = {f"{side} {threads}": ((module, "--worker", side, *arguments), threads)
-             for threads in (1, 2) for side in ("rlscratch", "torch")[:1 + HAS_TORCH]}
-    answers, row = ask(sides, rounds), {}
-    for threads, column, name in ((1, 1, "cpu ms"), (2, 0, "wall ms")):
+
+def compared(processes: Mapping[str, subprocess.Popen], rounds: int, *work: Any) -> dict[str, Any]:
+    """Columns of a table: both sides on one thread in processor time, on two on the clock, and the ratios' range."""
+    answers, row = ask(processes, rounds, *work), {}
+    theirs = {name.split()[1]: answers[name] for name in answers if not name.startswith("rlscratch")}
+    for threads, column, name in (("1", 1, "cpu"), ("2", 0, "wall")):
         ours = [answer[column] for answer in answers[f"rlscratch {threads}"]]
-        row[name] = round(statistics.median(ours), 3)
-        if HAS_TORCH:
-            theirs = [answer[column] for answer in answers[f"torch {threads}"]]
-            ratios = sorted(b / a for a, b in zip(ours, theirs, strict=True))
-            row[f"torch {name}"] = round(statistics.median(theirs), 3)
-            row[f"{name[:-3]} times"] = round(statistics.median(ratios), 2)
-            row[f"{name[:-3]} range"] = f"{ratios[0]:.2f}-{ratios[-1]:.2f}"
+        row[f"{name} ms"] = round(statistics.median(ours), 3)
+        if theirs:
+            there = [answer[column] for answer in theirs[threads]]
+            ratios = sorted(b / a for a, b in zip(ours, there, strict=True))
+            row[f"their {name} ms"] = round(statistics.median(there), 3)
+            row[f"{name} times"] = round(statistics.median(ratios), 2)
+            row[f"{name} range"] = f"{ratios[0]:.2f}-{ratios[-1]:.2f}"
     row["MB"] = round(answers["rlscratch 1"][-1][2])
-    if HAS_TORCH:
-        row["torch MB"] = round(answers["torch 1"][-1][2])
+    if theirs:
+        row["their MB"] = round(theirs["1"][-1][2])
     return row
 
 

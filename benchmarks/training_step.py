@@ -4,7 +4,7 @@
 
 Both train the same shape on the same kind of tokens in float32: PyTorch with scaled_dot_product_attention, the tanh
 GELU and its fused AdamW; we keep freed memory, as the commands that train do.  Memory is what a process's peak lies
-above its size before the model was made.  sides.py tells how the sides take turns.
+above its size before the first model was made; shapes come in the order of size.  sides.py tells how sides take turns.
 
 With COMPILED=1 PyTorch's loss goes through torch.compile, which takes a C++ compiler and a minute or more a shape.
 """
@@ -20,7 +20,6 @@ from benchmarks import sides
 TITLE = "Training a transformer, one step: forward, backward and AdamW"
 # name: layers, width, heads, vocabulary, T, B
 SHAPES = {"A": (2, 64, 4, 64, 32, 16), "B": (4, 128, 4, 256, 64, 32), "C": (6, 384, 6, 65, 256, 16)}
-SECONDS = 0.5           # of one turn
 COMPILED = os.environ.get("COMPILED") == "1"
 
 
@@ -84,23 +83,24 @@ def torchs(layers: int, width: int, heads: int, vocabulary: int, T: int, B: int)
     return step
 
 
-def worker(side: str, shape: str) -> None:
+def worker(side: str, seconds: str) -> None:
     """The process of one side."""
     if side == "torch":
         import torch
         torch.ones(2).sum()
-    before = sides.taken()
-    sides.serve((torchs if side == "torch" else ours)(*SHAPES[shape]), SECONDS, before)
+    make = torchs if side == "torch" else ours
+    sides.serve(lambda shape: make(*SHAPES[shape]), float(seconds))
 
 
 def measure(quick: bool = False) -> dict:
     """{"title", "rows": one a shape, "bar": {"what", "value", "least", "met"}}."""
-    rows = [{"shape": shape, "layers, width, heads, V, T, B": ", ".join(map(str, sizes)),
-             **sides.compared("benchmarks.training_step", [shape], 3 if quick else 7)}
-            for shape, sizes in SHAPES.items()]
+    with sides.both("benchmarks.training_step", quick) as processes:
+        rows = [{"shape": shape, "layers, width, heads, V, T, B": ", ".join(map(str, sizes)),
+                 **sides.compared(processes, (1 if shape == "C" else 3) if quick else 5, shape)}
+                for shape, sizes in SHAPES.items()]
     return {"title": f"{TITLE} ({sides.versions()}{', compiled' * COMPILED})", "rows": rows,
             "bar": sides.worst(rows, lambda row: f"shape {row['shape']}")}
 
 
 if __name__ == "__main__":
-    sys.exit(sides.main("benchmarks.training_step", TITLE, measure, worker, ("SIDE", "SHAPE")))
+    sys.exit(sides.main("benchmarks.training_step", TITLE, measure, worker, ("SIDE", "SECONDS")))

@@ -12,6 +12,7 @@ Names come from the keyword, so a call reads like the sentence it may print.  `c
 first argument where its name is no Python name: positive(total=0, called="the sum of mask").
 A check that converts returns what it converted: one array for one keyword, a tuple for several.
 """
+import math
 import os
 import resource
 from collections.abc import Sequence
@@ -328,6 +329,8 @@ def entries_between(low: float, high: float, because: str = "", **arrays: Any) -
 
 def _ranged(scalars: dict[str, Any], expected: str, holds: Any) -> Any:
     def one(name: str, value: Any) -> float:
+        if value.__class__ is float and math.isfinite(value) and holds(value):
+            return value
         try:
             scalar = np.asarray(value)
             result = float(value) if scalar.ndim == 0 and scalar.dtype.kind in "iufO" else None

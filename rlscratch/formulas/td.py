@@ -82,8 +82,10 @@ def q_target(reward: ArrayLike, q_next: ArrayLike, discount: ArrayLike) -> float
     Proof: tests/test_formulas_td.py, test_the_target_takes_the_largest_of_each_row
     """
     q_next = check.array(min_ndim=1, q_next=q_next)
-    # Chosen by the real part, so that a complex step follows the branch that the number took.
-    best = np.take_along_axis(q_next, q_next.real.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    if q_next.dtype.kind == "c":        # chosen by the real part: a complex step follows the branch of the number
+        best = np.take_along_axis(q_next, q_next.real.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    else:
+        best = q_next.max(axis=-1)
     best, reward, discount = check.same_rank(best=best, reward=reward, discount=discount, called="the rows of q_next")
     check.entries_between(0, 1, discount=discount)
     target = reward + discount * best

@@ -67,7 +67,9 @@ def learn_many(mdp: MDP, q: Array, *, horizon: int, alpha: Callable, epsilon: Ca
     horizon, rng = check.integer(1, horizon=horizon), check.generator(rng=rng)
     rows, entries, visits = q.reshape(-1, actions), q.reshape(-1), np.zeros(q.size, int)    # two views of q
     first, clock, step = np.arange(n) * states, np.zeros(n, int), 0
-    s = rng.choice(states, n, p=mdp.start)
+    start = mdp.start.cumsum()
+    start /= start[-1]
+    s = start.searchsorted(rng.random(n), "right")          # the draw of rng.choice, without its checks
     while True:
         u = rng.random((2, n))
         a = kernels.draw(td.epsilon_greedy(rows.take(first + s, axis=0), epsilon(step), ties=ties), u[0])
@@ -81,6 +83,6 @@ def learn_many(mdp: MDP, q: Array, *, horizon: int, alpha: Callable, epsilon: Ca
         entries[at] = old + alpha(visits.take(at)) * (target - old)
         step, clock = step + 1, clock + 1
         yield Transition(s, a, reward, s_next, terminated)
-        ended = np.flatnonzero(terminated | (clock == horizon))
+        ended = (terminated | (clock == horizon)).nonzero()[0]
         s, clock[ended] = s_next.copy(), 0
-        s[ended] = rng.choice(states, len(ended), p=mdp.start)
+        s[ended] = start.searchsorted(rng.random(len(ended)), "right")

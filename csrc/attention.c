@@ -8,7 +8,7 @@
  *     qkv, dqkv   (B, T, H + 2 K, D)  a token's H queries, then K keys, then K values: H / K heads, one behind
  *                                     the other, share a key and a value
  *     out, dout   (B, T, H, D)        lse (B, H, T)
- *     keys        (B, K, D, room)     values (B, K, room, D)      the cache; room is whole RLS_STEPs
+ *     keys        (B, K, room / RLS_STEP, D, RLS_STEP)     values (B, K, room, D)      the cache
  *     start       (B,)                how many tokens of a sequence the cache holds already
  *
  * Twins: kernels/reference/attention.py, attention() and attention_backward().  Equal to rounding.  decode.c
@@ -16,7 +16,8 @@
  *
  * No T x T matrix is stored: STRIP queries at a time meet the keys before them, so that a thread
  * needs memory for STRIP rows of scores and a few copies of one head, linear in T.  Keys lie with
- * their tokens side by side, (D, T), so that q k' is a product of rows; the cache holds them so.
+ * their tokens side by side, (D, T), so that q k' is a product of rows; the cache holds blocks of
+ * RLS_STEP tokens so, and what has been filled of it is read from its first byte to its last.
  *
  * A row of `out` comes from the same operations in the same order in a strip, alone, from a cache or
  * from qkv: terms of a sum meet as in matmul.c, exp(s) is summed in an order that depends on i alone, and
@@ -64,16 +65,18 @@ static REAL FN(attend_row)(int64_t n, int64_t width, REAL scale, REAL *s, REAL *
 }
 
 /*
- * One strip: `rows` queries, the first of them token `first`, against keys (D, .) and values (., wide)
- * from token 0 on.  `work` holds STRIP rows of scores and STRIP rows of `wide`, D in whole vectors.
+ * One strip: `rows` queries, the first of them token `first`, against keys and values (., wide) from token 0
+ * on.  Keys lie in blocks of tokens, (D, block) each.  `work` holds STRIP rows of scores and STRIP rows of
+ * `wide`, D in whole vectors.
  */
 static void FN(attend_strip)(int64_t rows, int64_t first, int64_t D, const REAL *q, int64_t q_row, const REAL *keys,
-                             int64_t keys_row, const REAL *values, int64_t values_row, REAL *work, REAL *out,
+                             int64_t block, const REAL *values, int64_t values_row, REAL *work, REAL *out,
                              int64_t out_row, REAL *lse) {
     const int64_t n = first + rows, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
     const REAL scale = (REAL)(1 / sqrt((double)D));
     REAL *scores = work, *mixed = work + STRIP * width, inverse[STRIP];
-    FN(product)(rows, width, D, q, q_row, 1, keys, keys_row, scores, width, 0);
+    for (int64_t j = 0; j < width; j += block)
+        FN(product)(rows, least(block, width - j), D, q, q_row, 1, keys + j * D, block, scores + j, width, 0);
     for (int64_t r = 0; r < rows; r++)
         inverse[r] = FN(attend_row)(first + r + 1, width, scale, scores + r * width, lse ? lse + r : NULL);
     FN(product)(rows, wide, n, scores, width, 1, values, values_row, mixed, wide, 0);
@@ -240,20 +243,89 @@ static int64_t FN(attention_backward)(int64_t B, int64_t T, int64_t H, int64_t K
 }
 
 /*
- * T new tokens a sequence: their keys and values go into the cache behind the `start` tokens that it
- * holds, then each attends to all tokens up to itself.  Reads nothing behind the new tokens but as
- * far as the next multiple of RLS_STEP, and what it reads there does not count.  Here for the heads of a
- * sequence that share key and value g.
+ * One query of ABREAST heads against the keys, or scores against the values, of each:
+ *
+ *     c[h,:] = sum_k a[h,k] b_h[k,:]          b_h is b_each behind the one before
+ *
+ * b_h lies in blocks of RLS_STEP columns, b_block apart.  Each term of a sum waits for the one before it; the sums
+ * of several heads fill the waiting.  Their order is the order of product.
  */
-static void FN(attention_cached_group)(const FN(heads) *c, int64_t g, int64_t start, const REAL *qkv, REAL *keys,
-                                       REAL *values, REAL *work, REAL *out) {
+#define ABREAST 4
+#define COLUMN(j) ((j) / RLS_STEP * b_block + (j) % RLS_STEP)
+
+static inline __attribute__((always_inline)) void FN(abreast_of)(const int vectors, int64_t K, const REAL *a,
+                                                                 int64_t a_row, const REAL *b, int64_t b_each,
+                                                                 int64_t b_block, int64_t b_row, REAL *c,
+                                                                 int64_t c_row, int add) {
+    FN(vector) sum[ABREAST][TILE_VECTORS];
+    UNROLL for (int h = 0; h < ABREAST; h++) {
+        UNROLL for (int v = 0; v < vectors; v++) sum[h][v] = (FN(vector)){0};
+    }
+    for (int64_t k = 0; k < K; k++) {
+        UNROLL for (int h = 0; h < ABREAST; h++) {
+            const REAL x = a[h * a_row + k], *row = b + h * b_each + k * b_row;
+            UNROLL for (int v = 0; v < vectors; v++)
+                sum[h][v] += x * *(const FN(loose_vector) *)(row + COLUMN(v * VECTOR));
+        }
+    }
+    UNROLL for (int h = 0; h < ABREAST; h++) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            FN(loose_vector) *place = (FN(loose_vector) *)(c + h * c_row + v * VECTOR);
+            if (add) *place += sum[h][v];
+            else *place = sum[h][v];
+        }
+    }
+}
+
+static void FN(product_abreast)(int64_t N, int64_t K, const REAL *a, int64_t a_row, const REAL *b, int64_t b_each,
+                                int64_t b_block, int64_t b_row, REAL *c, int64_t c_row) {
+#define CASE(vectors) \
+    case vectors: FN(abreast_of)(vectors, now, x, a_row, from, b_each, b_block, b_row, c + j, c_row, k > 0); break;
+    for (int64_t k = 0; k < K; k += K_BLOCK)
+        for (int64_t j = 0; j < N; j += PANEL) {
+            const int64_t now = least(K_BLOCK, K - k);
+            const REAL *x = a + k, *from = b + k * b_row + COLUMN(j);
+            switch (least(PANEL, N - j) / VECTOR) {
+                CASE(1)
+                CASE(2)
+#if TILE_VECTORS == 4
+                CASE(3)
+                CASE(4)
+#endif
+            }
+        }
+#undef CASE
+}
+
+/* The keys and values of T new tokens go into the cache behind the `start` tokens that it holds. */
+static void FN(remember)(const FN(heads) *c, int64_t start, const REAL *k, REAL *keys, REAL *values) {
+    const int64_t K = c->K, D = c->D;
+    for (int64_t t = 0; t < c->T; t++, k += (c->H + 2 * K) * D) {
+        REAL *place = keys + (start + t) / RLS_STEP * RLS_STEP * D + (start + t) % RLS_STEP;
+        for (int64_t d = 0; d < D; d++) place[d * RLS_STEP] = k[d];
+        memcpy(values + (start + t) * D, k + K * D, (size_t)D * sizeof(REAL));
+    }
+}
+
+/* One new token, for ABREAST heads that share nothing. */
+static void FN(attend_abreast)(const FN(heads) *c, int64_t start, const REAL *q, const REAL *keys, const REAL *values,
+                               REAL *scores, REAL *out) {
+    const int64_t D = c->D, room = c->room, width = round_up(start + 1, RLS_STEP);
+    REAL inverse[ABREAST];
+    FN(product_abreast)(width, D, q, D, keys, room * D, RLS_STEP * D, RLS_STEP, scores, width);
+    for (int h = 0; h < ABREAST; h++)
+        inverse[h] = FN(attend_row)(start + 1, width, (REAL)(1 / sqrt((double)D)), scores + h * width, NULL);
+    FN(product_abreast)(D, start + 1, scores, width, values, room * D, RLS_STEP, D, out, D);
+    for (int h = 0; h < ABREAST; h++)
+        for (int64_t d = 0; d < D; d++) out[h * D + d] *= inverse[h];
+}
+
+/* T new tokens a sequence, for the heads that share key and value g: each attends to all tokens up to itself.  Reads
+ * nothing behind the new tokens but as far as the next multiple of RLS_STEP, and what it reads there does not count. */
+static void FN(attend_cached)(const FN(heads) *c, int64_t g, int64_t start, const REAL *qkv, const REAL *keys,
+                              const REAL *values, REAL *work, REAL *out) {
     const int64_t T = c->T, H = c->H, K = c->K, D = c->D, room = c->room, token = (H + 2 * K) * D;
     const int64_t n = start + T, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
-    for (int64_t t = 0; t < T; t++) {
-        const REAL *k = qkv + t * token + (H + g) * D, *v = k + K * D;
-        for (int64_t d = 0; d < D; d++) keys[d * room + start + t] = k[d];
-        memcpy(values + (start + t) * D, v, (size_t)D * sizeof(REAL));
-    }
     if (wide > D) { /* rows of whole vectors are needed */
         REAL *copy = work + STRIP * (width + wide);
         FN(copy_rows)(n, D, values, D, copy);
@@ -261,20 +333,27 @@ static void FN(attention_cached_group)(const FN(heads) *c, int64_t g, int64_t st
     }
     for (int64_t h = g * (H / K); h < (g + 1) * (H / K); h++)
         for (int64_t t = 0; t < T; t += STRIP)
-            FN(attend_strip)(least(STRIP, T - t), start + t, D, qkv + t * token + h * D, token, keys, room, values,
-                             wide, work, out + (t * H + h) * D, H * D, NULL);
+            FN(attend_strip)(least(STRIP, T - t), start + t, D, qkv + t * token + h * D, token, keys, RLS_STEP,
+                             values, wide, work, out + (t * H + h) * D, H * D, NULL);
 }
 
 static int64_t FN(attention_cached_task)(const void *call, int64_t first, int64_t end) {
     const FN(heads) *c = call;
-    const int64_t D = c->D, wide = round_up(D, VECTOR);
+    const int64_t D = c->D, K = c->K, wide = round_up(D, VECTOR), each = c->room * D;
+    const int alone = c->T == 1 && c->H == K && wide == D;
     void *block;
     REAL *work = FN(workspace)(STRIP * (c->room + wide) + (wide > D ? c->room * wide : 0), &block);
     if (work == NULL) return RLS_NO_MEMORY;
-    for (int64_t n = first; n < end; n++) {
-        const int64_t b = n / c->K, g = n % c->K, row = c->rows[b], cached = (row * c->K + g) * c->room * D;
-        FN(attention_cached_group)(c, g, c->start[row], c->qkv + b * c->T * (c->H + 2 * c->K) * D, c->keys + cached,
-                                   c->values + cached, work, c->out + b * c->T * c->H * D);
+    for (int64_t n = first, now; n < end; n += now) {
+        const int64_t b = n / K, g = n % K, row = c->rows[b], start = c->start[row];
+        const REAL *qkv = c->qkv + b * c->T * (c->H + 2 * K) * D;
+        REAL *keys = c->keys + (row * K + g) * each, *values = c->values + (row * K + g) * each;
+        REAL *out = c->out + b * c->T * c->H * D;
+        now = alone && g + ABREAST <= K && n + ABREAST <= end ? ABREAST : 1;
+        for (int64_t h = 0; h < now; h++)
+            FN(remember)(c, start, qkv + (c->H + g + h) * D, keys + h * each, values + h * each);
+        if (now == ABREAST) FN(attend_abreast)(c, start, qkv + g * D, keys, values, work, out + g * D);
+        else FN(attend_cached)(c, g, start, qkv, keys, values, work, out);
     }
     free(block);
     return -1;

@@ -12,7 +12,7 @@
  *               their biases, in the order of blocks.shapes(), matrices (in, out); the last norm.  NULL where a model
  *               has none: no wpe or no turns, no bias of a matrix; a norm without a bias is RMS norm
  *     output    (C, V)          the output matrix, turned so that its columns are words
- *     keys      L arrays (B, K, D, room)     values  L arrays (B, K, room, D)         the cache
+ *     keys      L arrays (B, K, room / 16, D, 16)     values  L arrays (B, K, room, D)         the cache
  *     lengths   (B,)            tokens of each sequence in the cache
  *     rows      (A,)            the sequences of the cache that go on
  *     tokens    (A, T)          the next tokens of each, padded on the right

@@ -50,15 +50,15 @@ from rlscratch.check import Array
 
 TENSOR = 1000           # bytes of a parameter besides its numbers, about
 AT_A_TIME = 4096        # tokens of prompts that one call reads
-STEP = 16               # the cache has room for a multiple of so many tokens (csrc/attention.c)
+STEP = 16               # the cache holds keys in blocks of so many tokens (csrc/attention.c)
 
 
 @dataclass
 class Cache:
     """What attention needs of the tokens so far, for one batch.
 
-    keys     L arrays (B, K, D, room), K heads of keys
-    values   L arrays (B, K, room, D)
+    keys     L arrays (B, K, blocks, D, 16), K heads of keys, tokens in blocks of 16
+    values   L arrays (B, K, 16 blocks, D)
     lengths  (B,)   how many tokens of each sequence it holds
     output   (C, V) the output matrix, turned: rows of it are read for each token, and its columns never
     """
@@ -189,9 +189,9 @@ class Transformer:
         if not lengths.all():
             check.fail(f"lengths[{lengths.argmin()}]", 0, "at least 1: there is no distribution before the first token")
         room = check.integer(T, self.config.context, room=self.config.context if room is None else room)
-        (_, K, D, _), space = self.config.sizes, -(-room // STEP) * STEP
-        cache = Cache([np.empty((B, K, D, space), self.dtype) for _ in self._blocks],
-                      [np.empty((B, K, space, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64),
+        (_, K, D, _), blocks = self.config.sizes, -(-room // STEP)
+        cache = Cache([np.empty((B, K, blocks, D, STEP), self.dtype) for _ in self._blocks],
+                      [np.empty((B, K, blocks * STEP, D), self.dtype) for _ in self._blocks], np.zeros(B, np.int64),
                       np.ascontiguousarray(self._output.data.T))
         return self._read(cache, prompts, lengths), cache
 

@@ -47,7 +47,7 @@ def good(name, rng):
         sizes = [(V, W), (room, W), (room, even), *layer, W, W]
         bare = {i for i in (1, 2, *range(4, len(sizes), 2)) if rng.random() < 0.5 and (i != 12 or gated == 2)}
         weights = [None if i in bare else normal(*np.atleast_1d(size)) for i, size in enumerate(sizes)]
-        return {"weights": weights, "output": normal(W, V), "keys": [normal(B, G, even, room)],
+        return {"weights": weights, "output": normal(W, V), "keys": [normal(B, G, room // 16, even, 16)],
                 "values": [normal(B, G, room, even)], "lengths": rng.integers(0, room - T + 1, B), "heads": int(H * G)}
 
     return {

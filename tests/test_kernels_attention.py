@@ -132,12 +132,13 @@ def test_attention_backward_with_shared_keys_is_the_derivative(isa, B, T, H, G, 
 def test_the_twin_of_a_cached_sequence_gives_what_the_whole_sequence_gives(G, pieces):
     """What the cache holds before it is written must not matter."""
     T, H, D = sum(pieces), 3, 5
-    qkv, keys, values = normal(2, T, H + 2 * G, D), np.full((2, G, D, 64), np.nan), np.full((2, G, 64, D), np.nan)
+    qkv, keys, values = normal(2, T, H + 2 * G, D), np.full((2, G, 4, D, 16), np.nan), np.full((2, G, 64, D), np.nan)
     done, parts = 0, []
     for n in pieces:
         parts.append(attention_cached(qkv[:, done:done + n], keys, values, np.full(2, done)))
         done += n
     assert_allclose(np.concatenate(parts, axis=1), reference.attention(qkv, G)[0], rtol=1e-12, atol=1e-13)
+    keys = keys.swapaxes(2, 3).reshape(2, G, D, 64)
     assert_array_equal(keys[..., :T], qkv[:, :, H:H + G].transpose(0, 2, 3, 1))
     assert_array_equal(values[:, :, :T], qkv[:, :, H + G:].swapaxes(1, 2))
     assert np.isnan(keys[..., T:]).all()
@@ -161,10 +162,10 @@ def test_long_sequences_need_no_square_matrix():
     T = 8192                                                              # a T x T matrix would be 256 MB
     qkv = normal(1, T, 3, 1, 4, dtype=np.float32)
     out, lse = kernels.attention(qkv)
-    rows = [0, 63, 64, 4000, T - 1]
+    keys, rows = qkv[:, :, 1].reshape(1, T // 16, 16, 1, 4).transpose(0, 3, 1, 4, 2), [0, 63, 64, 4000, T - 1]
     for i in rows:
-        alone = attention_cached(qkv[:, i:i + 1].reshape(1, 1, 3, 4), qkv[:, :, 1].transpose(0, 2, 3, 1).copy(),
-                                 qkv[:, :, 2].swapaxes(1, 2).copy(), np.array([i]))
+        alone = attention_cached(qkv[:, i:i + 1].reshape(1, 1, 3, 4), keys.copy(), qkv[:, :, 2].swapaxes(1, 2).copy(),
+                                 np.array([i]))
         assert_allclose(out[0, i], alone[0, 0], rtol=2e-4, atol=2e-5)
     assert np.isfinite(kernels.attention_backward(out, qkv, out, lse)).all()
 

@@ -139,7 +139,7 @@ def a_model():
     sizes = [(3, 2), (9, 2), None, 2, 2, (2, 6), 6, (2, 2), 2, 2, 2, (2, 8), 8, (8, 2), 2, 2, 2]
     weights = [None if size is None else normal(*np.atleast_1d(size)) for size in sizes]
     return {"weights": weights, "output": np.ones((2, 3)), "heads": 2,
-            "keys": [np.ones((2, 2, 1, 16))], "values": [np.ones((2, 2, 16, 1))], "lengths": np.array([0, 4])}
+            "keys": [np.ones((2, 2, 1, 1, 16))], "values": [np.ones((2, 2, 16, 1))], "lengths": np.array([0, 4])}
 
 
 def good_calls():
@@ -255,7 +255,7 @@ BAD = [
     ("decode", {"last": np.array([0, 1])}, ValueError, r"last\[1\] is 1; expected an integer in \[0, 1\)"),
     ("decode", {"last": np.array([0])}, ValueError, "one place a sequence"),
     ("decode", {"weights": []}, ValueError, r"numbers of weights, keys and values is \(0, 1, 1\); expected 3 \+ 12 L"),
-    ("decode", {"weights": [np.ones((3, 2))] * 17}, ValueError, "the third length of keys.0. is 1; expected an even"),
+    ("decode", {"weights": [np.ones((3, 2))] * 17}, ValueError, "the fourth length of keys.0. is 1; expected an even"),
     ("decode", {"weights": [np.ones((3, 2)), *[None] * 16]}, TypeError, r"the dtype of weights\[13\] is 'NoneType'"),
     ("decode", {"weights": [np.ones((3, 2), int)] * 17}, TypeError, r"the dtype of weights\[0\] is"),
     ("decode", {"weights": without(0)}, TypeError, r"the dtype of weights\[0\] is 'NoneType'"),
@@ -263,9 +263,9 @@ BAD = [
     ("decode", {"weights": without(12)}, TypeError, r"the dtype of weights\[12\] is 'NoneType'"),
     ("decode", {"output": np.ones((3, 2))}, ValueError, "a column for each word"),
     ("decode", {"heads": 3}, ValueError, "heads is 3; expected a multiple of 2, the heads of the keys"),
-    ("decode", {"keys": [np.ones((2, 2, 1, 15))]}, ValueError, r"the shape of values\[0\] is"),
-    ("decode", {"keys": [np.ones((2, 2, 2, 16))]}, ValueError, r"weights\[5\] is \(2, 6\); expected \(2, 12\)"),
-    ("decode", {"keys": [np.ones((3, 2, 1, 16))]}, ValueError, r"the shape of keys\[0\] is"),
+    ("decode", {"keys": [np.ones((2, 2, 1, 1, 15))]}, ValueError, r"the shape of keys\[0\] is"),
+    ("decode", {"keys": [np.ones((2, 2, 1, 2, 16))]}, ValueError, r"weights\[5\] is \(2, 6\); expected \(2, 12\)"),
+    ("decode", {"keys": [np.ones((3, 2, 1, 1, 16))]}, ValueError, r"the shape of keys\[0\] is"),
     ("decode", {"lengths": np.array([0, 9])}, ValueError, r"lengths\[1\] is 9; expected an integer in \[0, 9\)"),
     ("decode", {"lengths": [0, 1]}, TypeError, r"lengths is \[0, 1\]; expected a contiguous array of int64"),
     ("decode", {"eps": 0.0}, ValueError, "eps is 0.0; expected a finite number > 0"),

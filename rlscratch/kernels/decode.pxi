@@ -32,10 +32,10 @@ cdef bint whole(weights, output, keys, values, lengths, heads, int64_t new):
     if not (type(weights) is list and type(keys) is list and type(values) is list and type(heads) is int
             and 0 < heads < 1 << 30 and len(keys) == len(values) > 0 and len(weights) == BEFORE + LAYER * len(keys) + 2
             and plain(weights[0], 2) and like(weights[11], weights[0], 2) and like(weights[13], weights[0], 2)
-            and like(keys[0], weights[0], 4) and integers(lengths) and cnp.PyArray_ISWRITEABLE(lengths)):
+            and like(keys[0], weights[0], 5) and integers(lengths) and cnp.PyArray_ISWRITEABLE(lengths)):
         return False
     x, C, H, B, L = weights[0], length(weights[0], 1), heads, length(lengths, 0), len(keys)
-    G, D, room = length(keys[0], 1), length(keys[0], 2), length(keys[0], 3)
+    G, D, room = length(keys[0], 1), length(keys[0], 3), length(keys[0], 2) * RLS_STEP
     inner, wide = length(weights[13], 0), length(weights[11], 1)
     if not (H % G == 0 and like(output, x, 2) and length(output, 0) == C and length(output, 1) == length(x, 0)
             and table(weights[1], x, C) and table(weights[2], x, D) and (weights[2] is None or D % 2 == 0)
@@ -46,22 +46,23 @@ cdef bint whole(weights, output, keys, values, lengths, heads, int64_t new):
         if not (norm(w[0], w[1], x, C) and linear(w[2], w[3], x, C, (H + 2 * G) * D) and linear(w[4], w[5], x, H * D, C)
                 and norm(w[6], w[7], x, C) and linear(w[8], w[9], x, C, wide) and linear(w[10], w[11], x, inner, C)
                 and (wide != inner or w[9] is not None)
-                and like(k, x, 4) and like(v, x, 4) and cnp.PyArray_ISWRITEABLE(k) and cnp.PyArray_ISWRITEABLE(v)
+                and like(k, x, 5) and like(v, x, 4) and cnp.PyArray_ISWRITEABLE(k) and cnp.PyArray_ISWRITEABLE(v)
                 and length(k, 0) == B == length(v, 0) and length(k, 1) == G == length(v, 1)
-                and length(k, 2) == D == length(v, 3) and length(k, 3) == room == length(v, 2) and apart(k, v)):
+                and length(k, 3) == D == length(v, 3) and length(k, 2) * RLS_STEP == room == length(v, 2)
+                and length(k, 4) == RLS_STEP and apart(k, v)):
             return False
     context = room
     for places in weights[1:BEFORE]:
         if places is not None:
             context = min(context, length(places, 0))
-    return (norm(weights[BEFORE + LAYER * L], weights[BEFORE + LAYER * L + 1], x, C) and room % RLS_STEP == 0
+    return (norm(weights[BEFORE + LAYER * L], weights[BEFORE + LAYER * L + 1], x, C)
             and within(lengths, context - new + 1))
 
 
 cdef rls_shape shape(list weights, list keys, heads, exact_gelu, eps):
     cdef rls_shape s
     s.V, s.C, s.L, s.H = length(weights[0], 0), length(weights[0], 1), len(keys), heads
-    s.K, s.D, s.room = length(keys[0], 1), length(keys[0], 2), length(keys[0], 3)
+    s.K, s.D, s.room = length(keys[0], 1), length(keys[0], 3), length(keys[0], 2) * RLS_STEP
     s.inner, s.exact_gelu, s.eps = length(weights[13], 0), exact_gelu, eps
     s.gated = length(weights[11], 1) == 2 * s.inner
     return s

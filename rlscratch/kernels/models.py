@@ -6,7 +6,7 @@ import numpy as np
 from rlscratch import check
 from rlscratch.kernels.arrays import Array, base, float_array, shaped, writable
 
-STEP = 16                   # attention reads the cache in pieces of this many tokens (csrc/attention.c)
+STEP = 16                   # the cache holds keys in blocks of this many tokens (csrc/attention.c)
 BEFORE, LAYER = 3, 12       # arrays of a model before its first layer's, and of a layer
 
 
@@ -17,7 +17,8 @@ def checked_model(weights: Any, output: Any, keys: Any, values: Any, lengths: An
         check.fail("the numbers of weights, keys and values", (len(weights), len(keys), len(values)),
                    "3 + 12 L + 2, L and L for L >= 1 layers")
     wte = float_array(2, **{"weights[0]": weights[0]})
-    B, K, D, room = float_array(4, wte, **{"keys[0]": keys[0]}).shape
+    B, K, blocks, D, _ = float_array(5, wte, **{"keys[0]": keys[0]}).shape
+    room = blocks * STEP
     if check.integer(1, heads=heads) % K:
         check.fail("heads", heads, f"a multiple of {K}, the heads of the keys")
     expected = _shapes(wte, weights, len(keys), int(heads), K, D)
@@ -32,10 +33,8 @@ def checked_model(weights: Any, output: Any, keys: Any, values: Any, lengths: An
         check.fail("lengths", lengths, "a contiguous array of int64 that can be written to", TypeError)
     B = lengths.size
     for i, (k, v) in enumerate(zip(keys, values, strict=True)):
-        keys[i] = writable((B, K, D, room), wte, (), **{f"keys[{i}]": k})
+        keys[i] = writable((B, K, blocks, D, STEP), wte, (), **{f"keys[{i}]": k})
         values[i] = writable((B, K, room, D), wte, (k,), **{f"values[{i}]": v})
-    if room % STEP:
-        check.fail("the last length of keys[0]", room, f"a multiple of {STEP}")
     context = min([room, *(len(places) for places in weights[1:BEFORE] if places is not None)])
     check.ids(max(0, context - new) + 1, ndim=1, lengths=lengths)
     return weights, output, keys, values, lengths, int(heads)
@@ -47,7 +46,7 @@ def _shapes(wte: Array, weights: list, layers: int, H: int, K: int, D: int) -> l
     wpe, turns = (1 if array is None else len(float_array(2, wte, **{f"weights[{i}]": array}))
                   for i, array in enumerate(weights[1:BEFORE], 1))
     if weights[2] is not None and D % 2:
-        check.fail("the third length of keys[0]", D, "an even number where there are turns")
+        check.fail("the fourth length of keys[0]", D, "an even number where there are turns")
     inner = len(float_array(2, wte, **{"weights[13]": weights[13]}))
     gated = float_array(2, wte, **{"weights[11]": weights[11]}).shape[1] == 2 * inner
     wide = 2 * inner if gated else inner

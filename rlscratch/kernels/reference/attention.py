@@ -94,23 +94,24 @@ def attention_backward(dout: Array, qkv: Array, out: Array, lse: Array, kv_heads
 def attention_cached(qkv: Array, keys: Array, values: Array, start: Array) -> Array:
     """Causal attention of T new tokens a sequence to themselves and to a cache of earlier ones: (B, T, H, D).
 
-    qkv     (B, T, H + 2 K, D)  of the new tokens, K heads of keys
-    keys    (B, K, D, room)     the cache; the new keys are written to keys[b, :, :, start[b] : start[b] + T]
-    values  (B, K, room, D)     likewise; both change in place
-    start   (B,)                how many tokens of each sequence the cache holds already
+    qkv     (B, T, H + 2 K, D)          of the new tokens, K heads of keys
+    keys    (B, K, blocks, D, 16)       the cache, tokens in blocks of 16: token t is keys[b, :, t // 16, :, t % 16]
+    values  (B, K, 16 blocks, D)        both change in place, from token start[b] on
+    start   (B,)                        how many tokens of each sequence the cache holds already
 
     Rows may have different lengths.  A batch of prompts padded on the right starts at 0: the rows of
     padding hold no meaning, and the next tokens, at start[b] = length of prompt b, overwrite them.  For decode.py.
     """
-    T, (_, K, D, _) = qkv.shape[1], keys.shape
+    T, (_, K, _, D, block) = qkv.shape[1], keys.shape
     H = qkv.shape[2] - 2 * K
     q, new_k, new_v = np.split(qkv, [H, H + K], axis=2)
     result = np.empty((len(q), T, H, D), qkv.dtype)
     for b, n in enumerate(start.tolist()):
-        keys[b, :, :, n:n + T] = new_k[b].transpose(1, 2, 0)
+        of, at = np.divmod(np.arange(n + T), block)
+        keys[b][:, of[n:], :, at[n:]] = new_k[b]
         values[b, :, n:n + T] = new_v[b].swapaxes(0, 1)
         k, v = (np.repeat(a, H // K, axis=1)[None] for a in (
-            keys[b, :, :, :n + T].transpose(2, 0, 1), values[b, :, :n + T].swapaxes(0, 1)))
+            keys[b][:, of, :, at], values[b, :, :n + T].swapaxes(0, 1)))
         for i in _strips(T):
             result[b, i] = _attend(q[b:b + 1, i], k[:, :n + i.stop], v[:, :n + i.stop], n + i.start)[0][0]
     return result

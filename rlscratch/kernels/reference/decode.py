@@ -44,7 +44,8 @@ def decode(tokens: Array, last: Array, weights: Sequence[Any], output: Array, ke
     last     (B,)                 which of the T the logits are wanted after
     weights  3 + 12 L + 2 arrays  of the model, or None
     output   (C, V)               the output matrix, a column for each word
-    keys     L arrays (B, K, D, room), values  L arrays (B, K, room, D): the cache, changed in place; K heads of keys
+    keys     L arrays (B, K, blocks, D, 16), values  L arrays (B, K, 16 blocks, D): the cache, changed in place; K
+             heads of keys
     lengths  (B,)                 tokens of each sequence that it holds; the caller adds last + 1 afterwards
     heads    H                    of queries
 
@@ -56,7 +57,7 @@ def decode(tokens: Array, last: Array, weights: Sequence[Any], output: Array, ke
     for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
         g1, b1, qkv, qkv_bias, mix, mix_bias, g2, b2, widen, widen_bias, narrow, narrow_bias = \
             weights[BEFORE + LAYER * layer:BEFORE + LAYER * (layer + 1)]
-        K, D = k.shape[1:3]
+        K, D = k.shape[1], k.shape[3]
         n = _affine(_norm(x, g1, b1, eps), qkv, qkv_bias).reshape(B * T, heads + 2 * K, D)
         n = n if turns is None else rotary(n, turns, places, heads + K)
         a = attention_cached(n.reshape(B, T, heads + 2 * K, D), k, v, lengths)

@@ -1,4 +1,4 @@
-"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the lines that name the backend, three fixtures.
+"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the lines that name the backend, four fixtures.
 
 A test whose claim does not depend on the backend, and that costs something, is not run a second time on NumPy:
 
@@ -95,6 +95,13 @@ def on_threads():
 
     yield run
     kernels.set_threads(before)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No run draws its curve, which takes longer than many a short run; test_cli_tables.py looks at curves."""
+    from rlscratch.report import curves
+    monkeypatch.setattr(curves, "training", lambda folder, name="training_curves": folder / f"{name}.svg")
 
 
 @pytest.fixture(scope="session")

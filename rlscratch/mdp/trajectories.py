@@ -137,10 +137,13 @@ def simulate(transition: Array, reward: Array, start: Array, terminal: Array, po
     n, horizon = len(uniforms), len(policy)
     empty = (np.zeros((n, horizon), dtype) for dtype in (int, int, float, int, float))
     result = Episodes._make([*empty, np.zeros(n, bool)])
-    cumulative, choices = _cumulative(transition), _cumulative(policy)
+    cumulative, choices = _cumulative(transition), _cumulative(policy[:1] if policy.strides[0] == 0 else policy)
+    choices = np.broadcast_to(choices, policy.shape)            # one policy for all steps is added up once
     state = _draw(_cumulative(start)[None], uniforms[:, 0])
     for t in range(horizon):
         live = np.flatnonzero(~terminal[state])
+        if not live.size:
+            break
         s = state[live]
         a = _draw(choices[t, s], uniforms[live, 1 + 2 * t])
         after = _draw(cumulative[s, a], uniforms[live, 2 + 2 * t])

@@ -158,17 +158,29 @@ def test_a_script_keeps_the_form(script):
     assert 2 <= len(to_try.splitlines()) <= 5 and all(line.startswith("# ") for line in to_try.splitlines())
 
 
-def long_ones_marked():
-    """The scripts; those that train for long are not run again on NumPy."""
-    reason = "a script of the ladder that trains for long; tests/test_train_*.py train by its method on NumPy"
-    return [pytest.param(script, id=script.stem,
-                         marks=[pytest.mark.compiled_only(reason)] if budget_of(script) > ON_NUMPY else [])
-            for script in SCRIPTS]
+AGREE = ("draw", "log_softmax", "softmax")           # kernels whose twins agree, draw's bit for bit
+OTHERS = {"01", "29", "30"}                         # of the short ones, those that call other kernels
 
 
-@pytest.mark.parametrize("script", long_ones_marked())
-def test_a_script_prints_what_is_expected_and_draws_its_figure(script, tmp_path):
-    printed = run(script, tmp_path, patience(script))
+def with_kernels():
+    """The scripts, each with the kernels that it may call, None for any.
+
+    Those that train for long are not run again on NumPy, and those that call kernels alone whose twins agree.
+    """
+    long = "a script of the ladder that trains for long; tests/test_train_*.py train by its method on NumPy"
+    short = "a script of the ladder that calls draw and softmax alone, if any: their twins agree"
+    for script in SCRIPTS:
+        if budget_of(script) > ON_NUMPY:
+            yield pytest.param(script, None, id=script.stem, marks=pytest.mark.compiled_only(long))
+        elif script.stem[:2] in OTHERS:
+            yield pytest.param(script, None, id=script.stem)
+        else:
+            yield pytest.param(script, AGREE, id=script.stem, marks=pytest.mark.compiled_only(short))
+
+
+@pytest.mark.parametrize(("script", "only"), [*with_kernels()])
+def test_a_script_prints_what_is_expected_and_draws_its_figure(script, only, tmp_path):
+    printed = run(script, tmp_path, patience(script), only)
     assert not differences(printed, expected_of(script).read_text("utf-8"))
     figures = sorted(tmp_path.glob("*.svg"))
     assert figures and all(figure.name.startswith(script.stem[:2]) for figure in figures)
@@ -177,6 +189,13 @@ def test_a_script_prints_what_is_expected_and_draws_its_figure(script, tmp_path)
         assert about["figure"] == figure.name and len(about["caption"]) >= 40
         assert figure.stat().st_size > 1000
     assert {path.suffix for path in tmp_path.iterdir()} == {".svg", ".json"}
+
+
+@pytest.mark.compiled_only("is about scripts that are not run on NumPy")
+def test_a_script_that_calls_another_kernel_than_it_may_is_noticed(tmp_path):
+    (script,) = (script for script in SCRIPTS if script.stem.startswith("29"))
+    with pytest.raises(AssertionError, match="the kernel attention was called; expected one of"):
+        run(script, tmp_path, patience(script), AGREE)
 
 
 # ---------------------------------------------------------------- what is printed was measured

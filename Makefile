@@ -18,6 +18,7 @@ EXTRAS ?= test
 VENV   := .venv
 RUN    := $(VENV)/bin/python
 # A process for each core, with one thread each, that takes over what others have left; tests about threads set theirs.
+# What Python compiles is kept: each of the hundreds of processes that tests start would compile it again.
 TESTS  := --numprocesses auto --dist worksteal --doctest-modules rlscratch tests
 # The core is compiled again when one of these is newer than the last installation.
 SOURCE := setup.py pyproject.toml $(wildcard csrc/*.[ch] rlscratch/kernels/*.p[yx][xi])
@@ -43,8 +44,8 @@ figures: $(VENV)/installed
 test: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 $(RUN) -m pytest $(TESTS)
-	env -u RLSCRATCH_REQUIRE_C OMP_NUM_THREADS=1 RLSCRATCH_PURE=1 $(RUN) -m pytest $(TESTS)
+	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(RUN) -m pytest $(TESTS)
+	env -u PYTHONDONTWRITEBYTECODE -u RLSCRATCH_REQUIRE_C OMP_NUM_THREADS=1 RLSCRATCH_PURE=1 $(RUN) -m pytest $(TESTS)
 
 test-peers: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'

@@ -57,7 +57,7 @@ print(table(("learner", "seed H'(Q - y)", "entries that changed", "of them Right
     ("network", f"{slope:.1f}", np.count_nonzero(by_network), np.count_nonzero(by_network[:, 2]))]))
 
 
-# %% The whole learner, and three that each lack one part: 8000 steps without slipping, two seeds.
+# %% The whole learner, and three that each lack one part: 6000 steps without slipping, two seeds.
 def run(lake: Lake, seed: int, steps: int, mark: int, buffer: int = 100_000, tau: float = 0.01,
         outputs: float = 0.0) -> np.ndarray:
     """Along the run: Q of theta-, of theta.  The first W2 has standard deviation `outputs`."""
@@ -91,12 +91,12 @@ LEARNERS = {"whole": {}, "no memory: buffer of 1": {"buffer": 1},
             "random first outputs": {"outputs": (2 / 64) ** 0.5}}
 runs, errors, rows = {}, {}, []
 for name, lacking in LEARNERS.items():
-    runs[name] = np.array([run(lake, seed, 8000, 200, **lacking)[:, 0] for seed in (0, 1)])
+    runs[name] = np.array([run(lake, seed, 6000, 200, **lacking)[:, 0] for seed in (0, 1)])
     off = np.abs(runs[name] - best_q)[:, :, live]
     errors[name] = off.max(axis=(0, 2, 3))              # of both seeds and all entries
     rows.append((name, f"{errors[name][-1]:.2f}"))
 print()
-print(table(("learner", "after 8000 steps, largest |Q - Q*| of two seeds"), rows))
+print(table(("learner", "after 6000 steps, largest |Q - Q*| of two seeds"), rows))
 
 # %% The whole learner's way to the goal, beside the document's.
 q = np.where(live[:, None], runs["whole"][0, -1], 0)
@@ -130,7 +130,7 @@ print(table(("slippery, within 100 steps", "P(goal)"), [
 # %%
 def draw() -> None:
     fig, (left, right) = figures.new(columns=2, width=8.2, height=3.6)
-    x = 200 * np.arange(1, 41)
+    x = 200 * np.arange(1, 31)
     for (name, curve), marker in zip(errors.items(), "osD^", strict=True):
         left.plot(x, curve, marker=marker, markevery=6, markersize=4, label=name)
     left.set(yscale="log", xlabel="steps in the environment",
@@ -157,5 +157,5 @@ draw()
 
 # %% Try it.  Give the learner without memory a buffer of 1000 transitions instead of 1.  Is that
 # enough?
-# What came out: yes, in both seeds |Q - Q*| is below .05 everywhere after 8000 steps.  A thousand
+# What came out: yes, in both seeds |Q - Q*| is below .05 everywhere after 6000 steps.  A thousand
 # steps are over a hundred episodes; a buffer of 1 holds one move.

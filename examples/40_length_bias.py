@@ -78,7 +78,7 @@ print("\nThe sequence mean ascends another reward, a(y) / n(y), advantage by len
 
 # %% A transformer's teacher wrote a or b, 1 to 3, and that letter up to 5 times more; or x, the
 # last case.
-LONGEST, STEPS, EVERY, SEEDS = 12, 48, 6, range(3)
+LONGEST, STEPS, EVERY, SEEDS = 12, 48, 12, range(3)
 CASES = {"": list(WEIGHTS), "x": ["sequence mean, then x"]}          # what follows the first letter
 chat = Chat.learn(["abx?"])
 

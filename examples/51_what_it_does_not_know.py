@@ -27,7 +27,7 @@ from rlscratch.train.pretraining import pretrain
 from rlscratch.transformer import Config, Transformer
 
 BUDGET = 20  # seconds of processor time
-STEPS, BATCH, CONTEXT = 400, 10, 104
+STEPS, BATCH, CONTEXT = 400, 7, 104
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 town, rng = facts.town(0, people=10), np.random.default_rng(0)
@@ -123,5 +123,5 @@ def draw_answers() -> None:
 draw_answers()
 
 # %% Try it.  Draw colder answers about strangers: replace(policy, temperature=0.3), of dataclasses.
-# What came out: before the cure .90 are invented, not .75, and none refused: who is surer invents
-# more.  After it .02 are invented, and .98 refused.
+# What came out: before the cure .60 are invented, not .54, and none refused: who is surer invents
+# more.  After it none is invented, and all are refused.

@@ -42,7 +42,7 @@ def by_plan(policy: Policy) -> dict[int, tuple[float, float]]:
 rows, begun = [], {}
 for layers in (1, 2):
     deep = replace(world, recipe=replace(world.recipe, layers=layers))
-    for learner, _ in sft.METHOD.learn(deep, steps=700):
+    for learner, _ in sft.METHOD.learn(deep, steps=800, batch=32):
         begun[layers] = learner.policy
     weights = sum(p.size for name, p in learner.model.parameters().items() if "wpe" not in name)
     found = by_plan(begun[layers])

@@ -1,4 +1,4 @@
-"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the lines that name the backend, three fixtures.
+"""Hypothesis profiles (HYPOTHESIS_PROFILE = dev, ci or thorough), the lines that name the backend, four fixtures.
 
 A test whose claim does not depend on the backend, and that costs something, is not run a second time on NumPy:
 
@@ -26,6 +26,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 
 COMPILED_ONLY = "on the compiled core alone: "
+LONGEST = "test_a_script_prints_what_is_expected_and_draws_its_figure"
 
 
 def pytest_configure(config):
@@ -34,6 +35,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "compiled_only(reason, kernels=any): not run on NumPy, which loses nothing "
                             "for this reason; calls these kernels alone")
     config.addinivalue_line("markers", "both_backends: run on NumPy, too, in a module that is not")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of many processes none begins the longest tests last, while the others have nothing left to do."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: getattr(item, "originalname", None) != LONGEST)
 
 
 def compiled_only(item):
@@ -95,6 +102,13 @@ def on_threads():
 
     yield run
     kernels.set_threads(before)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """No run draws its curve, which takes longer than many a short run; test_cli_tables.py looks at curves."""
+    from rlscratch.report import curves
+    monkeypatch.setattr(curves, "training", lambda folder, name="training_curves": folder / f"{name}.svg")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,9 @@ import runpy
 import sys
 import traceback
 import warnings
+from functools import partial
+
+from rlscratch import kernels
 
 FORKED = sys.platform == "linux"
 FRESH = multiprocessing.get_context("forkserver" if FORKED else "spawn")
@@ -16,10 +19,13 @@ if FORKED:
     FRESH.set_forkserver_preload(["rlscratch.report.figures", "rlscratch.train.language.command", "gymnasium"])
 
 
-def run(script, folder, seconds):
-    """What the script prints, with its figures in the folder; any warning is an error, and so is to last longer."""
+def run(script, folder, seconds, only=None):
+    """What the script prints, with its figures in the folder.
+
+    Any warning is an error, and so is to last longer, or to call another kernel than `only`, if they are named.
+    """
     streams = [folder / "stdout", folder / "stderr"]
-    process = FRESH.Process(target=alone, args=(script, folder, *streams))
+    process = FRESH.Process(target=alone, args=(script, folder, *streams, only))
     process.start()
     process.join(seconds)
     hangs = process.is_alive()
@@ -33,8 +39,10 @@ def run(script, folder, seconds):
     return printed
 
 
-def alone(script, folder, stdout, stderr):
+def alone(script, folder, stdout, stderr, only=None):
     """In the new process."""
+    for name in {*kernels.reference.__all__} - {*only, "MARGIN"} if only is not None else ():
+        setattr(kernels, name, partial(refuse, name, only))
     os.environ["RLSCRATCH_OUT"] = str(folder)
     os.chdir(folder)
     sys.argv[:], sys.path[:0] = [str(script)], [str(script.parent)]
@@ -45,3 +53,7 @@ def alone(script, folder, stdout, stderr):
         except BaseException:
             traceback.print_exc()
             raise SystemExit(1) from None
+
+
+def refuse(name, only, *args, **kwargs):
+    raise AssertionError(f"the kernel {name} was called; expected one of {only}")

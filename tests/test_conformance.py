@@ -33,6 +33,8 @@ from rlscratch.formulas import (
     weights,
 )
 
+pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+
 LOSS = '''
 import numpy as np
 

@@ -158,17 +158,29 @@ def test_a_script_keeps_the_form(script):
     assert 2 <= len(to_try.splitlines()) <= 5 and all(line.startswith("# ") for line in to_try.splitlines())
 
 
-def long_ones_marked():
-    """The scripts; those that train for long are not run again on NumPy."""
-    reason = "a script of the ladder that trains for long; tests/test_train_*.py train by its method on NumPy"
-    return [pytest.param(script, id=script.stem,
-                         marks=[pytest.mark.compiled_only(reason)] if budget_of(script) > ON_NUMPY else [])
-            for script in SCRIPTS]
+AGREE = ("draw", "log_softmax", "softmax")           # kernels whose twins agree, draw's bit for bit
+OTHERS = {"01", "29", "30"}                         # of the short ones, those that call other kernels
 
 
-@pytest.mark.parametrize("script", long_ones_marked())
-def test_a_script_prints_what_is_expected_and_draws_its_figure(script, tmp_path):
-    printed = run(script, tmp_path, patience(script))
+def with_kernels():
+    """The scripts, each with the kernels that it may call, None for any.
+
+    Those that train for long are not run again on NumPy, and those that call kernels alone whose twins agree.
+    """
+    long = "a script of the ladder that trains for long; tests/test_train_*.py train by its method on NumPy"
+    short = "a script of the ladder that calls draw and softmax alone, if any: their twins agree"
+    for script in SCRIPTS:
+        if budget_of(script) > ON_NUMPY:
+            yield pytest.param(script, None, id=script.stem, marks=pytest.mark.compiled_only(long))
+        elif script.stem[:2] in OTHERS:
+            yield pytest.param(script, None, id=script.stem)
+        else:
+            yield pytest.param(script, AGREE, id=script.stem, marks=pytest.mark.compiled_only(short))
+
+
+@pytest.mark.parametrize(("script", "only"), [*with_kernels()])
+def test_a_script_prints_what_is_expected_and_draws_its_figure(script, only, tmp_path):
+    printed = run(script, tmp_path, patience(script), only)
     assert not differences(printed, expected_of(script).read_text("utf-8"))
     figures = sorted(tmp_path.glob("*.svg"))
     assert figures and all(figure.name.startswith(script.stem[:2]) for figure in figures)
@@ -177,6 +189,13 @@ def test_a_script_prints_what_is_expected_and_draws_its_figure(script, tmp_path)
         assert about["figure"] == figure.name and len(about["caption"]) >= 40
         assert figure.stat().st_size > 1000
     assert {path.suffix for path in tmp_path.iterdir()} == {".svg", ".json"}
+
+
+@pytest.mark.compiled_only("is about scripts that are not run on NumPy")
+def test_a_script_that_calls_another_kernel_than_it_may_is_noticed(tmp_path):
+    (script,) = (script for script in SCRIPTS if script.stem.startswith("29"))
+    with pytest.raises(AssertionError, match="the kernel attention was called; expected one of"):
+        run(script, tmp_path, patience(script), AGREE)
 
 
 # ---------------------------------------------------------------- what is printed was measured
@@ -199,17 +218,17 @@ CHANGED = {
     "30": [("lr=0.5", "lr=0.1")],
     "33": [("STEPS, MARKS, PEAK, BATCH, CONTEXT = 330", "STEPS, MARKS, PEAK, BATCH, CONTEXT = 12")],
     "34": [("lr=0, weight_decay=0), 250", "lr=0, weight_decay=0), 20")],
-    "35": [("seed, 8000, 200", "seed, 800, 200"), ("greedy_path(q)", "greedy_path(best_q)"),
-           ('dqn.STEPS["frozen-lake-slippery"]', "1000"), ("np.arange(1, 41)", "np.arange(1, 5)")],
-    "36": [("steps=700", "steps=5"), ("steps=60", "steps=5"), ("groups=32", "groups=2"), ("group=16", "group=2"),
+    "35": [("seed, 6000, 200", "seed, 600, 200"), ("greedy_path(q)", "greedy_path(best_q)"),
+           ('dqn.STEPS["frozen-lake-slippery"]', "1000")],
+    "36": [("steps=850", "steps=5"), ("steps=60", "steps=5"), ("groups=32", "groups=2"), ("group=16", "group=2"),
            ("policy, 200)", "policy, 5)"), ("imitator, 200)", "imitator, 5)"), ("most: int = 1000", "most: int = 20")],
-    "37": [("steps=500", "steps=5"), ("held_out[:500]", "held_out[:20]"), ("GROUP = 25, 256", "GROUP = 5, 32")],
+    "37": [("steps=650", "steps=5"), ("held_out[:500]", "held_out[:20]"), ("GROUP = 25, 256", "GROUP = 5, 32")],
     "38": [("measured[:400]", "measured[:20]"), ("steps=500", "steps=5"), ("steps=400", "steps=5"),
            ("steps=35", "steps=5"), ("rankings=2000", "rankings=20"), ("rankings=500", "rankings=20"),
            ("batch=128", "batch=8")],
     "39": [("measured[:300]", "measured[:20]"), ("steps=500", "steps=5"), ("steps=250", "steps=5"),
-           ("steps=60", "steps=9"), ("rankings=800", "rankings=20"), ("batch=128", "batch=8")],
-    "40": [("STEPS, EVERY, SEEDS = 12, 48, 6", "STEPS, EVERY, SEEDS = 12, 6, 6"), ("range(240)", "range(5)"),
+           ("steps=60", "steps=9"), ("rankings=800", "rankings=20"), ("batch=96", "batch=8")],
+    "40": [("STEPS, EVERY, SEEDS = 12, 48, 12", "STEPS, EVERY, SEEDS = 12, 6, 6"), ("range(240)", "range(5)"),
            ("[begun] * 256", "[begun] * 16")],
     "41": [("TOKENS, SETTINGS = 12_000", "TOKENS, SETTINGS = 500"), ("range(300)", "range(3)")],
     "42": [("range(300)", "range(3)")],
@@ -230,16 +249,22 @@ CHANGED = {
 }
 
 
+def with_other_settings(script):
+    """The script's text, but for the cells that only draw."""
+    cells = re.split(r"^(?=# %%)", script.read_text("utf-8"), flags=re.MULTILINE)
+    text = "".join(cell for cell in cells if "\ndef draw" not in cell)
+    for setting, other in CHANGED[script.stem[:2]]:
+        assert setting in text
+        text = text.replace(setting, other)
+    return text
+
+
 @pytest.mark.compiled_only("what a script prints is measured, whichever backend prints it")
 @pytest.mark.parametrize("number", CHANGED)
 def test_other_settings_lead_to_other_figures(number, tmp_path):
     (script,) = (script for script in SCRIPTS if script.stem.startswith(number))
-    text = script.read_text("utf-8")
-    for setting, other in CHANGED[number]:
-        assert setting in text
-        text = text.replace(setting, other)
     changed = tmp_path / script.name
-    changed.write_text(text, "utf-8")
+    changed.write_text(with_other_settings(script), "utf-8")
     printed = run(changed, tmp_path, patience(script)).splitlines()
     expected = expected_of(script).read_text("utf-8").splitlines()
     of_training = [line for line in expected if INTERVAL.search(line)] or expected

@@ -197,8 +197,9 @@ def test_where_no_more_can_be_written_one_line_names_the_file_and_no_half_of_it_
     def small():
         resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))         # of each file
 
-    done = subprocess.run([sys.executable, "-m", "rlscratch", "train", *argv, "--quiet", "--run-dir", str(tmp_path)],
-                          capture_output=True, text=True, check=False, preexec_fn=small)
+    # -B: Python would cut off the files of compiled modules, too, and all later processes would fail on them
+    done = subprocess.run([sys.executable, "-B", "-m", "rlscratch", "train", *argv, "--quiet", "--run-dir",
+                           str(tmp_path)], capture_output=True, text=True, check=False, preexec_fn=small)
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert f"{tmp_path / file}: File too large; make room; what {tmp_path} has saved is whole" in done.stderr
     assert not list(tmp_path.glob(".*.part"))

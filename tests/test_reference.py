@@ -1,8 +1,10 @@
 """The API reference that `make docs` writes: everything public is on it, as it stands in the source."""
+import html
 import importlib
 import importlib.util
 import inspect
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -25,8 +27,11 @@ def reference():
 
 @pytest.fixture(scope="module")
 def folder(reference, tmp_path_factory):
+    """The pages, their source in one colour: to colour it takes most of the time."""
     out = tmp_path_factory.mktemp("docs")
-    reference.build(out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(reference.pdoc.render.env.filters, "highlight", lambda thing: html.escape(thing.source))
+        reference.build(out)
     return out
 
 
@@ -55,6 +60,9 @@ class Page(HTMLParser):
         return [attributes[name] for _, attributes in self.tags if name in attributes]
 
 
+page = cache(Page)
+
+
 def public(module):
     """What a module offers but other modules: the names in __all__, else the functions and classes defined in it."""
     if hasattr(module, "__all__"):
@@ -67,11 +75,11 @@ def test_every_public_module_function_and_class_is_on_it_with_its_docstring_as_i
     modules = reference.modules()
     assert {"rlscratch.formulas.ppo", "rlscratch.mdp.process", "rlscratch.kernels.reference.gelu"} <= set(modules)
     for module in map(importlib.import_module, modules):
-        page = Page(folder / (module.__name__.replace(".", "/") + ".html"))
-        assert set(public(module)) <= set(page.values("id")), module.__name__
+        shown = page(folder / (module.__name__.replace(".", "/") + ".html"))
+        assert set(public(module)) <= set(shown.values("id")), module.__name__
         for thing in (module, *(getattr(module, name) for name in public(module))):
             if inspect.isroutine(thing) or inspect.isclass(thing) or thing is module:
-                assert not thing.__doc__ or inspect.getdoc(thing) in page.docstrings, (module.__name__, thing)
+                assert not thing.__doc__ or inspect.getdoc(thing) in shown.docstrings, (module.__name__, thing)
 
 
 def test_a_signature_says_arraylike_and_not_what_it_stands_for(folder):
@@ -82,10 +90,10 @@ def test_a_signature_says_arraylike_and_not_what_it_stands_for(folder):
 
 def test_nothing_is_fetched_and_every_link_within_it_arrives(folder):
     for path in folder.rglob("*.html"):
-        page, source = Page(path), path.read_text("utf-8")
-        assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe"}, path
-        assert all(value.startswith("data:") for value in page.values("src")), path
+        shown, source = page(path), path.read_text("utf-8")
+        assert not {tag for tag, _ in shown.tags} & {"script", "link", "iframe"}, path
+        assert all(value.startswith("data:") for value in shown.values("src")), path
         assert not re.search(r"@import|url\((?!['\"]?data:|#|\\)", source), path
-        for link in page.values("href"):
+        for link in shown.values("href"):
             if link and not link.startswith(("#", "https://pdoc.dev")):
                 assert (path.parent / link.partition("#")[0]).is_file(), (path, link)

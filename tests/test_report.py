@@ -23,6 +23,8 @@ from rlscratch.report import widgets
 from rlscratch.report.tour import books, course, drawings, ladder, library, moving, page, questions
 from rlscratch.report.tour import command as tour
 
+pytestmark = pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
+
 LONGEST = 60                # seconds of any rung's budget
 
 GOOD = '''"""A first rung: it prints and draws.
@@ -122,7 +124,6 @@ def test_a_rung_is_read_without_being_run(examples):
     assert (second.title, second.lesson, second.source) == ("A second rung", "", BAD)
 
 
-@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 def test_a_rung_shows_what_it_printed_and_drew(results):
     result = results[0]
     assert result.output == "ratio 1.649 <script>alert(1)</script> ≈" and result.error == ""
@@ -136,7 +137,6 @@ def test_a_failure_is_a_result_and_the_others_are_run(results):
     assert results[1].output == "so far" and "exit status 1" in results[1].error and "it <broke>" in results[1].error
 
 
-@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 def test_a_rung_that_never_ends_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(ladder, "LEAST", 1)
     script = tmp_path / "01_endless.py"
@@ -213,7 +213,6 @@ ladder.run_all(ladder.rungs(Path(sys.argv[1])), quiet=True)
 """
 
 
-@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_tour_that_is_stopped_leaves_no_child_behind(sent, tmp_path):
     pids = tmp_path / "pids"
@@ -496,7 +495,6 @@ def test_without_examples_the_tour_is_the_ledger_and_says_where_the_ladder_is(
     assert "0 examples" in capsys.readouterr().out
 
 
-@pytest.mark.compiled_only("pages and processes, whichever backend a script computes on")
 def test_long_examples_wait_for_all_and_are_shown_as_recorded(tmp_path, one_finding, monkeypatch, capsys):
     folder = tmp_path / "examples"
     (folder / "expected").mkdir(parents=True)

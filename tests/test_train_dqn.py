@@ -32,6 +32,8 @@ from rlscratch.train.dqn.replay import Replay
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 GOAL = Transition(s=14, a=2, reward=1.0, s_next=15, terminated=True)
 HOW = {"gamma": 0.99, "lr": 0.003, "batch": 1, "tau": 0.01, "target_every": 1, "delta": 1.0}
 

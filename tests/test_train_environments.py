@@ -29,6 +29,8 @@ from rlscratch.train.tabular.charted import Charted
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 METHODS = {m.name: m for m in (reinforce.METHOD, ppo.METHOD, grpo.METHOD, clone.METHOD)}
 HEAD = "import gymnasium\nimport numpy as np\nfrom gymnasium.spaces import Box, Dict, Discrete\n\n"
 

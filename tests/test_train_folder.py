@@ -14,7 +14,8 @@ import pytest
 from rlscratch.__main__ import main
 from rlscratch.train import run as runs
 
-pytestmark = pytest.mark.compiled_only("locks and files know no backend")
+pytestmark = [pytest.mark.usefixtures("undrawn"),
+              pytest.mark.compiled_only("locks and files know no backend")]
 
 HOLDS = """
 import os, sys

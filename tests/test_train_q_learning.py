@@ -26,7 +26,8 @@ from rlscratch.train.tabular.q_learning import State, falling, learn, linear
 from rlscratch.train.tabular.q_learning_many import learn_many, moves
 from strategies import arrays, eighths, probs_of
 
-pytestmark = pytest.mark.compiled_only("calls draw alone, and its twin is equal bit for bit", kernels=("draw",))
+pytestmark = [pytest.mark.usefixtures("undrawn"),
+              pytest.mark.compiled_only("calls draw alone, and its twin is equal bit for bit", kernels=("draw",))]
 
 LEFT, DOWN, RIGHT, UP = range(4)
 ROUNDING = 1e-12

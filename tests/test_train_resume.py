@@ -10,7 +10,8 @@ import pytest
 from rlscratch.__main__ import main
 from rlscratch.train.run import Run
 
-pytestmark = pytest.mark.compiled_only("kernels have no state to save")
+pytestmark = [pytest.mark.usefixtures("undrawn"),
+              pytest.mark.compiled_only("kernels have no state to save")]
 
 RUNS = {
     "reinforce": ("--task", "pasta", "--seed", "3", "--steps", "4", "--episodes", "8", "--baseline", "none"),

@@ -35,7 +35,8 @@ from rlscratch.train.tabular.worlds import TabularWorld
 from rlscratch.train.variants import REDRAWS
 from strategies import arrays, eighths
 
-pytestmark = pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
+pytestmark = [pytest.mark.usefixtures("undrawn"),
+              pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))]
 
 METHODS = {m.name: m for m in (reinforce.METHOD, ppo.METHOD, grpo.METHOD, clone.METHOD)}
 CREAM, HOCKEY, DONKEY = range(3)

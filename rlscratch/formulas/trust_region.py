@@ -89,9 +89,9 @@ def trust_region_step(logits: ArrayLike, grad: ArrayLike, delta: float, objectiv
     check.positive(delta=delta)
     logits, grad = check.same_rank(logits=logits, grad=grad)
     check.real(logits=logits, grad=grad)
-    largest = np.abs(grad).max()
-    if largest > 0:                         # (2) is the same for every multiple of g; a power of 2 rounds nothing
-        grad = np.ldexp(grad, -np.frexp(largest)[1])
+    near_one = np.ldexp(grad, -np.frexp(np.abs(grad).max())[1])
+    if abs(near_one.sum()) <= 1e-9:         # (2) is the same for every multiple of g, but not of rounding alone
+        grad = near_one                     # by a power of 2, which rounds nothing
     n = natural_gradient(logits, grad)
     if not grad @ n > 0:                    # a gradient of 0, but for rounding
         return logits.copy()

@@ -280,9 +280,8 @@ class MDP:
             steps = (check.integer(1, horizon=horizon),)
             shape, axes = (steps + shape, "(T, O, A)") if policy.ndim == 3 else (shape, "(O, A)")
         check.shape(shape, axes, policy=policy)
-        if horizon is not None and policy.ndim == 2:
-            policy = np.broadcast_to(policy, steps + shape)
-        return policy[..., self.observation, :]
+        policy = policy[..., self.observation, :]
+        return np.broadcast_to(policy, (*steps, *policy.shape)) if horizon is not None and policy.ndim == 2 else policy
 
     def _chain(self, pi: Array) -> Array:
         """P_pi, of which every state has to end if gamma is 1."""

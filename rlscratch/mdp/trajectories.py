@@ -137,16 +137,22 @@ def simulate(transition: Array, reward: Array, start: Array, terminal: Array, po
     n, horizon = len(uniforms), len(policy)
     empty = (np.zeros((n, horizon), dtype) for dtype in (int, int, float, int, float))
     result = Episodes._make([*empty, np.zeros(n, bool)])
-    cumulative, choices = _cumulative(transition), _cumulative(policy)
-    state = _draw(_cumulative(start)[None], uniforms[:, 0])
+    cumulative, choices = _cumulative(transition), _cumulative(policy[:1] if policy.strides[0] == 0 else policy)
+    choices = np.broadcast_to(choices, policy.shape)            # one policy for all steps is added up once
+    state, taken = _draw(_cumulative(start)[None], uniforms[:, 0]), []
     for t in range(horizon):
         live = np.flatnonzero(~terminal[state])
+        if not live.size:
+            break
         s = state[live]
         a = _draw(choices[t, s], uniforms[live, 1 + 2 * t])
         after = _draw(cumulative[s, a], uniforms[live, 2 + 2 * t])
-        for field, value in zip(result, (s, a, reward[s, a, after], after, 1), strict=False):
-            field[live, t] = value
+        taken.append((live, np.full(len(live), t), s, a, reward[s, a, after], after))
         state[live] = after
+    if taken:
+        row, step, *values = map(np.concatenate, zip(*taken, strict=True))
+        for field, value in zip(result, (*values, 1), strict=False):
+            field[row, step] = value
     return result._replace(terminated=terminal[state])
 
 

@@ -112,7 +112,7 @@ def _execute(order: bytes, seconds: float, folder: str, report: IO[bytes]) -> in
     """Run the runner on an order; its exit status, None if it had to be stopped from here."""
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
     status = None
-    with subprocess.Popen([sys.executable, "-I", "-X", "utf8", str(RUNNER)], stdin=subprocess.PIPE, stdout=report,
+    with subprocess.Popen([sys.executable, "-I", "-B", "-X", "utf8", str(RUNNER)], stdin=subprocess.PIPE, stdout=report,
                           stderr=subprocess.PIPE, cwd=folder, env=environment, start_new_session=True) as process:
         try:
             _, said = process.communicate(order, timeout=START + seconds)

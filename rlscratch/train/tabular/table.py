@@ -5,6 +5,7 @@ table is the chain rule, and the only one needed by every method here.  log pi(a
 
     dL/dz_s = sum over t with s_t = s of dlogp_t score(z_s, a_t)                         (1)
             = sum_a D(s, a) score(z_s, a),    D(s, a) = sum of dlogp_t over (s_t, a_t) = (s, a)
+            = D(s, .) - pi(.|s) sum_a D(s, a),    since score(z_s, a) is 1 at a and 0 elsewhere, less pi(.|s)
 
 A batch of any length is so reduced to one number an entry first.  Likewise for an entropy bonus,
 whose row s weighs as much as its visits do, and for a table of values, v_t = V(s_t).
@@ -14,8 +15,7 @@ Leaves out: the formulas themselves; networks, where autograd takes the place of
 import numpy as np
 
 from rlscratch.check import Array
-from rlscratch.formulas.distribution import entropy_grad, log_softmax
-from rlscratch.formulas.policy_gradient import score
+from rlscratch.formulas.distribution import entropy_grad, log_softmax, softmax
 
 
 def logp(logits: Array, states: Array, actions: Array) -> Array:
@@ -33,12 +33,9 @@ def logits_grad(logits: Array, states: Array, actions: Array, dlogp: Array) -> A
     >>> logits_grad(np.zeros((2, 2)), np.array([0, 0]), np.array([0, 1]), np.array([1.0, 0.5])).tolist()
     [[0.25, -0.25], [0.0, 0.0]]
     """
-    rows, actions_of = logits.shape
     pair = np.ravel_multi_index((states.ravel(), actions.ravel()), logits.shape)
     drawn = np.bincount(pair, dlogp.ravel(), minlength=logits.size).reshape(logits.shape)
-    every = np.broadcast_to(np.arange(actions_of), logits.shape)
-    scores = score(np.broadcast_to(logits[:, None], (rows, actions_of, actions_of)), every)
-    return (drawn[:, None] @ scores)[:, 0]
+    return drawn - softmax(logits) * drawn.sum(axis=1, keepdims=True)
 
 
 def bonus_grad(logits: Array, states: Array, weight: Array) -> Array:

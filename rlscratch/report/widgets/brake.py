@@ -62,14 +62,14 @@ def fragment() -> str:
                   for k, x in COLUMNS.items())]
     picture += _curve(found)
     controls = (
-        parts.slider("beta", "Beta, in points of reward a nat", LOWEST, HIGHEST, 0.05, 0.0, log=True),
+        parts.slider("beta", "Beta: the price of a nat, in reward", LOWEST, HIGHEST, 0.05, 0.0, log=True),
         parts.buttons(parts.button("Nearly no brake", beta=0.05), parts.button("1", beta=1),
                       parts.button("Hardly moves", beta=10)))
     return parts.figure(
         "brake", "The KL brake.",
-        "“What’s the capital of France?” Bars: the policy that is best for this beta; outline: the reference. k1, k2, "
-        "k3 guess the KL from one answer: k1 and k3 are right on average, k2 nearly. Below: what is earned over KL, "
-        "for every beta.",
+        "“What’s the capital of France?” Bars: the best policy for this beta; outlines: the reference. k1, k2 and k3 "
+        "estimate the KL from one answer: k1 and k3 are right on average, k2 nearly. Curve: the reward that the best "
+        "policy earns at each distance; the point is this beta.",
         picture, BASE + 20, controls, said(found, BEGIN), data())
 
 

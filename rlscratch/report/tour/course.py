@@ -46,8 +46,8 @@ ABOUT = {
     "Language models": ("What makes the row of probabilities?", ("cross_entropy", "distillation"), (14, 15, 16)),
     "Preferences and RLHF": ("How does a model learn what people want?", (
         "preference", "pairs", "annotators"), (12, 13)),
-    "Beyond": ("What if the action is a number, a thought, a tool?", ("continuous",), ()),
-    "The referee": ("Whom to trust when two pages disagree?", ("standard_error",), ())}
+    "Beyond": ("What if the action is a number, a thought, a tool?", ("continuous",), (21,)),
+    "The referee": ("Whom to trust when two pages disagree?", ("standard_error",), (22,))}
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,10 @@ def steps(ax: Axes, points: Sequence[Mapping[str, Any]], name: str, window: int 
     x, y = zip(*((point["step"], point[name]) for point in points if point.get(name) is not None), strict=True)
     sparse = len(x) < len(points)
     gold = name == "reward" and all("gold" in point for point in points)
-    ax.plot(x, y, color=figures.SKY, linewidth=0.8, marker="o" if sparse or len(x) == 1 else None, markersize=3)
-    if not sparse and len(x) >= window:
+    averaged = not sparse and len(x) >= window > 1
+    ax.plot(x, y, color=figures.BLUE, linewidth=0.8, alpha=0.35 if averaged else 1,
+            marker="o" if sparse or len(x) == 1 else None, markersize=3)
+    if averaged:
         ax.plot(x[window - 1:], np.convolve(y, np.full(window, 1 / window), "valid"), color=figures.BLUE,
                 label="by the reward model" if gold else None)
     if gold:

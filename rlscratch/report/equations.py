@@ -69,11 +69,12 @@ def _written(parts: list[ElementTree.Element]) -> str:
 def _parts(tex: str) -> list[ElementTree.Element]:
     """One <math> for each part; one that goes on with what stands before it, as "+ x" or "= x", has the class "on"."""
     parts = list(map(_math, tex.split(r"\qquad")))
-    for part in parts[1:]:
+    for part in parts:
         first = next(element for element in part.iter() if element.text)
         if first.tag == "mo" and first.text in "+=":
-            part.set("class", "on")
             first.set("form", "infix")
+            if part is not parts[0]:
+                part.set("class", "on")
     return parts
 
 

@@ -49,7 +49,7 @@ def draw(ax: Axes, x: Sequence[float], held: Sequence[float], train: Sequence[fl
     ax.plot(x, held, color=figures.BLUE, marker="o", markersize=4, label=f"transformer, held out: {held[-1]:.2f}")
     for (name, bits), color, dash in zip(rivals.items(), RIVALS, ((4, 2), (1, 1), (6, 2, 1, 2), (8, 3)), strict=False):
         ax.axhline(bits, color=color, linewidth=1.4, dashes=dash, label=f"{name}, held out: {bits:.2f}")
-    ax.set(ylabel="bits per byte", ylim=(0, max(*held, *train) * 1.05), xlim=(0, None))
+    ax.set(ylabel="bits per byte", ylim=(0, max(*held, *train, *rivals.values()) * 1.05), xlim=(0, None))
     ax.legend(fontsize=8)
 
 

@@ -72,7 +72,7 @@ def _parts(tex: str) -> list[ElementTree.Element]:
     for part in parts:
         first = next(element for element in part.iter() if element.text)
         if first.tag == "mo" and first.text in "+=":
-            first.set("form", "infix")
+            first.attrib |= {"form": "infix", "lspace": ".22em", "rspace": ".22em"}
             if part is not parts[0]:
                 part.set("class", "on")
     return parts

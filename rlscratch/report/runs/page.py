@@ -31,7 +31,7 @@ class RunRead(NamedTuple):
     results  figure -> as text, with its standard error; empty until the run has ended
     samples  prompts, answered before and after, or at a step
     learned  map and path of a lake, answers of a bandit; "" for others
-    stage    what comes before its first step: the run in a folder of its own that was written to last; None for none
+    stage    what comes before its first step: a RunRead of the folder in it that was written to last; None for none
     """
 
     name: str
@@ -40,7 +40,7 @@ class RunRead(NamedTuple):
     results: dict[str, str]
     samples: list[dict[str, Any]]
     learned: str
-    stage: "RunRead | None" = None
+    stage: Any = None
 
     @property
     def drawn(self) -> tuple[str, list[dict[str, Any]]]:

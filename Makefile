@@ -1,7 +1,7 @@
 # make install      Make .venv, and install rlscratch and all that it needs there.  The others do this first.
 # make tour         Run the worked examples.  Write the course that explains them: out/tour/index.html
 # make verify F=ppo Run the proofs of one module of formulas.  Print each claim as a sentence.
-# make figures E=11 Run one example, or all without E.  Keep its figures for slides: out/figures/*.svg and *.png
+# make figures E=11 Run one example.  Keep its figures for slides: out/figures/*.svg and *.png.  All, and the chapters', without E.
 # make test         Run the linter and the type checker, then all tests on the compiled core, then on NumPy.
 # make test-peers   Compare with torch, transformers, tiktoken, TRL and others.  They are installed first, and are large.
 # make test-sanitize Build the core with gcc's sanitizers for addresses and undefined behaviour.  Test and fuzz it.
@@ -35,11 +35,13 @@ F ?=
 verify: $(VENV)/installed
 	@OMP_NUM_THREADS=1 $(RUN) -m rlscratch verify $(F)
 
-# The number of an example, or how it begins.
+# The number of an example, or how it begins; without one come the pictures that the chapters have of their own, too.
 E ?=
+figures: export RLSCRATCH_OUT := out/figures
+figures: export RLSCRATCH_PNG := 200
 figures: $(VENV)/installed
-	set -e; for example in $(sort $(wildcard examples/$(E)*.py)); do \
-	    RLSCRATCH_OUT=out/figures RLSCRATCH_PNG=200 $(RUN) $$example > /dev/null; done
+	set -e; for example in $(sort $(wildcard examples/$(E)*.py)); do $(RUN) $$example > /dev/null; done
+	$(if $(E),,$(RUN) -m rlscratch.report.tour.slides)
 
 test: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -87,9 +87,12 @@ def draw() -> None:
         right.plot(losses, label=f"learned from {name} text")
     right.set(xlabel="step", ylabel="loss, nats a token")
     right.legend()
+    raw, curated = (STEPS * BATCH * CONTEXT / len(tokenizer[name].encode("\n".join(text)))
+                    for name, text in texts.items())
     figures.save(fig, "49_curation", "Left: pages after each step of curation. Right: the loss of "
-                 "the two models on what they learn from. The raw text is easier to predict, since "
-                 "most of it is the same markup again; what is worth knowing is not in it.")
+                 "the two models, each on its own text in its own tokens. In so many steps the raw "
+                 f"text is read {raw:.0f} times, the curated one {curated:.0f} times, which is why "
+                 "the model of the curated text knows its pages.")
 
 
 draw()

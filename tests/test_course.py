@@ -254,6 +254,33 @@ def test_on_paper_a_chapter_is_itself_alone(browser, folder):
     assert seen == [False, False, True]
 
 
+def test_paper_is_white_whatever_the_screen_is(browser, folder):
+    browser.open(folder / NAMES[3], medium="print", scheme="dark")
+    assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    line = "getComputedStyle(document.querySelector('.picture .line0')).stroke"
+    assert browser.run(f"return {line}") == "rgb(0, 114, 178)"
+
+
+def test_tables_stay_tables_on_paper_though_it_is_narrow(browser, folder):
+    shown = "return getComputedStyle(document.querySelector('.numbers td')).display"
+    for medium, display in (("", "grid"), ("print", "table-cell")):
+        browser.open(folder / NAMES[0], width=718, medium=medium)      # A4 without its margins
+        assert browser.run(shown) == display and browser.overflow() == []
+
+
+def test_the_formulas_stand_in_the_order_of_the_chapters(pages):
+    shown = pages["formulas.html"]
+    heads = re.findall(r'<h2 id="chapter-\d-title">(.*?)</h2>', shown)
+    assert heads == [f"{chapter.number} {chapter.name}" for chapter in course.CHAPTERS]
+    assert shown.count("<h3") == sum(page.count('<section class="module"') for page in pages.values())
+
+
+def test_a_module_of_one_function_has_one(pages):
+    told = re.findall(r"<summary>(\d+) (functions?,? \w+)", "".join(pages[name] for name in NAMES))
+    assert ("1", "function with") in told
+    assert all((n == "1") == (said == "function with") and (n == "1" or said == "functions, each") for n, said in told)
+
+
 def test_the_index_is_data_that_ends_no_script(pages):
     index = re.search(r'id="index">(.*?)</script>', pages[NAMES[0]])[1]
     kinds = {course.KINDS[kind] for _, items in json.loads(index) for kind, *_ in items}

@@ -121,3 +121,14 @@ def test_a_figure_that_cannot_be_drawn_fails_no_run(tmp_path, capsys):
     assert curves.of_finished(tmp_path, curves.training) is None            # the folder has no metrics
     said = capsys.readouterr().err
     assert said.startswith("rlscratch: the run is whole, its figure could not be drawn: ") and said.count("\n") == 1
+
+
+def test_the_numbers_of_a_logarithmic_axis_have_letters_of_one_size(tmp_path):
+    figure, ax = figures.new()
+    ax.set(yscale="log", ylim=(1e-6, 1e5))
+    ax.set_yticks([1e-6, 1e-3, 1, 1e5])
+    drawn = figures.save(figure, "powers", "Powers.", tmp_path).read_text("utf-8")
+    assert all(f">{said}<" in drawn for said in ("10⁻⁶", "0.001", "1", "10⁵")) and "tspan" not in drawn
+    figure, ax = figures.new()
+    ax.set(yscale="log", ylim=(1e-6, 3e-6))             # less than a decade: others are written, too
+    assert ">2·10⁻⁶<" in figures.save(figure, "little", "A little.", tmp_path).read_text("utf-8")

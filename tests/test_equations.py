@@ -51,6 +51,14 @@ def test_each_becomes_mathml_and_nothing_of_latex_is_left(module):
         assert not re.search(r"[\\_^]", "".join(root.itertext())), (module, number)
 
 
+def test_a_part_that_goes_on_is_spaced_as_within_a_line_and_a_new_equation_is_not():
+    one, other = ElementTree.fromstring(f"<p>{equations.mathml('td', 5)}</p>")
+    assert (one.get("class"), other.get("class")) == (None, "on")
+    assert other.find(".//mo").text == "+" and other.find(".//mo").get("form") == "infix"
+    k_2 = ElementTree.fromstring(f"<p>{equations.mathml('kl', 3)}</p>")
+    assert [part.get("class") for part in k_2] == [None, None]
+
+
 def test_a_letter_means_what_it_means_in_its_module():
     assert glossary.meaning("d", "kl").meaning.startswith("log π(a)")
     assert glossary.meaning("d", "td").code == "`discount`"

@@ -1,4 +1,4 @@
-"""rlscratch check: our own functions pass all twenty exercises, typical errors are caught with the right word.
+"""rlscratch check: our own functions pass all exercises, typical errors are caught with the right word.
 
 What a student gets wrong is planted here, two errors or more for each exercise.  The word is what the sentence begins
 with: mask, sign, factor, tie, ...
@@ -39,8 +39,8 @@ def test_the_file_asks_for_that_function_and_is_still_to_be_written(exercise):
         assert list((ROOT / "examples").glob(f"{number}_*.py")), number
 
 
-def test_there_are_twenty_and_no_other_file():
-    assert len(EXERCISES) == 20 == len(BY_NAME)
+def test_there_are_twenty_two_and_no_other_file():
+    assert len(EXERCISES) == 22 == len(BY_NAME)
     assert {f"{name}.py" for name in BY_NAME} == {path.name for path in (ROOT / "exercises").glob("*.py")}
 
 
@@ -52,8 +52,9 @@ def test_the_syllabus_has_every_exercise_once_and_its_minutes_add_up():
     assert all((ROOT / "tests" / f"test_{name}.py").exists() for name in re.findall(r"`(\w+)`(?=,| \|)", text))
     parts = re.split(r"^## ", text, flags=re.M)[1:]
     said = [int(re.search(r"^(\d+) minutes\.", part, re.M)[1]) for part in parts]
-    for minutes, part in zip(said[:-1], parts, strict=False):
-        assert sum(map(int, re.findall(r"\| (\d+) \|$", part, re.M))) == minutes
+    for minutes, part in zip(said, parts, strict=True):
+        beside = sum(map(int, re.findall(r"These take (\d+) minutes", part)))
+        assert sum(map(int, re.findall(r"\| (\d+) \|$", part, re.M))) + beside == minutes
     assert re.search(r"^All chapters: (\d+) minutes", text, re.M)[1] == str(sum(said))
 
 
@@ -129,8 +130,14 @@ q = q.copy()
 q[s, a] += alpha * (reward + (0 if done else gamma * q[s_next].max()) - q[s, a])
 return q
 """
+GAUSSIAN = """
+e = (action - mean) / np.exp(log_std)
+return (-e * e / 2 - log_std - np.log(2 * np.pi) / 2).sum()
+"""
+ERROR = "return np.sqrt(values.var(axis=1, ddof=1).mean() / values.size)"
 RIGHT_BODIES = {"02_top_p": TOP_P, "03_q_update": Q, "07_ppo_clip": PPO, "11_gae": GAE, "13_dpo": DPO,
-                "14_attention": ATTENTION, "15_cross_entropy": CROSS, "16_bpe_merge": MERGE, "19_value_clip": VALUE}
+                "14_attention": ATTENTION, "15_cross_entropy": CROSS, "16_bpe_merge": MERGE, "19_value_clip": VALUE,
+                "21_gaussian": GAUSSIAN, "22_standard_error": ERROR}
 
 
 def but(body, *changes):
@@ -281,6 +288,22 @@ ERRORS = {
         ("return min(1.0, k * right / answers)", "back"),
         ("return math.comb(answers - right, k) / math.comb(answers, k)", "one"),
         ("return 1 - float(math.comb(answers - right, k)) / float(math.comb(answers, k))", "law of large counts")],
+    "21_gaussian": [
+        (but(GAUSSIAN, (" - np.log(2 * np.pi) / 2", "")), "density"), (but(GAUSSIAN, (" - log_std", "")), "width"),
+        (but(GAUSSIAN, ("(-e", "np.exp(-e")), "density"), (but(GAUSSIAN, ("np.exp(log_std)", "log_std")), "density"),
+        (but(GAUSSIAN, ("-e * e / 2", "-e * e")), "distance"), (but(GAUSSIAN, ("-e * e", "-abs(e)")), "distance"),
+        (but(GAUSSIAN, (" / np.exp(log_std)", "")), "distance"), (but(GAUSSIAN, (".sum()", ".mean()")), "axes"),
+        (but(GAUSSIAN, (".sum()", "")), "shape"), (but(GAUSSIAN, ("-e * e / 2 -", "e * e / 2 +")), "width"),
+        ("e = (action - mean) / np.exp(log_std)\n"
+         "return np.log(np.exp(-e * e / 2) / np.exp(log_std) / np.sqrt(2 * np.pi)).sum()", "overflow")],
+    "22_standard_error": [
+        (but(ERROR, (", ddof=1", "")), "deviation"), (but(ERROR, ("np.sqrt(", "(")), "root"),
+        ("return values.std(ddof=1) / np.sqrt(values.size)", "prompts"),
+        ("return (values.std(axis=1, ddof=1) / np.sqrt(values.size)).mean()", "mean"),
+        (but(ERROR, ("values.size", "len(values)")), "deviation"),
+        (but(ERROR, ("np.sqrt(", "1 / len(values) + np.sqrt(")), "deviation"),
+        ("return max(np.sqrt(values.var(axis=1, ddof=1).mean() / values.size), 1e-3)",
+         "alike")],
 }
 
 
@@ -436,7 +459,7 @@ def test_progress_and_a_class(handed_in, tmp_path, capsys):
     assert main(["check", "--progress", str(tmp_path / "anna")]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("not yet  12_bradley_terry.py  sign: a chosen answer that is ahead costs less")
-    assert lines[3].split() == ["done", "16_bpe_merge.py"] and lines[-1] == "1 of 20 done"
+    assert lines[3].split() == ["done", "16_bpe_merge.py"] and lines[-1] == "1 of 22 done"
     assert main(["check", "--class", str(tmp_path)]) == 1
     counts = [line.split()[-2:] for line in capsys.readouterr().out.splitlines()[2:5]]
     assert counts == [["1", "2"], ["0", "1"], ["0", "0"]]

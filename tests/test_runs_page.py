@@ -77,6 +77,17 @@ def test_two_runs_stand_side_by_side_and_what_differs_is_marked(run):
     assert "first, after: 1 2" in text and "second, after: 1 2" in text
 
 
+def test_before_a_run_s_first_step_its_page_shows_the_stage_that_it_is_in(run, tmp_path):
+    folder = run("first", steps=0)
+    assert "0 of 40 steps, under way." in words(page.build([folder])) and page.read(folder).stage is None
+    run("first/sft", PPO | {"command": "train sft", "steps": 90}, 30)
+    source = page.build([folder])
+    assert "0 of 40 steps, under way. Before them come those of sft : 30 of 90 steps." in words(source)
+    assert "What the steps wrote down" in words(source) and page.read(folder).drawn[0] == "first/sft"
+    (folder / "metrics.jsonl").write_text('{"step": 1, "reward": 0.5}\n', "utf-8")
+    assert "Before them" not in words(page.build([folder])) and page.read(folder).drawn[0] == "first"
+
+
 def test_a_run_under_way_has_a_page_and_a_line_that_is_half_written_is_waited_for(run):
     folder = run("young", steps=0)
     assert "0 of 40 steps, under way" in words(page.build([folder])) and "<svg" not in page.build([folder])
@@ -135,15 +146,15 @@ def test_every_variant_of_grpo_has_terms_for_its_weight_and_its_advantage_and_it
     ({"command": "train reinforce", "gamma": 0.9, "baseline": "batch_mean", "entropy": 0.1},
      "b:batch meanGt=rt+0.9Gt+1-0.1 times the mean entropy"),
     (PPO | {"kl_penalty": "k3-loss", "kl_target": 2.0}, "+0.05 times the mean of k3steered to 2 nats"),
-    (PPO, "min(ρA,clip(ρ,0.9,1.1)A)ρ=ππold-0.01 times the mean entropy"),
-    (PPO, "rtloses0.05logππrefAt=δt+1·0.9At+1δt=rt+1Vt+1-Vt"),
+    (PPO, "min(ρA,clip(ρ,0.9,1.1)A)-0.01 times the mean entropy"),
+    (PPO, "rtloses0.05logππrefρ=ππoldAt=δt+1·0.9At+1δt=rt+1Vt+1-Vt"),
     (PPO, "rt loses 0.05logππref"),
     ({"command": "train dpo", "loss": "ipo", "beta": 0.25}, "(m-2)2"),
     ({"command": "train dpo", "loss": "dpo", "beta": 0.25}, "m=0.25[logππref(chosen)-logππref(rejected)]"),
     ({"command": "train reward-model", "loss": "pairs"}, "logσ(sbetter-sworse)"),
     ({"command": "train reward-model", "loss": "ratings"}, "(s-grade)22"),
     ({"command": "train reward-model", "loss": "plackett-luce"}, "of the best of each rest"),
-    ({"command": "train grpo", "variant": "grpo", "beta": 0.5, "eps_high": 0.3}, "+0.5∑wk3"),
+    ({"command": "train grpo", "variant": "grpo", "beta": 0.5, "eps_high": 0.3}, "A)+0.5∑wk3ρ=ππold"),
     ({"command": "train expert-iteration", "kept": 2, "group": 8}, "of the 2 best of 8 answers"),
 ])
 def test_an_objective_has_the_numbers_of_the_configuration(config, said):

@@ -13,7 +13,7 @@ grad log pi(a_i) R(a_i).  For pi = softmax(z), log pi(a) = z_a - log sum_k exp z
     score_j(a) = d log pi(a) / d z_j = [j = a] - pi(j)                                   (3)
     dJ/dz_j    = sum_a pi(a) ([j = a] - pi(j)) R(a) = pi(j) (R(j) - E[R])                (4)
 
-Episodes.  P(tau) = P(s_0) prod_t pi(a_t|s_t) P(s_t+1|s_t, a_t).  The logarithm makes it a sum,
+Episodes.  P(tau) = P(s_0) prod_t pi(a_t|s_t) P(s_{t+1}|s_t, a_t).  The logarithm makes it a sum,
 of which only the terms log pi(a_t|s_t) depend on theta: grad log P(tau) = sum_t score_t, and
 nobody needs to know the environment's P.  Rewards before t do not depend on a_t, so score_t
 meets only G_t, the reward-to-go.  With a baseline b_t and weights w_t (formulas.weights),

@@ -1,7 +1,7 @@
 """How long a monkey types until a word appears: the expected number of keys, in one line.
 
 Keys come independently, key c with probability p_c.  The word is w_1 ... w_n.  A border of length k is a beginning of
-the word that is also its end, w_1...w_k = w_n-k+1...w_n; the word itself is one.
+the word that is also its end, w_1...w_k = w_{n-k+1}...w_n; the word itself is one.
 
 Before each key a gambler comes with 1 banana and bets it on w_1; who wins bets all on w_2, and so on, to w_n.  The bets
 are fair: key c pays 1 / p_c.  When the word appears at time N, N bananas have been brought.  Everybody who is not in

@@ -49,7 +49,7 @@ def draw(ax: Axes, x: Sequence[float], held: Sequence[float], train: Sequence[fl
     ax.plot(x, held, color=figures.BLUE, marker="o", markersize=4, label=f"transformer, held out: {held[-1]:.2f}")
     for (name, bits), color, dash in zip(rivals.items(), RIVALS, ((4, 2), (1, 1), (6, 2, 1, 2), (8, 3)), strict=False):
         ax.axhline(bits, color=color, linewidth=1.4, dashes=dash, label=f"{name}, held out: {bits:.2f}")
-    ax.set(ylabel="bits per byte", ylim=(0, max(*held, *train) * 1.05), xlim=(0, None))
+    ax.set(ylabel="bits per byte", ylim=(0, max(*held, *train, *rivals.values()) * 1.05), xlim=(0, None))
     ax.legend(fontsize=8)
 
 
@@ -147,8 +147,10 @@ def steps(ax: Axes, points: Sequence[Mapping[str, Any]], name: str, window: int 
     x, y = zip(*((point["step"], point[name]) for point in points if point.get(name) is not None), strict=True)
     sparse = len(x) < len(points)
     gold = name == "reward" and all("gold" in point for point in points)
-    ax.plot(x, y, color=figures.SKY, linewidth=0.8, marker="o" if sparse or len(x) == 1 else None, markersize=3)
-    if not sparse and len(x) >= window:
+    averaged = not sparse and len(x) >= window > 1
+    ax.plot(x, y, color=figures.BLUE, linewidth=0.8, alpha=0.35 if averaged else 1,
+            marker="o" if sparse or len(x) == 1 else None, markersize=3)
+    if averaged:
         ax.plot(x[window - 1:], np.convolve(y, np.full(window, 1 / window), "valid"), color=figures.BLUE,
                 label="by the reward model" if gold else None)
     if gold:

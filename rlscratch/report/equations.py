@@ -12,6 +12,7 @@ import inspect
 import re
 import tomllib
 from functools import cache
+from html import escape
 from importlib.resources import files
 from xml.etree import ElementTree
 
@@ -50,18 +51,31 @@ def mathml(module: str, number: int) -> str:
 
     Where the source has \\qquad a line may end, so each part between them is an element of its own.
     """
-    return "".join(_element(part, module) for part in EQUATIONS[module][number].split(r"\qquad"))
-
-
-def _element(tex: str, module: str) -> str:
-    root = _math(tex)
-    glossary.mark(root, module)
-    return ElementTree.tostring(root, encoding="unicode")
+    parts = _parts(EQUATIONS[module][number])
+    for part in parts:
+        glossary.mark(part, module)
+    return _written(parts)
 
 
 def typeset(tex: str) -> str:
     """LaTeX as MathML, an element for each part between two \\qquad; no letter is marked."""
-    return "".join(ElementTree.tostring(_math(part), encoding="unicode") for part in tex.split(r"\qquad"))
+    return _written(_parts(tex))
+
+
+def _written(parts: list[ElementTree.Element]) -> str:
+    return "".join(ElementTree.tostring(part, encoding="unicode") for part in parts)
+
+
+def _parts(tex: str) -> list[ElementTree.Element]:
+    """One <math> for each part; one that goes on with what stands before it, as "+ x" or "= x", has the class "on"."""
+    parts = list(map(_math, tex.split(r"\qquad")))
+    for part in parts:
+        first = next(element for element in part.iter() if element.text)
+        if first.tag == "mo" and first.text in "+=":
+            first.attrib |= {"form": "infix", "lspace": ".22em", "rspace": ".22em"}
+            if part is not parts[0]:
+                part.set("class", "on")
+    return parts
 
 
 def _math(tex: str) -> ElementTree.Element:
@@ -74,3 +88,36 @@ def _math(tex: str) -> ElementTree.Element:
                 bracket = after is not None and "".join(after.itertext())[:1] in "([{"
                 element.tag, element.attrib = "mo", {"lspace": ".17em", "rspace": "0" if bracket else ".17em"}
     return root
+
+
+# ---------------------------------------------------------------- letters in a sentence
+
+GREEK = dict(alpha="α", beta="β", gamma="γ", delta="δ", eta="η", theta="θ", lam="λ", mu="μ", nu="ν", pi="π", rho="ρ",
+             sigma="σ", tau="τ")
+# A piece of code; the words of a link; a letter with an index; a power; a Greek letter by itself.
+PIECE = re.compile(rf"""`(?P<code>[^`]+)` | \[(?P<link>[^\]]+)\]\(\S+\.md\)
+    | (?<!\w)(?<!\w\.)(?P<base>[A-Za-zα-ω]|{"|".join(GREEK)}|sum|prod|mean|gap)
+      _(?P<index>{{[^}}]+}}|[-<]?[A-Za-z0-9]{{1,3}})(?!\w)
+    | (?<=[\w)\]|])\^(?P<power>\([^()]+\)|-?[A-Za-z0-9]+(?:_\w)?)(?!\w)
+    | (?<!\w)(?<!\w\.)(?P<greek>{"|".join(GREEK)})(?![\w=]|\.\w)""", re.VERBOSE)
+
+
+def prose(text: str) -> str:
+    """A sentence of a docstring as HTML: `code`, letters with their indices, powers, Greek letters.
+
+    >>> prose("the `ratio` rho_t of pi_old, (w - 1)^2 < e^-m")
+    'the <code>ratio</code> ρ<sub>t</sub> of π<sub>old</sub>, (w - 1)<sup>2</sup> &lt; e<sup>-m</sup>'
+    >>> prose("logp_old and f_dpo_loss(beta=1) are names")
+    'logp_old and f_dpo_loss(beta=1) are names'
+    """
+    said, done = "", 0
+    for found in PIECE.finditer(text):
+        said, done = said + escape(text[done:found.start()], quote=False), found.end()
+        base, index, power, greek = found.group("base", "index", "power", "greek")
+        if code := found["code"] or found["link"]:
+            said += f"<code>{escape(code, quote=False)}</code>"
+        elif base:
+            said += f"{GREEK.get(base, base)}<sub>{prose(index.strip('{}'))}</sub>"
+        else:
+            said += f"<sup>{prose(power.strip('()'))}</sup>" if power else GREEK[greek]
+    return said + escape(text[done:], quote=False)

@@ -14,6 +14,7 @@ import os
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -25,7 +26,7 @@ from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter, FuncFormatter
+from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter, LogFormatter
 
 from rlscratch.files import write_atomic
 
@@ -66,6 +67,10 @@ def save(figure: Figure, name: str, caption: str, folder: Path | None = None, na
     folder = folder or Path(os.environ.get("RLSCRATCH_OUT") or "out")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatter):
+            axis.set_major_formatter(_Power(axis.get_major_formatter()))
+            axis.set_minor_formatter(_Power(axis.get_minor_formatter()))
     _enlarge(figure)
     write_atomic(path, lambda part: figure.savefig(part, format="svg", metadata={"Date": None}))
     if dots := os.environ.get("RLSCRATCH_PNG"):
@@ -81,6 +86,27 @@ def save(figure: Figure, name: str, caption: str, folder: Path | None = None, na
     if "MPLBACKEND" not in os.environ:
         plt.close(figure)
     return path
+
+
+class _Power(Formatter):
+    """The numbers of a logarithmic axis, 0.01 or 10⁻⁶, in letters of one size; `axis` says which are written."""
+
+    def __init__(self, axis: Formatter) -> None:
+        self.written = axis
+
+    def set_locs(self, locs: Any) -> None:
+        """All numbers of the axis, on which it depends which are written."""
+        self.written.set_locs(locs)
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """One of them."""
+        if not self.written(x, pos):
+            return ""
+        if x == 0 or 1e-4 <= abs(x) < 1e5:
+            return f"{x:g}"
+        digits, _, power = f"{x:e}".partition("e")
+        above = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return (f"{float(digits):g}·10" if float(digits) != 1 else "10") + above
 
 
 def _enlarge(figure: Figure, least: float = LEAST) -> None:

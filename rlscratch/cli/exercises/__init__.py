@@ -1,4 +1,4 @@
-"""rlscratch check: twenty functions to write, and what is said of a wrong one.
+"""rlscratch check: twenty-two functions to write, and what is said of a wrong one.
 
     rlscratch check exercises/07_ppo_clip.py
 

@@ -1,4 +1,4 @@
-"""The twenty exercises: what each is held against, on inputs from small to large.
+"""The twenty-two exercises: what each is held against, on inputs from small to large.
 
 An input shows one thing, and its claim says it without saying how.  Numbers are few and round, so that a student can
 follow them with a pencil.
@@ -15,6 +15,7 @@ from rlscratch.check import Array
 from rlscratch.cli.exercises.marks import Case, Exercise
 from rlscratch.formulas import (
     best_of_n,
+    continuous,
     cross_entropy,
     distribution,
     grpo,
@@ -23,6 +24,7 @@ from rlscratch.formulas import (
     ppo,
     preference,
     returns,
+    standard_error,
     td,
     weights,
 )
@@ -243,6 +245,23 @@ EXERCISES = (
         like="pass_at_k",
         proofs=("best_of_n.pass_at_k", "test_pass_at_k_is_unbiased_and_the_share_to_the_power_k_is_not",
                 "test_pass_at_k_is_the_best_of_a_pool_of_zeros_and_ones")),
+    Exercise("21_gaussian", "gaussian_logp", ("mean", "log_std", "action"), continuous.gaussian_logp, cases(
+        ("density", "a density counts probability per length: at the mean of a width of 1 the constant is left", A(0),
+         A(0), A(0)),
+        ("width", "a Gaussian of twice the width is half as high", A(0), A(LOG2), A(0)),
+        ("distance", "the distance from the mean counts with half its square", A(0), A(0), A(2)),
+        ("distance", "the distance from the mean is counted in widths", A(1), A(LOG2), A(5)),
+        ("axes", "numbers that are drawn independently multiply their densities", A(0, 1), A(0, 0), A(0, 0)),
+        ("overflow", "far out the logarithm is the distance, and finite", A(0), A(0), A(1000))),
+        proofs=("continuous.gaussian_logp", "test_the_density_and_its_moments_by_quadrature"),
+        standing=lambda f: lambda mean, log_std, action: np.array(list(map(f, mean, log_std, action)))),
+    Exercise("22_standard_error", "mean_error", ("values",), standard_error.mean_error, cases(
+        ("deviation", "a prompt's variance divides by one less than its answers", A([1, 3])),
+        ("root", "the error is in units of the values, and not of their squares", A([1, 5])),
+        ("prompts", "an answer is compared with those to the same prompt alone", A([1, 3], [10, 12])),
+        ("mean", "variances are averaged, and not deviations", A([0, 3, 0], [0, 0, 6])),
+        ("alike", "answers that are all alike leave no doubt", A([5, 5], [5, 5]))),
+        proofs=("standard_error.mean_error", "test_its_square_is_on_average_the_variance_of_the_mean")),
 )
 
 

@@ -1,7 +1,7 @@
 """rlscratch check: mark one exercise, show what is done, or mark a class.
 
     rlscratch check exercises/07_ppo_clip.py      what fails, in a sentence, or that all holds
-    rlscratch check --progress                    all twenty, a line each
+    rlscratch check --progress                    all of them, a line each
     rlscratch check --class FOLDER                a folder for each student; FOLDER/marks.csv
 """
 import argparse

@@ -47,8 +47,8 @@ def calibration(found: Findings, folder: Path) -> Figure:
         ax.plot(curve["confidence"], curve["right"], color=color, label=findings.STAGES[name])
         count = np.array(curve["answers"], float)
         ax.scatter(curve["confidence"], curve["right"], 200 * np.sqrt(count / count.sum()), color=color, alpha=0.7)
-    ax.set(xlabel="share of other answers that claim the same", ylabel="how often it is right", xlim=(0, 1),
-           ylim=(0, 1), aspect="equal")
+    ax.set(xlabel="share of other answers that claim the same", ylabel="how often it is right", xlim=(-0.03, 1.03),
+           ylim=(-0.03, 1.03), aspect="equal")
     ax.legend(loc="lower right", fontsize=9)
     return saved(figure, "calibration", "Claims about people of the town and about strangers, by how many of the other "
                  "answers to the same question claim the same. Larger points stand for more claims; who says that he "

@@ -71,7 +71,7 @@ def serve(folders: Sequence[Path], listener: socket.socket) -> None:
     one_at_a_time = threading.Lock()            # figures are drawn by one thread; a browser opens several connections
 
     def html() -> bytes:
-        paths = [folder / name for folder in folders for name in WATCHED]
+        paths = [path for folder in folders for name in WATCHED for path in (folder / name, *folder.glob(f"*/{name}"))]
         seen = [(path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else None for path in paths]
         with one_at_a_time:
             if kept["seen"] != seen and time.monotonic() >= kept["after"]:

@@ -16,7 +16,7 @@ IMITATE = r"L = - \text{mean of} \log \pi(\text{token} \mid \text{those before i
 SIGMA = r"L = - \text{mean of} \log \sigma(m) \qquad \sigma(m) = \frac{1}{1 + e^{-m}}"
 CLIP = r"\operatorname{{clip}}({0}, {1:g}, {2:g})"
 RHO = r"\rho"
-RATIO = r"\qquad \rho = \frac{\pi}{\pi_\text{old}}"
+RATIO = r"\rho = \frac{\pi}{\pi_\text{old}}"
 KL = r"\log \frac{\pi}{\pi_\text{ref}}"
 WEIGHTS = {weights.sequence_mean: r"w = \frac{1}{B n_i}", weights.token_mean: r"w = \frac{1}{N}",
            weights.sequence_sum: r"w = \frac{1}{B}",
@@ -60,8 +60,7 @@ def _reinforce(config: Config) -> list[str]:
 
 def _ppo(config: Config) -> list[str]:
     clip, kl, gamma = config["clip"], config.get("kl_penalty"), config.get("gamma", 1.0)
-    lines = [rf"L = - \text{{mean of }} \min(\rho A, {CLIP.format(RHO, 1 - clip, 1 + clip)} A) {RATIO}",
-             *_entropy(config)]
+    lines = [rf"L = - \text{{mean of }} \min(\rho A, {CLIP.format(RHO, 1 - clip, 1 + clip)} A)", *_entropy(config)]
     advantage = [rf"A_t = \delta_t + {gamma:g} \cdot {config['lam']:g} \, A_{{t+1}} "
                  rf"\qquad \delta_t = r_t + {gamma:g} \, V_{{t+1}} - V_t"]
     if kl is not None:
@@ -70,22 +69,22 @@ def _ppo(config: Config) -> list[str]:
         lines += [rf"+ {config['value_weight']:g} \text{{ times the mean of }} (V - R)^2 / 2",
                   (rf"r_t \text{{ loses }} {config['beta']:g} {KL}" if kl == "k1-reward" else
                    rf"+ {config['beta']:g} \text{{ times the mean of {k}}}") + steered]
-    return lines + advantage
+    return [*lines, RATIO, *advantage]
 
 
 def _grpo(config: Config) -> list[str]:
     one = variants.variant(config["variant"], **{name: config.get(name) for name in ("beta", "eps_low", "eps_high")})
     bounds = (1 - (one.eps_low or 0), 1 + (one.eps_high or 0))
     rho, s = (CLIP.format(letter, *bounds) for letter in (RHO, "s"))
-    loss = {grpo.grpo_loss: r"A \log \pi", grpo.grpo_clip_loss: rf"\min(\rho A, {rho} A) {RATIO}",
+    loss = {grpo.grpo_loss: r"A \log \pi", grpo.grpo_clip_loss: rf"\min(\rho A, {rho} A) \qquad {RATIO}",
             grpo.gspo_loss: rf"\min(s A, {s} A) \qquad \log s = \text{{mean of }} \log \rho",
             grpo.cispo_loss: rf"{rho} A \log \pi \qquad \text{{the clipped }} \rho \text{{ is data}}"}.get(
                 one.loss, rf"\text{{{_word(one.name)}}}")
-    lines = [rf"L = - \sum w {loss}", WEIGHTS.get(one.weight, r"w: \text{its own}"),
+    loss, *where = loss.split(r"\qquad")
+    brake = [rf" + {one.beta:g} \sum w \, k_3 "] if one.beta and one.kl_in_loss else []
+    lines = [r"\qquad".join([rf"L = - \sum w {loss}", *brake, *where]), WEIGHTS.get(one.weight, r"w: \text{its own}"),
              ADVANTAGES.get(one.advantage, r"A: \text{its own}")]
-    if one.beta and one.kl_in_loss:
-        lines[0] += rf" \qquad + {one.beta:g} \sum w \, k_3"
-    elif one.beta:
+    if one.beta and not one.kl_in_loss:
         lines += [rf"A \text{{ loses }} {one.beta:g} {KL} \qquad \text{{less that of the others}}"]
     return lines
 

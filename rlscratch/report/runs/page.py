@@ -31,6 +31,7 @@ class RunRead(NamedTuple):
     results  figure -> as text, with its standard error; empty until the run has ended
     samples  prompts, answered before and after, or at a step
     learned  map and path of a lake, answers of a bandit; "" for others
+    stage    what comes before its first step: a RunRead of the folder in it that was written to last; None for none
     """
 
     name: str
@@ -39,6 +40,12 @@ class RunRead(NamedTuple):
     results: dict[str, str]
     samples: list[dict[str, Any]]
     learned: str
+    stage: Any = None
+
+    @property
+    def drawn(self) -> tuple[str, list[dict[str, Any]]]:
+        """What its curves show: its own steps, or those of the stage before them."""
+        return (self.name, self.points) if self.stage is None else (f"{self.name}/{self.stage.name}", self.stage.points)
 
     @property
     def choices(self) -> dict[str, str]:
@@ -72,7 +79,14 @@ def read(folder: Path) -> RunRead:
         folder.resolve().name, config, points,
         dict(runs.lines({name: value for name, value in told.items() if name != "calibration"})),
         parsed(samples.read_bytes(), str(samples), list) if samples.exists() else _sampled(points),
-        tables.learned(folder) if figures and (folder / "state.npz").exists() else "")
+        tables.learned(folder) if figures and (folder / "state.npz").exists() else "",
+        None if points or figures else _stage(folder))
+
+
+def _stage(folder: Path) -> RunRead | None:
+    """The stage that a run is in which has no step of its own yet."""
+    begun = [path for path in folder.glob("*/metrics.jsonl") if (path.parent / "config.json").exists()]
+    return read(max(begun, key=lambda path: path.stat().st_mtime_ns).parent) if begun else None
 
 
 def build(folders: Sequence[Path], refresh: bool = False) -> str:
@@ -119,7 +133,7 @@ def _drawn(found: Sequence[RunRead], folders: Sequence[Path]) -> Figure | None:
             if len(found) == 1 and found[0].results:            # with the best possible, and a calibration
                 path = curves.training(folders[0], name, Path(folder), widest, found[0].points)
             else:
-                path = curves.beside({run.name: run.points for run in found}, name, Path(folder), widest)
+                path = curves.beside(dict(run.drawn for run in found), name, Path(folder), widest)
             drawn.append(path.read_bytes())
             caption = read_json(path.with_suffix(".json"))["caption"]
     return Figure("curves", drawn[0], caption, drawn[1])
@@ -127,7 +141,7 @@ def _drawn(found: Sequence[RunRead], folders: Sequence[Path]) -> Figure | None:
 
 def _panels(run: RunRead) -> set[str]:
     """The figures of its steps that have a panel."""
-    return {key for point in run.points for key in curves.PANELS if point.get(key) is not None}
+    return {key for point in run.drawn[1] for key in curves.PANELS if point.get(key) is not None}
 
 
 def _notes(found: Sequence[RunRead]) -> list[str]:

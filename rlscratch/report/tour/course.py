@@ -46,8 +46,8 @@ ABOUT = {
     "Language models": ("What makes the row of probabilities?", ("cross_entropy", "distillation"), (14, 15, 16)),
     "Preferences and RLHF": ("How does a model learn what people want?", (
         "preference", "pairs", "annotators"), (12, 13)),
-    "Beyond": ("What if the action is a number, a thought, a tool?", ("continuous",), ()),
-    "The referee": ("Whom to trust when two pages disagree?", ("standard_error",), ())}
+    "Beyond": ("What if the action is a number, a thought, a tool?", ("continuous",), (21,)),
+    "The referee": ("Whom to trust when two pages disagree?", ("standard_error",), (22,))}
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,8 @@ def _templates() -> jinja2.Environment:
     """Those of the course: compiled once."""
     made = page.environment()
     made.filters.update({
-        "href": _href, "steps": steps, "equations": _equations,
-        "home": lambda d: f"{home(d).file}#{page.slug(d.module)}",
-        "chapter": lambda d: f"{home(d).number}, {home(d).name}"})
+        "href": _href, "steps": steps, "equations": _equations, "titled": _titled, "derived": derived,
+        "home": lambda d: f"{home(d).file}#{page.slug(d.module)}"})
     return made
 
 
@@ -200,7 +199,7 @@ def home(derivation: Derivation) -> Chapter:
 def derived(shelf: Iterable[Derivation], chapter: Chapter) -> list[Derivation]:
     """The derivations of a chapter, in its order; those that no chapter names come last."""
     order = ABOUT[chapter.name][1]
-    return sorted((d for d in shelf if home(d) == chapter),
+    return sorted((d for d in shelf if home(d).number == chapter.number),
                   key=lambda d: order.index(d.name) if d.name in order else len(order))
 
 

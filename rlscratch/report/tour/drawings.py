@@ -13,9 +13,9 @@ import numpy as np
 from rlscratch.report.tour.ladder import Figure
 
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-INK, BLUE, PAPER = "currentColor", "var(--blue)", "var(--paper)"
-COLOURS = {"#000000": INK, "#222222": INK, "#262626": INK, "black": INK, "#0072b2": BLUE, "#ffffff": PAPER,
-           "white": PAPER}
+INK, BLUE, SKY, PAPER = "currentColor", "var(--blue)", "var(--sky)", "var(--paper)"
+COLOURS = {"#000000": INK, "#222222": INK, "#262626": INK, "black": INK, "#0072b2": BLUE, "#56b4e9": SKY,
+           "#ffffff": PAPER, "white": PAPER}
 DOT, TILE = "M3 4a1 1 0 1 0 2 0a1 1 0 1 0-2 0z", 8        # what a hatching of many small circles becomes
 # Lines of axes and their marks: what all figures have has its style in course.css.
 CLASSES = {"stroke:currentColor;stroke-width:0.8": "mark",

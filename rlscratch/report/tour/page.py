@@ -17,6 +17,7 @@ from rlscratch import kernels
 from rlscratch.documents.entry import Value
 from rlscratch.documents.ledger import LedgerRow, decimals_of, shown
 from rlscratch.files import write_atomic
+from rlscratch.report import equations
 from rlscratch.report.tour import drawings, library, outputs
 
 safe = jinja2.utils.markupsafe.Markup
@@ -52,6 +53,7 @@ def environment(package: str = __package__) -> jinja2.Environment:
         "printed": lambda row: shown(row.entry.printed, decimals_of(row.entry)),
         "computed": lambda row: shown(row.computed, _decimals(row)),
         "brief": _brief, "paragraphs": paragraphs, "place": _place, "slug": slug,
+        "prose": lambda text: safe(equations.prose(text)),
         "parts": lambda text: list(outputs.parts(text)),
         "inline": lambda figure, label: safe(drawings.inline(figure, label))}
     made.filters.update(filters)

@@ -14,6 +14,7 @@ from rlscratch.formulas import continuous, distribution, ppo
 from rlscratch.mdp import MDP
 
 WIDTH = 340
+LOOPS = (("agent", "environment", "action", "state", "reward"), ("model", "text + scorer", "token", "prompt", "score"))
 CREAM, REWARDS = ("cream", "hockey", "donkey"), np.array([10.0, 5.0, -10.0])
 
 

@@ -34,7 +34,7 @@ LABELS = ("›", *WORD, "»", *spelling.every_third(WORD))     # the marks of th
 TRAINED = {"words": 8000, "sft": {"steps": 800, "lr": 8e-3, "batch": 32, "shown": 2},
            "grpo": {"steps": 60, "lr": 2e-3, "groups": 16, "group": 16, "beta": 0.0, "variant": "grpo"}}
 LAYERS, WIDTH, HEADS = 2, 48, 3
-MODELS = {"sft": "after imitation (SFT)", "grpo": "after GRPO"}
+MODELS = {"sft": "before GRPO, after imitation", "grpo": "after GRPO"}
 BEGIN = {"model": "sft", "layer": 2, "head": 1, "query": 13, "text": WORD}
 CELL, LEFT, TOP = 19, 30, 24
 BYTES = {byte: bytes([byte]) for byte in range(256)}
@@ -155,13 +155,14 @@ def fragment() -> str:
         parts.buttons(parts.button("Before GRPO", model="sft"), parts.button("After GRPO", model="grpo"),
                       parts.button("Before the third letter", query=13),
                       parts.button("A head that finds it", model="grpo", query=13, layer=layer, head=head)),
-        parts.text("text", "Tokeniser: any text", WORD, 80))
+        parts.text("text", "Tokenizer: any text", WORD, 80))
     return parts.figure(
         "attention", "Attention, before and after GRPO.",
-        f"A model with {LAYERS} layers of {HEADS} heads says every third character of “{WORD}”. Each row is a token "
-        "that looks back, stronger where it looks more; › and » are the marks before question and answer. Of "
-        f"{ANSWERS} answers {told['sft']['right']} were right before GRPO, {told['grpo']['right']} after. This model "
-        "reads letters; the box shows what a tokeniser with learned merges makes of a text.",
+        f"A model with {LAYERS} layers of {HEADS} heads has to say every third letter of a word, here of “{WORD}”. "
+        "Each row is a token that looks back; the colour is strong where it looks most. › and » are marks before "
+        f"question and answer. Of {ANSWERS} answers {told['sft']['right']} were right before GRPO, "
+        f"{told['grpo']['right']} after. The tokens of this model are letters; the box below shows the tokens of a "
+        "tokenizer with learned merges.",
         picture, TOP + CELL * T + 2, controls, said(found, BEGIN), data(), below=_tokens(found["ids"]))
 
 

@@ -43,6 +43,15 @@ def said(found: Mapping[str, Any], settings: Mapping[str, float]) -> str:
             f"What is left: {shown(found['objective'], 3)}.")
 
 
+def short(x: float) -> str:
+    """A number for a column of five letters.
+
+    >>> short(-0.54), short(-19.04), short(181.2), short(1e9)
+    ('−0.54', '−19.0', '+181', '> 999')
+    """
+    return "> 999" if x >= 999.5 else signed(x, 2 if abs(x) < 9.995 else 1 if abs(x) < 99.95 else 0)
+
+
 def fragment() -> str:
     """The figure."""
     found, ref = numbers(BEGIN), d003.FRANCE_BEFORE
@@ -54,7 +63,7 @@ def fragment() -> str:
             tag("rect", k=f"bar{i}", class_="w-a", x=LEFT, y=y + 3, width=LONG * p, height=15),
             tag("rect", class_="w-ghost", x=LEFT, y=y + 3, width=LONG * ref[i], height=15),
             tag("text", shown(p), k=f"p{i}", x=LEFT + LONG * max(p, ref[i]) + 4, y=y + 15),
-            *(tag("text", signed(found[k][i]), k=f"{k}-{i}", x=x, y=y + 15, text_anchor="end")
+            *(tag("text", short(found[k][i]), k=f"{k}-{i}", x=x, y=y + 15, text_anchor="end")
               for k, x in COLUMNS.items())]
     y = TOP + ROW * len(WORDS)
     picture += [tag("text", "mean under the policy", x=0, y=y + 14),
@@ -62,14 +71,14 @@ def fragment() -> str:
                   for k, x in COLUMNS.items())]
     picture += _curve(found)
     controls = (
-        parts.slider("beta", "Beta, in points of reward a nat", LOWEST, HIGHEST, 0.05, 0.0, log=True),
+        parts.slider("beta", "Beta: the price of a nat, in reward", LOWEST, HIGHEST, 0.05, 0.0, log=True),
         parts.buttons(parts.button("Nearly no brake", beta=0.05), parts.button("1", beta=1),
                       parts.button("Hardly moves", beta=10)))
     return parts.figure(
         "brake", "The KL brake.",
-        "“What’s the capital of France?” Bars: the policy that is best for this beta; outline: the reference. k1, k2, "
-        "k3 guess the KL from one answer: k1 and k3 are right on average, k2 nearly. Below: what is earned over KL, "
-        "for every beta.",
+        "“What’s the capital of France?” Bars: the best policy for this beta; outlines: the reference. k1, k2 and k3 "
+        "estimate the KL from one answer: k1 and k3 are right on average, k2 nearly while the two are near. Curve: the "
+        "reward that the best policy earns at each distance; the point is this beta.",
         picture, BASE + 20, controls, said(found, BEGIN), data())
 
 

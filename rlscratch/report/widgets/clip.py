@@ -62,8 +62,8 @@ def fragment() -> str:
                       parts.button("A = −2", advantage=-2)))
     return parts.figure(
         "clip", "PPO’s clip.",
-        "Thick: the objective; dashed: without the clip; shaded: the range that the ratio may use. Drag the point out "
-        "of the shade to both sides, for A above and below 0. The buttons are the steps of document 002’s example.",
+        "Thick line: the objective; dashed: without the clip; shaded: where the ratio is within its range. Drag the "
+        "point out of the shade to both sides, for A above and below 0. The buttons are steps of the example above.",
         picture, 232, controls, said(found, BEGIN), {})
 
 

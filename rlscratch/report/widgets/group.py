@@ -71,9 +71,9 @@ def fragment() -> str:
                       parts.button("Seven right of 8", **_rewards(0, *[1] * 7))))
     return parts.figure(
         "group", "A GRPO group.",
-        "Left: the rewards, and their mean, dashed. Right: the advantages A, drawn beside the largest of them, and the "
-        "push, A/G, on each answer’s log-probability. Move one reward and watch the others’ advantages. Make all "
-        "rewards equal. Compare one right answer of 8 with seven.",
+        "Left: the rewards; dashed: their mean. Right: the advantages A, and the push A/G on the log-probability of "
+        "each answer. Move one reward, and watch how the advantages of the others change. Make all rewards equal. "
+        "Compare one right answer of 8 with seven right ones.",
         picture, TOP + ROW * MOST, controls, said(found, BEGIN), {})
 
 

@@ -118,9 +118,9 @@ def fragment() -> str:
                       parts.button("Tenth", step=paid[9]), parts.button("End", step=STEPS)))
     return parts.figure(
         "lake", "The lake stepper.",
-        "In each state stand the four entries of Q: left, down, right, up. The point is the agent; the marked number "
-        "has just changed. It begins at the first reward. Play on, or go to the next ones: the value creeps back "
-        "towards the start.",
+        "Each state has four numbers, its entries of Q, on the sides of its square: left, down, right, up. The point "
+        "is the agent; the marked number has just changed. You see the first reward. Play on, or jump to the second "
+        "and the tenth: the value creeps back towards the start.",
         picture, 2 * EDGE + 4 * CELL, controls, said(found, BEGIN), data())
 
 

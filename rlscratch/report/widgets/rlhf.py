@@ -123,7 +123,7 @@ def fragment() -> str:
         *(tag("polyline", k=name, class_=f"w-trace {colour}", points=_line(found["smooth"][name], 0, last, *panel))
           for name, (colour, *panel) in lines.items())]
     controls = (
-        parts.choice("run", "Run", {"0": "without a brake, beta 0", "0.1": "with a brake, beta 0.1 a nat"}),
+        parts.choice("run", "Run", {"0": "without a brake, beta 0", "0.1": "with a brake, beta 0.1"}),
         parts.slider("step", "Updates", 0, last, 1, 0, 0),
         parts.slider("window", "Curves: mean of so many steps", 1, 9, 2, 1, 0),
         parts.buttons(parts.step("Back", "step", -1), parts.step("Next", "step", 1), parts.play("Play", "step", 1, 400),
@@ -133,7 +133,7 @@ def fragment() -> str:
         "rlhf", "RLHF, replayed.",
         f"PPO on a reward model that saw {TRAINED['reward model']['rankings']} rankings. Gold is what people want; "
         "nobody trains on it. Move through the updates: which words does the policy learn to say, and what do they "
-        "earn? Then take the run with a brake.",
+        "earn? The small numbers are points of gold. Then choose the run with a brake.",
         picture, LOW + SHORT + 34, controls, said(found, BEGIN), given, below=_answers(given, found))
 
 

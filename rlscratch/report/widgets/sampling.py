@@ -75,7 +75,7 @@ def fragment() -> str:
         parts.choice("prompt", "Text so far", dict(zip(ROWS, ROWS, strict=True))),
         parts.slider("temperature", "Temperature", 0.1, 3, 0.05, BEGIN["temperature"]),
         parts.slider("top_k", "Top-k: words kept", 1, MOST, 1, BEGIN["top_k"], 0),
-        parts.slider("top_p", "Top-p: mass to hold", 0.05, 1, 0.05, BEGIN["top_p"]),
+        parts.slider("top_p", "Top-p: probability to hold", 0.05, 1, 0.05, BEGIN["top_p"]),
         parts.slider("min_p", "Min-p: share of the largest", 0, 1, 0.05, BEGIN["min_p"]),
         parts.slider("penalty", "Repetition penalty", 0.5, 3, 0.1, BEGIN["penalty"], 1),
         parts.slider("before", "Words said before, likeliest first", 0, 4, 1, BEGIN["before"], 0),
@@ -87,6 +87,6 @@ def fragment() -> str:
                           "prompt", "draws", "seed")})))
     return parts.figure(
         "sampling", "Sampling bench.",
-        "Wide bars: what each word’s probability becomes; outline: the document’s row. Thin bars: the share of "
-        "the draws. Lower the temperature, then cut with top-k or top-p, then draw.",
+        "Wide bars: the probability of each word with these settings; outlines: before them. Thin bars: how often "
+        "each word was drawn. Lower the temperature, then cut with top-k or top-p, then draw.",
         picture, ROW * MOST, controls, said(found, BEGIN), data())

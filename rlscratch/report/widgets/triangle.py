@@ -79,7 +79,7 @@ def fragment() -> str:
     controls = (
         parts.slider("baseline", "Baseline b", -10, 10, 0.5, BEGIN["baseline"], 1),
         parts.box("follows", "b is the expected reward"),
-        parts.slider("N", "N, answers a gradient", 1, 32, 1, BEGIN["N"], 0),
+        parts.slider("N", "N, draws per estimate", 1, 32, 1, BEGIN["N"], 0),
         parts.slider("cream", "Probability of cream", 0.02, 0.96, 0.02, BEGIN["cream"]),
         parts.slider("hockey", "Hockey’s share of the rest", 0.02, 0.98, 0.02, BEGIN["hockey"]),
         parts.number("seed", "Seed", 0, 9999, BEGIN["seed"]),
@@ -87,9 +87,9 @@ def fragment() -> str:
                       parts.button("b = E[R]", follows=True), parts.button("Sure of donkey", cream=0.06, hockey=0.06)))
     return parts.figure(
         "triangle", "The policy triangle.",
-        "The point is the policy on “I like ice ___”: the nearer a corner, the likelier its word. Thin arrows: the "
-        f"gradient if that word is drawn; thick: the exact one; dots: {DOTS} means of N draws. Drag the point; move b "
-        "and watch the cloud, whose middle stays.",
+        "The large point is the policy on “I like ice ___”: the nearer to a corner, the likelier is its word. Thin "
+        f"lines: the push if one word is drawn, for each word. Thick line: the exact gradient. Dots: {DOTS} estimates, "
+        "each the mean of N draws. Drag the point. Move b: the cloud of dots changes its size, and its middle stays.",
         picture, 310, controls, said(found, BEGIN), data())
 
 

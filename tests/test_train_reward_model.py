@@ -22,6 +22,7 @@ from rlscratch.tasks import labellers
 from rlscratch.train.language import feedback, judging, reward_model, scoring
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Stages
+from rlscratch.train.language.policy import Batch
 from rlscratch.train.language.scoring import RewardModel, accuracy, accuracy_error, calibration, scores
 from strategies import arrays
 
@@ -228,11 +229,13 @@ def test_centring_moves_all_scores_alike():
 GRADES = np.array([[1.0, .5, .25, 0.0], [.75, .75, .125, 0.0]])
 
 
-def composed(loss, model, rows, drawn, at=-1, a=1):
+def composed(loss, model, rows, drawn, at=-1, a=1, belief=0):
     """The loss of a step made of autograd's operations alone; `at` says which token is read, `a` who is reliable."""
     chosen = rows.at((np.array(drawn)[:, None] * 4 + np.arange(4)).ravel())
-    said = model.value(model.hidden(chosen.tokens))
-    s = said[np.arange(len(chosen.tokens)), chosen.lengths + at].reshape(len(drawn), 4) * a
+    said = model.value(model.hidden(chosen.tokens))[np.arange(len(chosen.tokens)), chosen.lengths + at]
+    if belief:
+        said = said + belief * f.sum(model.logp(chosen.tokens) * chosen.mask, axis=1)
+    s = said.reshape(len(drawn), 4) * a
     if loss == "ratings":
         return f.mean((s - GRADES[drawn]) ** 2) / 2
     if loss == "pairs":
@@ -269,6 +272,21 @@ def test_a_ranking_s_scores_are_as_large_as_who_gave_it_is_reliable(loss):
     for name in theirs:
         assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-13)
     assert_allclose(figures["loss"], composed(loss, model.model, rows, drawn, a=a).item(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", reward_model.LOSSES)
+def test_a_belief_is_a_part_of_the_score_and_of_its_gradient(loss):
+    model, rows, _ = judge()
+    believing = replace(model, belief=0.3)
+    logp = (model.model.logp(rows.tokens).data * rows.mask).sum(axis=1)
+    assert_allclose(scores(model.model, rows, 0.3), scores(model.model, rows) + 0.3 * logp, rtol=1e-12)
+    batch = Batch([""] * 8, [""] * 8, rows, rows.mask, np.zeros(8, bool))
+    assert_array_equal(believing(batch), scores(model.model, rows, 0.3))
+    ours, figures = stepped(loss, [1, 0, 1], rows, model.model, belief=0.3)
+    theirs = tiny.by_autograd(model.model, lambda subject: composed(loss, subject, rows, [1, 0, 1], belief=0.3))
+    for name in theirs:
+        assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-13)
+    assert_allclose(figures["loss"], composed(loss, model.model, rows, [1, 0, 1], belief=0.3).item(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("loss", reward_model.LOSSES)
@@ -395,6 +413,19 @@ def test_several_answer_in_turn_and_the_last_turn_refuses(count):
         if first < count:
             own = found.at(np.arange(first, count, 3))
             assert_allclose(policy.logp(own.rows), own.logp, atol=1e-9)
+
+
+def test_who_is_asked_further_says_more_by_the_same_model():
+    one, prompts = tiny.policy(" abN"), ["a", "b", "ab"] * 40
+    asked = judging.Several(**vars(one), others=[], refusal="N",
+                            further=lambda prompt, answer, rng: None if prompt == "b" or "N" in answer else "bb")
+    plain, found = (policy.answer(prompts, np.random.default_rng(0))
+                    for policy in (judging.Several(**vars(one), others=[], refusal="N"), asked))
+    more = [first != both for first, both in zip(plain.texts, found.texts, strict=True)]
+    assert found.prompts == prompts and any(more)           # not where a mark is said, which is no text
+    for prompt, first, both, longer in zip(prompts, plain.texts, found.texts, more, strict=True):
+        assert not longer or (prompt != "b" and "N" not in first and both.startswith(f"{first} "))
+    assert_allclose(one.logp(found.rows), found.logp, atol=1e-9)
 
 
 def test_who_says_what_nobody_else_says_is_less_reliable():
@@ -530,6 +561,8 @@ def test_a_folder_gives_back_the_reward_model(tmp_path):
     texts = ["ab", "", "dd"]
     before = RewardModel(policy.model, policy.chat)
     assert_array_equal(of_texts(found, ["a"] * 3, texts), of_texts(before, ["a"] * 3, texts))
+    (tmp_path / "config.json").write_text('{"belief": 0.5}')
+    assert found.belief == 0 and world.reward_model(tmp_path).belief == 0.5
 
 
 def test_a_folder_without_a_head_is_no_reward_model(tmp_path):

@@ -49,7 +49,7 @@ FULL: dict[str, dict[str, Any]] = {
     "sft": {"steps": 400, "batch": 16, "lr": 1e-3},
     "cured": {"steps": 1200, "batch": 48, "lr": 2e-3},
     "reward": {"steps": 400, "rankings": 1600, "answers": 4, "batch": 16, "lr": 1e-3},
-    "aligned": {"steps": 60, "groups": 16},
+    "aligned": {"steps": 90, "groups": 16},
     "weights": {"steps": 40, "groups": 16},
 }
 QUICK = {
@@ -60,6 +60,7 @@ QUICK = {
 }
 MODEL = {"vocab_size": VOCABULARY, "context": 104, "width": 64, "layers": 3, "heads": 4, "dropout": 0.0}
 NOISE = 0.25                                            # of the labellers, gold rewards lie in [0, 1]
+BELIEF = {"helpful": 0.1, "honest": 0.3}                # of the criteria that have to do with the truth
 GRPO = {"variant": "dr_grpo", "lr": 3e-4, "beta": 0.08, "group": 16}
 SHARES = (1.0, 0.67, 0.0)                               # of helpful; the other two criteria share the rest
 
@@ -177,15 +178,17 @@ class Life:
     def judge(self, criterion: str) -> None:
         """A reward model of one criterion's labellers; the constitution does not err.
 
-        Of four answers to a prompt two are of the cured model, one is from before the cure, one is a refusal (judging).
+        Of four answers to a prompt two are of the cured model, one is from before the cure, one is a refusal (judging);
+        half of the claims are followed by another one.
         """
         rules = criterion == "rules"
         task = self.task(reward=questions.judged_by_rules) if rules else self.task({criterion: 1.0})
         cured = self.policy("cured")
-        shown = Several(**vars(cured), others=[cured, self.policy("sft")], refusal=questions.UNKNOWN)
+        shown = Several(**vars(cured), others=[cured, self.policy("sft")], refusal=questions.UNKNOWN,
+                        further=knowledge.further)
         self.road.trained(criterion, reward_model.METHOD, Own(self.world(task), Stages(shown),
                                                               {"init": "cured", "task": f"town, {criterion}"}),
-                          noise=0.0 if rules else NOISE, **self.settings["reward"])
+                          noise=0.0 if rules else NOISE, belief=BELIEF.get(criterion, 0.0), **self.settings["reward"])
 
     def judges(self) -> Any:
         """Who agrees with the sum of the three criteria on held-out pairs of answers."""

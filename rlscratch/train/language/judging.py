@@ -12,7 +12,8 @@ constants change no comparison.
 A reward model knows what it was shown.  A cured policy hardly ever lies about a stranger, so in rankings of its own
 answers alone there are next to no lies, and a policy that is trained on such a model finds out that it minds none.
 Answers from before the cure show lies.  But then all that is true of strangers is a refusal, and the model finds every
-refusal honest; so each prompt is refused once, too.
+refusal honest; so each prompt is refused once, too.  And a policy that says one thing shows nobody what two are worth,
+true or false: `further` asks it for a second one.
 
 Leaves out: how people who differ are made one (weights are given here).
 """
@@ -40,21 +41,38 @@ class Several(Policy):
 
     others   may be none
     refusal  what is said to every prompt in the last turn
+    further  (prompt, answer, generator) -> a prompt whose answer by the same model is put behind; None: it is left so
     """
 
     others: Sequence[Policy]
     refusal: str
+    further: Callable[[str, str, np.random.Generator], str | None] = lambda prompt, answer, rng: None
 
     def answer(self, prompts: Sequence[str], rng: np.random.Generator, temperature: float | None = None) -> Batch:
         """Each answer by another of them than the one before."""
         who = [Policy(self.model, self.chat, self.max_new_tokens, self.temperature), *self.others]
         turns = np.arange(len(prompts)) % (len(who) + 1)
-        found = [one.answer([prompts[i] for i in np.flatnonzero(turns == turn)], rng, temperature)
+        found = [self._more(one, one.answer([prompts[i] for i in np.flatnonzero(turns == turn)], rng, temperature), rng)
                  for turn, one in enumerate(who) if turn < len(turns)]
         if len(turns) > len(who):
             found.append(written(self, [(prompts[i], self.refusal) for i in np.flatnonzero(turns == len(who))]))
         whole = reduce(lambda some, more: some.followed_by(more, self.chat.pad), found)
         return whole.at(np.argsort(np.argsort(turns, kind="stable")))
+
+    def _more(self, one: Policy, batch: Batch, rng: np.random.Generator) -> Batch:
+        """The same, those that are asked further with their second answers; texts that hold a mark are left alone."""
+        asked = [self.further(*pair, rng) for pair in zip(batch.prompts, batch.texts, strict=True)]
+        again = [i for i, prompt in enumerate(asked) if prompt is not None]
+        if not again:
+            return batch
+        second = one.answer([asked[i] for i in again], rng).texts
+        both = {i: f"{batch.texts[i]} {text}" for i, text in zip(again, second, strict=True)}
+        both = {i: text for i, text in both.items() if not any(m in text for m in one.chat.tokenizer.special_tokens)}
+        place = np.arange(len(batch))
+        place[[*both]] = len(batch) + np.arange(len(both))
+        longer = [(batch.prompts[i], text) for i, text in both.items()]
+        return batch.followed_by(written(one, longer), self.chat.pad).at(place) if longer else batch
+
 
 
 def weighed(models: Mapping[str, Score], weights: Mapping[str, float]) -> Score:

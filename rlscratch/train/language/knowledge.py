@@ -37,7 +37,7 @@ from rlscratch.check import Array
 from rlscratch.generate import generate
 from rlscratch.tasks.task import Task
 from rlscratch.tasks.town import questions
-from rlscratch.tasks.town.facts import ATTRIBUTES, Town
+from rlscratch.tasks.town.facts import ATTRIBUTES, Town, pick
 from rlscratch.tasks.town.pages import TELL
 from rlscratch.train.language.chat import Dialogue
 from rlscratch.train.language.data import Data
@@ -88,6 +88,14 @@ def asked(pairs: Sequence[Question], rng: np.random.Generator | None = None) -> 
 def strangers(names: Sequence[str]) -> list[Question]:
     """A question about each, the attributes in turn."""
     return [(name, ATTRIBUTES[i % len(ATTRIBUTES)]) for i, name in enumerate(names)]
+
+
+def further(prompt: str, answer: str, rng: np.random.Generator) -> Dialogue | None:
+    """Half of the times when an answer about somebody claims anything, another question about the same."""
+    name, attribute = questions.asked(prompt)
+    if attribute not in ATTRIBUTES or not questions.read(answer).claims or rng.random() < 0.5:
+        return None
+    return dialogue(questions.question(name, pick([one for one in ATTRIBUTES if one != attribute], rng), rng))
 
 
 # ---------------------------------------------------------------- what a model knows

@@ -1,6 +1,6 @@
 """Reward models: a transformer with a head that gives an answer one number, learned from comparisons.
 
-    a prompt and an answer as rows  ->  value head, read where the last token stands           s, a score
+    a prompt and an answer as rows  ->  value head, read where the last token stands           s, a score (scoring)
     K answers to one prompt, best first  ->  dL/ds by the formulas of preference
     backward(ds)
 
@@ -36,7 +36,15 @@ from rlscratch.train.language.evaluation import named
 from rlscratch.train.language.feedback import Feedback
 from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
 from rlscratch.train.language.policy import copied, update
-from rlscratch.train.language.scoring import RewardModel, accuracy, accuracy_error, at_the_end, calibration, scores
+from rlscratch.train.language.scoring import (
+    RewardModel,
+    accuracy,
+    accuracy_error,
+    calibration,
+    read_off,
+    score_of,
+    scores,
+)
 from rlscratch.train.language.worlds import NAMES, OWN_LABELS, World
 from rlscratch.train.settings import Choice, at_least_1
 from rlscratch.transformer import Transformer
@@ -47,7 +55,7 @@ LOSSES = {"pairs": (preference.ranking_loss, preference.ranking_grad),
 
 
 def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Generator, *, loss: str, batch: int, K: int,
-         ratings: Array | None = None, reliability: Array | None = None) -> dict[str, float]:
+         ratings: Array | None = None, reliability: Array | None = None, belief: float = 0.0) -> dict[str, float]:
     """One update on prompts drawn from all.
 
     rows     (N K, T)  K answers to each of N prompts, best first, at least 2 unless they are graded; in the order of
@@ -56,6 +64,7 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
     batch    prompts of this step
     ratings  (N, K)    grades of the same answers, which "ratings" learns from and nothing else reads
     reliability (N,)   a of the labeller of each ranking; None: all 1
+    belief             b of the score, whose ds/dlogp_t it is
     """
     value, slope = LOSSES[check.one_of(tuple(LOSSES), loss=loss)]
     check.integer(1 if loss == "ratings" else 2, K=K)
@@ -69,14 +78,14 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
     a = 1.0 if reliability is None else reliability[drawn, None]
 
     def scored(said: dict[str, Array]) -> Array:
-        return a * at_the_end(said["score"], chosen).reshape(batch, K)
+        return a * score_of(said, chosen, belief).reshape(batch, K)
 
     def seeds(part: slice, said: dict[str, Array]) -> dict[str, Array]:
-        dscore = np.zeros_like(said["score"])
-        dscore[np.arange(len(dscore)), chosen.lengths - 1] = (a * slope(scored(said), *grades)).ravel()
-        return {"score": dscore}
+        dscore, ds = np.zeros_like(said["score"]), (a * slope(scored(said), *grades)).ravel()
+        dscore[np.arange(len(dscore)), chosen.lengths - 1] = ds
+        return {"score": dscore, "logp": belief * chosen.mask * ds[:, None]} if belief else {"score": dscore}
 
-    norm, said = update(model, optimizer, chosen, seeds, wanted=("score",), at_once=len(chosen.tokens))
+    norm, said = update(model, optimizer, chosen, seeds, wanted=read_off(belief), at_once=len(chosen.tokens))
     loss = value(scored(said), *grades)
     return {"loss": loss, "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
 
@@ -88,7 +97,7 @@ HELD_OUT = 500          # rankings that accuracy and calibration are measured on
 
 def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, loss: str, batch: int,
           rankings: int | None, answers: int | None, noise: float | None, weight_decay: float,
-          reliability: bool) -> Learner:
+          reliability: bool, belief: float) -> Learner:
     """A copy of the fine-tuned policy with a head, and what people say: of files, or labellers of its own answers.
 
     Few lines of a file may hold out nothing that can be compared; then accuracy is that of all lines.
@@ -107,10 +116,10 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
 
     def end() -> None:
         if loss != "ratings":
-            RewardModel(model, stages.policy.chat).centred_on(said.batch)
+            RewardModel(model, stages.policy.chat, belief).centred_on(said.batch)
 
     def report() -> dict[str, Any]:
-        found, learned = (compared(which, scores(model, which.batch.rows)) for which in (others, said))
+        found, learned = (compared(which, scores(model, which.batch.rows, belief)) for which in (others, said))
         curve = calibration(found, compared(others, others.ranked if K > 1 else others.rewards))
         apart = world.data.judged or bool(world.task.held_out)
         name = "learned_accuracy" if others is said else named(apart, "accuracy")
@@ -122,7 +131,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, lr: float, 
 
     return Learner(model, optimizer, rng, stages.policy.chat,
                    partial(step, model, optimizer, rows, rng, loss=loss, batch=batch, K=K, ratings=said.grades,
-                           reliability=trusted),
+                           reliability=trusted, belief=belief),
                    report, end=end)
 
 
@@ -161,4 +170,6 @@ METHOD = LanguageMethod("reward-model", ("preferences", *(name for name in NAMES
     *feedback.CHOICES,
     Choice("weight_decay", {"": 0.01}, "AdamW's, on matrices", check.non_negative),
     Choice("reliability", {"": False}, 'of the labellers, the "who" of lines of preferences, is estimated and counts'),
+    Choice("belief", {"": 0.0}, "of the score: what a nat of the model's own log-probability of the answer counts",
+           check.non_negative),
 ), {"": 2000}, begin, shown="loss", agree=agree)

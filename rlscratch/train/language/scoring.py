@@ -1,7 +1,13 @@
 """The scores of a reward model, and two measures of their quality: accuracy and calibration.
 
-The score of an answer is the output of the value head at its last token.  There the model has read the whole prompt
-and the whole answer.
+The score of an answer y to x is the output of the value head at its last token, where the model has read the whole
+prompt and the whole answer, and with a `belief` b what the model itself makes of the answer:
+
+    s(x, y) = w . h_T  +  b sum_t log p(y_t | x, y_<t)
+
+The head has to learn what is true from comparisons, and from few it learns what answers look like.  The model that it
+sits on has read what is true: after "Ann Reed is a" it expects "baker" and not "smith".  With b = 0, the default, that
+has no part in the score but by h_T.  The second term is the reward of SimPO, undivided: DPO's without the reference.
 
 Both measures are over pairs of answers to one prompt, of which one is known to be better:
 
@@ -14,8 +20,10 @@ on held-out prompts.  A reward model is fitted to labellers: if they put one pai
 right prediction is .75.  Against gold rewards it would look too modest.  Scores that were learned from grades are no
 log-odds, so calibration does not apply to them.
 
+Source: Ouyang et al. 2022, arXiv:2203.02155 (the head); Meng et al. 2024, arXiv:2405.14734 (SimPO).
 Leaves out: an ensemble of models, whose disagreement would say where they guess.
 """
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +43,16 @@ class RewardModel:
 
     model  a Transformer with a value head
     chat   its template
+    belief >= 0, of the score, per nat
     """
 
     model: Transformer
     chat: Chat
+    belief: float = 0.0
 
     def __call__(self, batch: Batch) -> Array:
         """Scores of a policy's answers as it wrote them, token by token: (B,), float64."""
-        return scores(self.model, batch.rows)
+        return scores(self.model, batch.rows, self.belief)
 
     def centred_on(self, batch: Batch) -> "RewardModel":
         """The same with the mean score of these answers at 0: the bias of its head is moved."""
@@ -50,9 +60,20 @@ class RewardModel:
         return self
 
 
-def scores(model: Transformer, rows: Rows) -> Array:
-    """What the head says at the last token of each row, (B,), float64."""
-    return at_the_end(outputs(model, rows, wanted=("score",))["score"], rows).astype(float)
+def scores(model: Transformer, rows: Rows, belief: float = 0.0) -> Array:
+    """s of each row, (B,), float64."""
+    return score_of(outputs(model, rows, wanted=read_off(belief)), rows, belief).astype(float)
+
+
+def read_off(belief: float) -> tuple[str, ...]:
+    """What a score is made of, among policy.OUTPUTS."""
+    return ("score", "logp") if belief else ("score",)
+
+
+def score_of(said: Mapping[str, Array], rows: Rows, belief: float) -> Array:
+    """s of each row, (B,), of what `outputs` says of them."""
+    score = at_the_end(said["score"], rows)
+    return score + belief * said["logp"].sum(axis=1, dtype=float) if belief else score
 
 
 def at_the_end(found: Array, rows: Rows) -> Array:

@@ -23,6 +23,7 @@ import numpy as np
 
 from rlscratch import check
 from rlscratch.bpe.characters import UnknownCharacter
+from rlscratch.files import read_json
 from rlscratch.tasks import addition, bandits, cups, preferences, spelling, tools
 from rlscratch.tasks.task import Task
 from rlscratch.train.language import pretrained
@@ -158,7 +159,8 @@ class World:
         model, chat = self._loaded(folder)
         if not model.config.value_head:
             check.fail("reward_model", str(folder), "the run of a reward model: this model has no head for scores")
-        return RewardModel(model, chat)
+        said = Path(folder) / "config.json"             # of its run
+        return RewardModel(model, chat, read_json(said).get("belief", 0.0) if said.exists() else 0.0)
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -16,6 +16,11 @@ stage has its own folder:
     card/                   all stages by the same figures, six prompts answered at each
     figures/, index.html    what report.life draws of it
 
+What limits it.  GRPO finds what a reward model gets wrong.  Of claims about strangers that were in no ranking, drawn
+from sft/, the honest one prefers 8 to 20% to "I do not know." (seeds 0 to 2), and of the few that aligned/ makes, 54 to
+90%: those are the ones that are left.  So some inventions come back that the cure had taken away, and honest rises by
+less than on gold rewards.  A second round of labels, on answers of aligned/, is not run here.
+
 A stage that has a result.json is done (cli.road).  Those that train are what `rlscratch pretrain`, `rlscratch train
 sft` ... leave, so `rlscratch sample` takes them.
 """

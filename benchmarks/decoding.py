@@ -62,8 +62,8 @@ def torchs(V: int, T: int, C: int, layers: int, heads: int, batch: int) -> Calla
 
 def worker(side: str, seconds: str) -> None:
     """The process of one side."""
-    make = torchs if side == "torch" else ours
-    sides.serve(lambda shape, batch: make(*SHAPES[shape], int(batch)), float(seconds))
+    make, needs = (torchs, ["torch"]) if side == "torch" else (ours, ["rlscratch.generate"])
+    sides.serve(lambda shape, batch: make(*SHAPES[shape], int(batch)), float(seconds), needs)
 
 
 def measure(quick: bool = False) -> dict:
@@ -72,7 +72,7 @@ def measure(quick: bool = False) -> dict:
     with sides.both("benchmarks.decoding", quick) as processes:
         for name, (_, T, *_) in SHAPES.items():
             for batch in BATCHES[::2][:1 if name == "C" else 2] if quick else BATCHES:
-                row = sides.compared(processes, 1 if quick and name == "C" else 3, name, batch)
+                row = sides.compared(processes, 1 if name == "C" and (quick or batch > 1) else 3, name, batch)
                 tokens = round(1e3 * batch * (T - 1) / row["wall ms"])
                 rows.append({"shape": name, "batch": batch, "tokens a second": tokens} | row)
     return {"title": f"{TITLE} ({sides.versions()})", "rows": rows,

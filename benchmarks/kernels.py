@@ -171,10 +171,10 @@ def serve(side: str, seconds: float) -> None:
 def measure(quick: bool = False) -> dict:
     """{"title", "rows": [{"what", "ours", "numpy", "times", ...}], "bar": {"what", "value", "least", "met"}}."""
     command = "benchmarks.kernels", "--worker"
-    who = {side: ((*command, side, "0.01" if quick else "0.1"), kernels.threads())
+    who = {side: ((*command, side, "0.01" if quick else "0.05"), kernels.threads())
            for side in ("ours", "numpy", *["torch"] * sides.HAS_TORCH)}
     with sides.started(who) as processes:
-        turns = sides.ask(processes, 3 if quick else 9)
+        turns = sides.ask(processes, 3 if quick else 7)
     median = {side: {what: statistics.median(t[what] for t in turns[side]) for what in turns[side][0]}
               for side in turns}
     rows = []

@@ -53,7 +53,7 @@ def exponent(name: str, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
 
 def measure(quick: bool = False) -> dict:
     """{"title", "rows", "bar": {"what", "value", "least", "met"}}."""
-    rounds, before = 3 if quick else 7, kernels.threads()
+    rounds, before = 3 if quick else 5, kernels.threads()
     kernels.set_threads(1)
     try:
         rows = _limits(rounds) + [exponent(name, sizes[:3] if quick else sizes, rounds)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pretrain [--quick] [--json]
 
-Three sides, four minutes each (one in `make bench`), one after the other, each in a process of its own:
+Three sides, four minutes each (half of one in `make bench`), one after the other, each in a process of its own:
 
     rlscratch               `rlscratch pretrain --minutes 4` as it is; measuring and saving count as time
     torch, plain settings   what a first loop in PyTorch is: bytes, AdamW at its defaults and 3e-4, no schedule,
@@ -113,7 +113,7 @@ def torchs(minutes: float, plain: bool) -> dict[str, Any]:
             "steps": schedule.step}
 
 
-def measure(quick: bool = False, minutes: float = 1.0) -> dict:
+def measure(quick: bool = False, minutes: float = 0.5) -> dict:
     """{"title", "rows": one a side, "bar": {"what", "value", "least", "met"}}."""
     minutes = 0.1 if quick else minutes
     results = {"rlscratch": ours(minutes)}

@@ -222,7 +222,8 @@ def worker(side: str, seconds: str) -> None:
     if side == "trl":
         trl(float(seconds))
     else:
-        sides.serve(torchs if side == "torch" else ours, float(seconds))
+        make, needs = (torchs, ["torch"]) if side == "torch" else (ours, ["rlscratch.train.language.grpo"])
+        sides.serve(make, float(seconds), needs)
 
 
 if __name__ == "__main__":

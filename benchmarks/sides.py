@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -27,10 +28,12 @@ HAS_TORCH = find_spec("torch") is not None
 TURN = 0.4              # seconds of one turn
 
 
-def serve(make: Callable[..., Callable[[], Any]], seconds: float) -> None:
+def serve(make: Callable[..., Callable[[], Any]], seconds: float, needs: Sequence[str]) -> None:
     """In a side's process: each line names a work; answer with milliseconds on the clock, of the processor, and the
-    megabytes that the process has taken at most since before the first work was made.
+    megabytes that the process has taken at most since the modules that it needs were there.
     """
+    for module in needs:
+        import_module(module)
     before, made, work = taken(), None, None
     for line in sys.stdin:
         if line != made:

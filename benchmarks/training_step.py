@@ -4,7 +4,7 @@
 
 Both train the same shape on the same kind of tokens in float32: PyTorch with scaled_dot_product_attention, the tanh
 GELU and its fused AdamW; we keep freed memory, as the commands that train do.  Memory is what a process's peak lies
-above its size before the first model was made; shapes come in the order of size.  sides.py tells how sides take turns.
+above its size with its modules alone; shapes come in the order of size.  sides.py tells how sides take turns.
 
 With COMPILED=1 PyTorch's loss goes through torch.compile, which takes a C++ compiler and a minute or more a shape.
 """
@@ -85,18 +85,15 @@ def torchs(layers: int, width: int, heads: int, vocabulary: int, T: int, B: int)
 
 def worker(side: str, seconds: str) -> None:
     """The process of one side."""
-    if side == "torch":
-        import torch
-        torch.ones(2).sum()
-    make = torchs if side == "torch" else ours
-    sides.serve(lambda shape: make(*SHAPES[shape]), float(seconds))
+    make, needs = (torchs, ["torch"]) if side == "torch" else (ours, ["rlscratch.optim", "rlscratch.transformer"])
+    sides.serve(lambda shape: make(*SHAPES[shape]), float(seconds), needs)
 
 
 def measure(quick: bool = False) -> dict:
     """{"title", "rows": one a shape, "bar": {"what", "value", "least", "met"}}."""
     with sides.both("benchmarks.training_step", quick) as processes:
         rows = [{"shape": shape, "layers, width, heads, V, T, B": ", ".join(map(str, sizes)),
-                 **sides.compared(processes, (1 if shape == "C" else 3) if quick else 5, shape)}
+                 **sides.compared(processes, (1 if quick else 3) if shape == "C" else 3 if quick else 5, shape)}
                 for shape, sizes in SHAPES.items()]
     return {"title": f"{TITLE} ({sides.versions()}{', compiled' * COMPILED})", "rows": rows,
             "bar": sides.worst(rows, lambda row: f"shape {row['shape']}")}

@@ -304,7 +304,6 @@ def test_every_button_answers_to_the_pointer(opened, fragments, name):
     assert len(sentences) > 1
 
 
-
 # Where the pointer goes in the picture, in its units, and the settings that this makes.
 DRAGS = {
     "triangle": ((170, 154), {"cream": 0.5, "hockey": 0.5}),

@@ -74,7 +74,6 @@ class Several(Policy):
         return batch.followed_by(written(one, longer), self.chat.pad).at(place) if longer else batch
 
 
-
 def weighed(models: Mapping[str, Score], weights: Mapping[str, float]) -> Score:
     """The weighted sum of scores.
 

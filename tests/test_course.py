@@ -200,6 +200,7 @@ def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(b
         return browser.run("return [...document.querySelectorAll('#found li')].map((li) => li.textContent)")
 
     assert found("agent")[0] == "agentword" and found("beam")[0] == "beam searchword"
+    assert found('"reward hacking"!') == found("reward hacking") and found("softmax()") == found("softmax") != []
     assert "2 Values and explorationchapter" in found("exploration")
     assert any("Explore" in one and one.endswith("example") for one in found("explor"))
     assert found("grpo")[0] == "4 PPO, GRPO and KLchapter" and any(one.endswith("example") for one in found("grpo"))

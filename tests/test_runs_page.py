@@ -152,6 +152,7 @@ def test_every_variant_of_grpo_has_terms_for_its_weight_and_its_advantage_and_it
     ({"command": "train dpo", "loss": "ipo", "beta": 0.25}, "(m-2)2"),
     ({"command": "train dpo", "loss": "dpo", "beta": 0.25}, "m=0.25[logππref(chosen)-logππref(rejected)]"),
     ({"command": "train reward-model", "loss": "pairs"}, "logσ(sbetter-sworse)"),
+    ({"command": "train reward-model", "loss": "pairs", "belief": 0.3}, "s=w·h+0.3logπ(answer)"),
     ({"command": "train reward-model", "loss": "ratings"}, "(s-grade)22"),
     ({"command": "train reward-model", "loss": "plackett-luce"}, "of the best of each rest"),
     ({"command": "train grpo", "variant": "grpo", "beta": 0.5, "eps_high": 0.3}, "A)+0.5∑wk3ρ=ππold"),

@@ -92,8 +92,9 @@ def _grpo(config: Config) -> list[str]:
 def _reward_model(config: Config) -> list[str]:
     known = {"pairs": SIGMA.replace("(m)", r"(s_\text{better} - s_\text{worse})", 1),
              "ratings": r"L = \text{mean of } \frac{(s - \text{grade})^2}{2}"}
+    score = [rf"s = w \cdot h + {config['belief']:g} \log \pi(\text{{answer}})"] if config.get("belief") else []
     return [known.get(config["loss"], r"L = - \text{mean of } \sum \log \operatorname{softmax}(s) \qquad "
-                                      r"\text{of the best of each rest}")]
+                                      r"\text{of the best of each rest}"), *score]
 
 
 def _dpo(config: Config) -> list[str]:

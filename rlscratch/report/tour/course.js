@@ -13,7 +13,7 @@
   const KINDS = ["chapter", "word", "section", "exercise", "example", "finding", "formula", "document"];
   const STOP = new Set("a an and are can do does for how i in is it my of on the to what why with".split(" "));
   const lower = (text) => text.toLowerCase().replace(/iz/g, "is");                      // -ize and -ise are one
-  const plain = (text) => lower(` ${text}`).replace(/[_.:,()"“-]/g, " ");
+  const plain = (text) => lower(` ${text}`).replace(/[^\p{L}\p{N}]/gu, " ");
   const stem = (word) => word.length > 4 ? word.replace(/(?:([bdgmnprt])\1ing|ing|ies|s)$/, "$1") : word;
   const entries = data("index").flatMap(([file, list]) => list.map(([kind, title, anchor, words]) => ({
     title, kind, address: file + (anchor && `#${anchor}`), called: plain(title), name: plain(kind > 1 ? title : `${title} ${words}`), text: plain(`${title} ${words}`),
@@ -36,7 +36,7 @@
     search.setAttribute("aria-activedescendant", options[chosen]?.id ?? "");
   };
   const look = () => {
-    const asked = lower(search.value).split(/[\s_.:,?-]+/).filter(Boolean), telling = asked.filter((word) => !STOP.has(word));
+    const asked = plain(search.value).split(" ").filter(Boolean), telling = asked.filter((word) => !STOP.has(word));
     const words = (telling.length ? telling : asked).map(stem), count = {};
     const ranked = words.length ? entries.map((entry) => [rank(entry, words), entry]).filter(([r]) => r < 9) : [];
     const whole = ranked.filter(([r]) => r < 2);

@@ -170,6 +170,6 @@ METHOD = LanguageMethod("reward-model", ("preferences", *(name for name in NAMES
     *feedback.CHOICES,
     Choice("weight_decay", {"": 0.01}, "AdamW's, on matrices", check.non_negative),
     Choice("reliability", {"": False}, 'of the labellers, the "who" of lines of preferences, is estimated and counts'),
-    Choice("belief", {"": 0.0}, "of the score: what a nat of the model's own log-probability of the answer counts",
-           check.non_negative),
+    Choice("belief", {"": 0.0}, "so many times the log-probability that the model gives an answer are added to its "
+           "score: some tenths where what is true counts", partial(check.between, 0, 100)),
 ), {"": 2000}, begin, shown="loss", agree=agree)

@@ -324,7 +324,7 @@ static void FN(attend_abreast)(const FN(heads) *c, int64_t start, const REAL *q,
  * nothing behind the new tokens but as far as the next multiple of RLS_STEP, and what it reads there does not count. */
 static void FN(attend_cached)(const FN(heads) *c, int64_t g, int64_t start, const REAL *qkv, const REAL *keys,
                               const REAL *values, REAL *work, REAL *out) {
-    const int64_t T = c->T, H = c->H, K = c->K, D = c->D, room = c->room, token = (H + 2 * K) * D;
+    const int64_t T = c->T, H = c->H, K = c->K, D = c->D, token = (H + 2 * K) * D;
     const int64_t n = start + T, width = round_up(n, RLS_STEP), wide = round_up(D, VECTOR);
     if (wide > D) { /* rows of whole vectors are needed */
         REAL *copy = work + STRIP * (width + wide);

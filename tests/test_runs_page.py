@@ -103,6 +103,8 @@ def test_what_makes_two_runs_hard_to_compare_is_said(run):
     first, same, other = run("a"), run("b"), run("c", grpo)
     text = words(page.build([first, other]))
     assert "Two methods, train ppo and train grpo: their" in text and "Two tasks, addition and spelling: a" in text
+    lake = run("d", {"command": "train q-learning", "map": "4x4", "alpha": 0.1, "gamma": 0.99, "alpha_decay": 0})
+    assert "Two tasks" not in words(page.build([first, lake]))             # of which one has none by name
     notes = [page._notes([*map(page.read, folders)]) for folders in ([first], [first, same])]
     (same / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n', "utf-8")
     (said,) = page._notes([*map(page.read, [first, same])])
@@ -115,6 +117,14 @@ def test_what_a_model_wrote_on_its_way_says_at_which_step(run):
         with open(folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, "sample": wanted.split()[-1]}) + "\n")
         assert wanted in words(page.build([folder])) and "before:" not in words(page.build([folder]))
+
+
+def test_a_curve_of_words_is_refused_by_its_line(run):
+    folder = run("a")
+    with open(folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 9, "loss": "hi"}\n')
+    with pytest.raises(ValueError, match=r"loss in line \d+ of .*metrics.jsonl is 'hi'; expected a number"):
+        page.build([folder])
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(run, tmp_path):

@@ -72,7 +72,8 @@ def read(folder: Path) -> RunRead:
                    f"runs, such as {folder / 'sft'}")
     metrics, result, samples = (folder / name for name in ("metrics.jsonl", "result.json", "samples.json"))
     whole = metrics.read_bytes().rpartition(b"\n")[0] if metrics.exists() else b""      # the last line may be under way
-    points = [parsed(line, f"line {number} of {metrics}") for number, line in enumerate(whole.splitlines(), 1)]
+    points = [_numbers(parsed(line, where), where) for where, line in (
+        (f"line {number} of {metrics}", line) for number, line in enumerate(whole.splitlines(), 1))]
     figures = dict(read_json(result)) if result.exists() else {}
     told = {name: value for name, value in figures.items() if name not in config and name not in HIDDEN}
     return RunRead(
@@ -81,6 +82,14 @@ def read(folder: Path) -> RunRead:
         parsed(samples.read_bytes(), str(samples), list) if samples.exists() else _sampled(points),
         tables.learned(folder) if figures and (folder / "state.npz").exists() else "",
         None if points or figures else _stage(folder))
+
+
+def _numbers(point: dict[str, Any], where: str) -> dict[str, Any]:
+    """What a step wrote down, whose curves are numbers."""
+    for key in curves.PANELS:
+        if not isinstance(point.get(key), int | float | None):
+            check.fail(f"{key} in {where}", point[key], "a number")
+    return point
 
 
 def _stage(folder: Path) -> RunRead | None:
@@ -147,7 +156,8 @@ def _panels(run: RunRead) -> set[str]:
 def _notes(found: Sequence[RunRead]) -> list[str]:
     """What to know before two runs are compared."""
     def each(name: str) -> list[str]:
-        return list(dict.fromkeys(str(run.config.get(name)) for run in found))
+        said = [run.config.get(name) for run in found]
+        return [] if None in said else list(dict.fromkeys(map(str, said)))
 
     said = [f"Two {many}, {' and '.join(each(name))}: {warning}" for name, many, warning in (
         ("command", "methods", "their losses are different numbers, and curves that only one of them has stand alone."),

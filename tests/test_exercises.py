@@ -487,6 +487,14 @@ def test_a_file_that_is_gone_and_a_name_without_letters_end_no_class(handed_in, 
     assert rows[1][3].startswith("file: when it is read it raises FileNotFoundError: ")
 
 
+@pytest.mark.parametrize("place", ["nowhere/x.csv", "anna"])
+def test_where_the_marks_cannot_be_written_nothing_is_marked(place, handed_in, tmp_path, monkeypatch, capsys):
+    handed_in("16_bpe_merge", MERGE)
+    monkeypatch.setattr(command, "all_marked", lambda *given: pytest.fail("it marks"))
+    assert main(["check", "--class", str(tmp_path), "--csv", str(tmp_path / place)]) == 2
+    assert f"--csv is '{tmp_path / place}'; expected a file in a folder that is there" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("argv", "said"), [
     ([], "FILE is missing; expected files of exercises, such as exercises/01_softmax.py, or --progress or --class"),
     (["mine.py"], "file is 'mine.py'; expected the name of an exercise: 01_softmax.py, 02_top_p.py"),

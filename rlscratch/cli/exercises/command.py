@@ -110,6 +110,8 @@ def _class(folder: Path, path: Path, seconds: float) -> int:
     students = sorted(part for part in folder.iterdir() if part.is_dir() and not part.name.startswith("."))
     if not students:
         check.fail("--class", str(folder), "a folder with a folder for each student")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):        # before an hour of marking, and not after it
+        check.fail("--csv", str(path), "a file in a folder that is there and can be written to")
     work = {student.name: exercises_in(student) for student in students}
     files = [(student, file) for student, mine in work.items() for file in mine]
     marks = all_marked([file for _, file in files], seconds)

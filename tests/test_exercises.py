@@ -424,10 +424,14 @@ def test_an_answer_that_is_like_no_number_gets_a_sentence(name, body, said, hand
     assert found.state == WRONG and found.sentences[0].startswith("type: with ") and said in found.sentences[0], found
 
 
-def test_a_fraction_is_a_number():
+@pytest.mark.parametrize("name", ["04_discounted_return", "20_pass_at_k"])
+def test_a_fraction_is_no_number_that_arrays_compute_with(name):
     from fractions import Fraction
-    exercise = BY_NAME["04_discounted_return"]
-    assert mark(lambda *given: Fraction(float(exercise.ours(*given))), exercise) == (RIGHT, ())
+    exercise = BY_NAME[name]
+    found = mark(lambda *given: Fraction(float(exercise.ours(*given))), exercise)
+    assert found.state == WRONG and "it returns a Fraction; expected a number, int or float" in found.sentences[0]
+    assert found.sentences[0].startswith(f"type: with {exercise.arguments[0]} = ")
+    assert mark(lambda *given: np.float32(exercise.ours(*given)), exercise).state == RIGHT
 
 
 # ---------------------------------------------------------------- the proofs

@@ -31,6 +31,7 @@ import numpy as np
 from rlscratch.conformance.examination import Verdict, examine, said
 
 RIGHT, WRONG, BEGUN = "done", "not yet", "not begun"
+NUMBERS = (int, float, np.integer, np.floating, np.ndarray)     # a Fraction is none: NumPy computes with none
 ENDS = ("edge", "mask", "overflow", "tie", "zero")      # the words of claims that say why an answer is not finite
 
 
@@ -158,8 +159,8 @@ def asked(function: Callable[..., Any], exercise: Exercise, case: Case, ours: An
 
 def _typed(answer: Any, ours: Any, before: str) -> Any:
     """The answer, if it is of the kind of ours; Breach if not."""
-    wanted = "a list" if isinstance(ours, list) else "an array" if np.ndim(ours) else "a number"
-    number = isinstance(answer, (numbers.Real, np.ndarray)) and not isinstance(answer, bool)     # the shape comes later
+    wanted = "a list" if isinstance(ours, list) else "an array" if np.ndim(ours) else "a number, int or float"
+    number = isinstance(answer, NUMBERS) and not isinstance(answer, bool)     # the shape comes later
     right = isinstance(answer, list) if isinstance(ours, list) else number
     if answer is None:
         raise Breach(f"type: {before} it returns None; expected {wanted}: is a return missing?")

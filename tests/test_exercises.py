@@ -16,7 +16,7 @@ import pytest
 from rlscratch.__main__ import main
 from rlscratch.cli.exercises import alone, command
 from rlscratch.cli.exercises.catalogue import EXERCISES
-from rlscratch.cli.exercises.marks import BEGUN, RIGHT, WRONG, mark, shown
+from rlscratch.cli.exercises.marks import BEGUN, RIGHT, WRONG, Mark, mark, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
@@ -434,6 +434,11 @@ def test_a_fraction_is_no_number_that_arrays_compute_with(name):
     assert mark(lambda *given: np.float32(exercise.ours(*given)), exercise).state == RIGHT
 
 
+def test_a_file_with_null_bytes_says_no_line_that_it_does_not_have(handed_in):
+    _, said = alone.read(handed_in("01_softmax", None, text="x = 1\0\n"), BY_NAME["01_softmax"])
+    assert said.startswith("file: it cannot be read: ") and "null byte" in said and "None" not in said
+
+
 # ---------------------------------------------------------------- the proofs
 
 @pytest.mark.compiled_only("the proofs are run on NumPy, too")
@@ -476,7 +481,8 @@ def test_progress_and_a_class(handed_in, tmp_path, capsys):
     with open(tmp_path / "marks.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["student"], row["exercise"], row["state"]) for row in rows] == [
-        ("anna", "12_bradley_terry", WRONG), ("anna", "16_bpe_merge", RIGHT), ("bo, jr", "09_grpo_advantage", BEGUN)]
+        ("anna", "12_bradley_terry", WRONG), ("anna", "16_bpe_merge", RIGHT), ("bo, jr", "09_grpo_advantage", BEGUN),
+        ("carl", "", BEGUN)]
     assert rows[0]["said"].startswith("sign: ")
 
 
@@ -494,7 +500,24 @@ def test_a_file_that_is_gone_and_a_name_without_letters_end_no_class(handed_in, 
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
     assert [row[:3] for row in rows] == [("anna", "09_grpo_advantage", BEGUN), (r"x\udcff", "07_ppo_clip", WRONG),
                                          (r"x\udcff", "09_grpo_advantage", BEGUN)]
-    assert rows[1][3].startswith("file: when it is read it raises FileNotFoundError: ")
+    assert rows[1][3] == "file: it is a link to nothing; expected a file of Python"
+
+
+def test_what_is_no_exercise_in_a_student_s_folder_is_said(handed_in, tmp_path, monkeypatch, capsys):
+    (tmp_path / "anna" / "21_gaussian.py").mkdir(parents=True)
+    for name in ("07_ppo_clip (1).py", "gaussian.py", "._09_grpo_advantage.py", "notes.txt"):
+        (tmp_path / "anna" / name).touch()
+    monkeypatch.setattr(command, "all_marked", lambda files, seconds: [
+        Mark(WRONG, (alone.read(file, BY_NAME[file.stem])[1],)) for file in files])
+    assert main(["check", "--class", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "anna        0          0", "",
+        "anna: 2 files without an exercise's name, not marked: 07_ppo_clip (1).py, gaussian.py",
+        f"{tmp_path / 'marks.csv'}: 1 mark of 1 student"]
+    assert "file: it is a folder; expected a file of Python" in (tmp_path / "marks.csv").read_text("utf-8")
+    inner = tmp_path / "anna" / "21_gaussian.py" / "21_gaussian.py"
+    inner.touch()
+    assert command.exercises_in(tmp_path / "anna") == [inner]
 
 
 @pytest.mark.parametrize("place", ["nowhere/x.csv", "anna"])

@@ -515,6 +515,9 @@ def test_what_is_no_exercise_in_a_student_s_folder_is_said(handed_in, tmp_path, 
         "anna: 2 files without an exercise's name, not marked: 07_ppo_clip (1).py, gaussian.py",
         f"{tmp_path / 'marks.csv'}: 1 mark of 1 student"]
     assert "file: it is a folder; expected a file of Python" in (tmp_path / "marks.csv").read_text("utf-8")
+    assert main(["check", "--progress", str(tmp_path / "anna")]) == 1
+    assert capsys.readouterr().out.endswith("done\n2 files without an exercise's name, not marked: "
+                                            "07_ppo_clip (1).py, gaussian.py\n")
     inner = tmp_path / "anna" / "21_gaussian.py" / "21_gaussian.py"
     inner.touch()
     assert command.exercises_in(tmp_path / "anna") == [inner]

@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         check.fail("--progress", str(args.progress), "a folder that holds exercises, such as 01_softmax.py")
     marks = all_marked(files, args.seconds)
     print(progress(files, marks) if args.progress is not None else "\n".join(map(told, files, marks)))
+    if args.progress is not None and (said := _strangers(args.progress)):
+        print(said)
     return int(any(mark.state != RIGHT for mark in marks))
 
 

@@ -16,7 +16,7 @@ import pytest
 from rlscratch.__main__ import main
 from rlscratch.cli.exercises import alone, command
 from rlscratch.cli.exercises.catalogue import EXERCISES
-from rlscratch.cli.exercises.marks import BEGUN, RIGHT, WRONG, mark, shown
+from rlscratch.cli.exercises.marks import BEGUN, RIGHT, WRONG, Mark, mark, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
@@ -290,7 +290,7 @@ ERRORS = {
         ("return 1 - float(math.comb(answers - right, k)) / float(math.comb(answers, k))", "law of large counts")],
     "21_gaussian": [
         (but(GAUSSIAN, (" - np.log(2 * np.pi) / 2", "")), "density"), (but(GAUSSIAN, (" - log_std", "")), "width"),
-        (but(GAUSSIAN, ("(-e", "np.exp(-e")), "density"), (but(GAUSSIAN, ("np.exp(log_std)", "log_std")), "density"),
+        (but(GAUSSIAN, ("(-e", "np.exp(-e")), "density"), (but(GAUSSIAN, ("np.exp(log_std)", "log_std")), "finite"),
         (but(GAUSSIAN, ("-e * e / 2", "-e * e")), "distance"), (but(GAUSSIAN, ("-e * e", "-abs(e)")), "distance"),
         (but(GAUSSIAN, (" / np.exp(log_std)", "")), "distance"), (but(GAUSSIAN, (".sum()", ".mean()")), "axes"),
         (but(GAUSSIAN, (".sum()", "")), "shape"), (but(GAUSSIAN, ("-e * e / 2 -", "e * e / 2 +")), "width"),
@@ -300,7 +300,13 @@ ERRORS = {
         (but(ERROR, (", ddof=1", "")), "deviation"), (but(ERROR, ("np.sqrt(", "(")), "root"),
         ("return values.std(ddof=1) / np.sqrt(values.size)", "prompts"),
         ("return (values.std(axis=1, ddof=1) / np.sqrt(values.size)).mean()", "mean"),
-        (but(ERROR, ("values.size", "len(values)")), "deviation"),
+        (but(ERROR, ("values.size", "len(values)")), "divisor"),
+        (but(ERROR, ("values.size", "values.shape[1]")), "divisor"), (but(ERROR, ("mean()", "sum()")), "divisor"),
+        (but(ERROR, ("mean()", "sum()"), ("values.size", "values.shape[1]")), "divisor"),
+        (but(ERROR, (" / values.size", "")), "divisor"),
+        (but(ERROR, (", ddof=1", ""), ("values.size", "len(values)")), "deviation"),
+        ("return values.mean(axis=1).std() / np.sqrt(len(values) - 1)", "finite"),
+        ("return values.mean(axis=1).std() / np.sqrt(len(values))", "prompts: how far prompts are from each other"),
         (but(ERROR, ("np.sqrt(", "1 / len(values) + np.sqrt(")), "deviation"),
         ("return max(np.sqrt(values.var(axis=1, ddof=1).mean() / values.size), 1e-3)",
          "alike")],
@@ -418,10 +424,19 @@ def test_an_answer_that_is_like_no_number_gets_a_sentence(name, body, said, hand
     assert found.state == WRONG and found.sentences[0].startswith("type: with ") and said in found.sentences[0], found
 
 
-def test_a_fraction_is_a_number():
+@pytest.mark.parametrize("name", ["04_discounted_return", "20_pass_at_k"])
+def test_a_fraction_is_no_number_that_arrays_compute_with(name):
     from fractions import Fraction
-    exercise = BY_NAME["04_discounted_return"]
-    assert mark(lambda *given: Fraction(float(exercise.ours(*given))), exercise) == (RIGHT, ())
+    exercise = BY_NAME[name]
+    found = mark(lambda *given: Fraction(float(exercise.ours(*given))), exercise)
+    assert found.state == WRONG and "it returns a Fraction; expected a number, int or float" in found.sentences[0]
+    assert found.sentences[0].startswith(f"type: with {exercise.arguments[0]} = ")
+    assert mark(lambda *given: np.float32(exercise.ours(*given)), exercise).state == RIGHT
+
+
+def test_a_file_with_null_bytes_says_no_line_that_it_does_not_have(handed_in):
+    _, said = alone.read(handed_in("01_softmax", None, text="x = 1\0\n"), BY_NAME["01_softmax"])
+    assert said.startswith("file: it cannot be read: ") and "null byte" in said and "None" not in said
 
 
 # ---------------------------------------------------------------- the proofs
@@ -466,7 +481,8 @@ def test_progress_and_a_class(handed_in, tmp_path, capsys):
     with open(tmp_path / "marks.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["student"], row["exercise"], row["state"]) for row in rows] == [
-        ("anna", "12_bradley_terry", WRONG), ("anna", "16_bpe_merge", RIGHT), ("bo, jr", "09_grpo_advantage", BEGUN)]
+        ("anna", "12_bradley_terry", WRONG), ("anna", "16_bpe_merge", RIGHT), ("bo, jr", "09_grpo_advantage", BEGUN),
+        ("carl", "", BEGUN)]
     assert rows[0]["said"].startswith("sign: ")
 
 
@@ -484,7 +500,35 @@ def test_a_file_that_is_gone_and_a_name_without_letters_end_no_class(handed_in, 
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
     assert [row[:3] for row in rows] == [("anna", "09_grpo_advantage", BEGUN), (r"x\udcff", "07_ppo_clip", WRONG),
                                          (r"x\udcff", "09_grpo_advantage", BEGUN)]
-    assert rows[1][3].startswith("file: when it is read it raises FileNotFoundError: ")
+    assert rows[1][3] == "file: it is a link to nothing; expected a file of Python"
+
+
+def test_what_is_no_exercise_in_a_student_s_folder_is_said(handed_in, tmp_path, monkeypatch, capsys):
+    (tmp_path / "anna" / "21_gaussian.py").mkdir(parents=True)
+    for name in ("07_ppo_clip (1).py", "gaussian.py", "._09_grpo_advantage.py", "notes.txt"):
+        (tmp_path / "anna" / name).touch()
+    monkeypatch.setattr(command, "all_marked", lambda files, seconds: [
+        Mark(WRONG, (alone.read(file, BY_NAME[file.stem])[1],)) for file in files])
+    assert main(["check", "--class", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "anna        0          0", "",
+        "anna: 2 files without an exercise's name, not marked: 07_ppo_clip (1).py, gaussian.py",
+        f"{tmp_path / 'marks.csv'}: 1 mark of 1 student"]
+    assert "file: it is a folder; expected a file of Python" in (tmp_path / "marks.csv").read_text("utf-8")
+    assert main(["check", "--progress", str(tmp_path / "anna")]) == 1
+    assert capsys.readouterr().out.endswith("done\n2 files without an exercise's name, not marked: "
+                                            "07_ppo_clip (1).py, gaussian.py\n")
+    inner = tmp_path / "anna" / "21_gaussian.py" / "21_gaussian.py"
+    inner.touch()
+    assert command.exercises_in(tmp_path / "anna") == [inner]
+
+
+@pytest.mark.parametrize("place", ["nowhere/x.csv", "anna"])
+def test_where_the_marks_cannot_be_written_nothing_is_marked(place, handed_in, tmp_path, monkeypatch, capsys):
+    handed_in("16_bpe_merge", MERGE)
+    monkeypatch.setattr(command, "all_marked", lambda *given: pytest.fail("it marks"))
+    assert main(["check", "--class", str(tmp_path), "--csv", str(tmp_path / place)]) == 2
+    assert f"--csv is '{tmp_path / place}'; expected a file in a folder that is there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("argv", "said"), [

@@ -166,13 +166,15 @@ def _starts_nothing(event: str, _: Any) -> None:
 
 def read(file: Path, exercise: Exercise) -> tuple[Callable[..., Any] | None, str]:
     """The function of a file; None and a sentence if there is none."""
+    if file.is_dir() or (file.is_symlink() and not file.exists()):
+        return None, f"file: it is a {'folder' if file.is_dir() else 'link to nothing'}; expected a file of Python"
     space: dict[str, Any] = {"__name__": "exercise", "__file__": str(file)}
     sys.path.insert(0, str(file.resolve().parent))
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile(file.read_bytes(), str(file), "exec"), space)
     except SyntaxError as error:
-        return None, f"file: it cannot be read: {error.msg}, line {error.lineno}"
+        return None, f"file: it cannot be read: {error.msg}" + (f", line {error.lineno}" if error.lineno else "")
     except BaseException as error:                  # whatever a student's code may raise, SystemExit too
         return None, f"file: when it is read it raises {described(error, str(file))}"
     function = space.get(exercise.function)

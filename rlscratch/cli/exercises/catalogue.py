@@ -3,6 +3,7 @@
 An input shows one thing, and its claim says it without saying how.  Numbers are few and round, so that a student can
 follow them with a pencil.
 """
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ def _merge(tokens: list[str], pair: tuple[str, str]) -> list[str]:
 
 def _value(values: Array, values_old: Array, returns: Array, mask: Array, clip: float) -> float:
     return ppo.value_loss(values, returns, weights.token_mean(mask), values_old, clip)
+
+
+def _divided(by: Callable[[int, int], float]) -> tuple[str, str, Callable[[Array], float]]:
+    """The mistake of a standard error whose divisor is not P R."""
+    return ("divisor", "the variance of a mean of P R values is that of one value divided by P R",
+            lambda values: standard_error.mean_error(values) * np.sqrt(values.size / by(*values.shape)))
 
 
 # ---------------------------------------------------------------- the exercises
@@ -257,11 +264,16 @@ EXERCISES = (
         standing=lambda f: lambda mean, log_std, action: np.array(list(map(f, mean, log_std, action)))),
     Exercise("22_standard_error", "mean_error", ("values",), standard_error.mean_error, cases(
         ("deviation", "a prompt's variance divides by one less than its answers", A([1, 3])),
+        ("deviation", "a prompt's variance divides by one less than its answers", A([0, 3, 0])),
         ("root", "the error is in units of the values, and not of their squares", A([1, 5])),
         ("prompts", "an answer is compared with those to the same prompt alone", A([1, 3], [10, 12])),
         ("mean", "variances are averaged, and not deviations", A([0, 3, 0], [0, 0, 6])),
         ("alike", "answers that are all alike leave no doubt", A([5, 5], [5, 5]))),
-        proofs=("standard_error.mean_error", "test_its_square_is_on_average_the_variance_of_the_mean")),
+        proofs=("standard_error.mean_error", "test_its_square_is_on_average_the_variance_of_the_mean"),
+        mistakes=(_divided(lambda P, R: P), _divided(lambda P, R: R), _divided(lambda P, R: 1),
+                  _divided(lambda P, R: R / P),
+                  ("prompts", "how far prompts are from each other is no part of it",
+                   lambda values: values.mean(axis=1).std() / np.sqrt(len(values))))),
 )
 
 

@@ -9,7 +9,7 @@ import csv
 import functools
 import os
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
@@ -23,6 +23,7 @@ from rlscratch.tasks.code import DAY
 
 COLUMNS = ("student", "exercise", "state", "said")
 WIDTH = 112             # of a line of a sentence
+NAMES = {f"{exercise.name}.py" for exercise in catalogue.EXERCISES}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         check.fail("--progress", str(args.progress), "a folder that holds exercises, such as 01_softmax.py")
     marks = all_marked(files, args.seconds)
     print(progress(files, marks) if args.progress is not None else "\n".join(map(told, files, marks)))
+    if args.progress is not None and (said := _strangers(args.progress)):
+        print(said)
     return int(any(mark.state != RIGHT for mark in marks))
 
 
@@ -85,11 +88,10 @@ def progress(files: Sequence[Path], marks: Sequence[Mark]) -> str:
 
 
 def exercises_in(folder: Path) -> list[Path]:
-    """The exercises anywhere in a folder, in their order; of two with one name the one nearer to the top."""
-    names = {f"{exercise.name}.py" for exercise in catalogue.EXERCISES}
+    """The exercises anywhere in a folder, in their order; of two with one name a file, the one nearer to the top."""
     found: dict[str, Path] = {}
-    for file in sorted(folder.rglob("[0-9][0-9]_*.py"), key=lambda file: (len(file.parts), file)):
-        if file.name in names:
+    for file in sorted(folder.rglob("[0-9][0-9]_*.py"), key=lambda file: (not file.is_file(), len(file.parts), file)):
+        if file.name in NAMES:
             found.setdefault(file.name, file)
     return [found[name] for name in sorted(found)]
 
@@ -110,11 +112,14 @@ def _class(folder: Path, path: Path, seconds: float) -> int:
     students = sorted(part for part in folder.iterdir() if part.is_dir() and not part.name.startswith("."))
     if not students:
         check.fail("--class", str(folder), "a folder with a folder for each student")
+    if path.is_dir() or not os.access(path.parent, os.W_OK):        # before an hour of marking, and not after it
+        check.fail("--csv", str(path), "a file in a folder that is there and can be written to")
     work = {student.name: exercises_in(student) for student in students}
     files = [(student, file) for student, mine in work.items() for file in mine]
     marks = all_marked([file for _, file in files], seconds)
     rows = [(student, file.stem, mark.state, " | ".join(mark.sentences))
             for (student, file), mark in zip(files, marks, strict=True)]
+    rows += [(student, "", BEGUN, "no exercise is handed in") for student, mine in work.items() if not mine]
 
     def write(part: Path) -> None:
         with open(part, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
@@ -122,9 +127,28 @@ def _class(folder: Path, path: Path, seconds: float) -> int:
 
     write_atomic(path, write)
     done = {student: sum(row[0] == student and row[2] == RIGHT for row in rows) for student in work}
-    print(table(("student", "done", "handed in"), [(name, done[name], len(mine)) for name, mine in work.items()]))
-    print(f"\n{path}: {len(rows)} marks of {len(work)} students")
+    handed = {student: sum(file.is_file() for file in mine) for student, mine in work.items()}
+    print(table(("student", "done", "handed in"), [(name, done[name], handed[name]) for name in work]))
+    print("".join(f"\n{student.name}: {said}" for student in students if (said := _strangers(student))))
+    print(f"{path}: {_many(files, 'mark')} of {_many(work, 'student')}")
     return int(any(count < len(catalogue.EXERCISES) for count in done.values()))
+
+
+def _strangers(folder: Path) -> str:
+    """How many files of Python have no exercise's name, and the first of them; "" if none has."""
+    other = sorted(file.name for file in folder.rglob("*.py") if file.name not in NAMES and not any(
+        part.startswith(".") for part in file.relative_to(folder).parts))
+    first = ", ".join(other[:3] + ["..."] * (len(other) > 3))
+    return f"{_many(other, 'file')} without an exercise's name, not marked: {first}" if other else ""
+
+
+def _many(things: Sized, name: str) -> str:
+    """How many, in words.
+
+    >>> _many([], "mark"), _many(["anna"], "student")
+    ('0 marks', '1 student')
+    """
+    return f"{len(things)} {name}{'s' * (len(things) != 1)}"
 
 
 def _rows(file: TextIO, rows: Sequence[Sequence[str]]) -> None:

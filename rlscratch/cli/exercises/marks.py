@@ -5,6 +5,8 @@ neither in the sum nor in the number of tokens.  Our own function is asked the s
 is the first of these that holds:
 
     shape     the answer has another shape
+    finite    the answer is not finite, and ours is, where the claim is not about just that
+    the word and the claim of a known mistake that gives the same answers on every input
     sign      every answer is the negative of ours
     factor    every answer is one and the same multiple of ours
     sum       a row that should add up to 1 is a multiple of ours
@@ -29,6 +31,8 @@ import numpy as np
 from rlscratch.conformance.examination import Verdict, examine, said
 
 RIGHT, WRONG, BEGUN = "done", "not yet", "not begun"
+NUMBERS = (int, float, np.integer, np.floating, np.ndarray)     # a Fraction is none: NumPy computes with none
+ENDS = ("edge", "mask", "overflow", "tie", "zero")      # the words of claims that say why an answer is not finite
 
 
 class Case(NamedTuple):
@@ -51,6 +55,7 @@ class Exercise(NamedTuple):
     proofs     module.function of rlscratch.formulas for which it stands in, and tests of that module which prove it
     standing   student's function -> one with the arguments of that formula
     row        whether answers are rows that add up to 1
+    mistakes   (word, claim, the function that is written then), where no input shows that mistake alone
     """
 
     name: str
@@ -62,6 +67,7 @@ class Exercise(NamedTuple):
     proofs: tuple[str, ...] = ()
     standing: Callable[[Callable], Callable] = lambda function: function
     row: bool = False
+    mistakes: tuple[tuple[str, str, Callable[..., Any]], ...] = ()
 
     @property
     def call(self) -> str:
@@ -112,6 +118,11 @@ def told(exercise: Exercise, answers: Sequence[Any], expected: Sequence[Any], fi
         here, there = (str(np.shape(x)) if np.ndim(x) else "(), one number" for x in (answer, ours))
         return f"shape: the answer has the shape {here}; expected {there}"
     if not isinstance(ours, list):
+        if case.word not in ENDS and np.isfinite(ours).all() and not np.isfinite(answer).all():
+            return "finite: the answer should be finite"
+        for word, claim, known in exercise.mistakes:
+            if all(same(x, known(*copy.deepcopy(one.given))) for x, one in zip(answers, exercise.cases, strict=True)):
+                return f"{word}: {claim}"
         factors = [_factor(*pair) for pair in zip(answers, expected, strict=True)]
         known = [factor for factor in factors if factor is not None]
         if len(known) > 1 and np.ptp(known) <= 1e-6 * abs(known[0]) and abs(known[0] - 1) > 1e-6:
@@ -148,8 +159,8 @@ def asked(function: Callable[..., Any], exercise: Exercise, case: Case, ours: An
 
 def _typed(answer: Any, ours: Any, before: str) -> Any:
     """The answer, if it is of the kind of ours; Breach if not."""
-    wanted = "a list" if isinstance(ours, list) else "an array" if np.ndim(ours) else "a number"
-    number = isinstance(answer, (numbers.Real, np.ndarray)) and not isinstance(answer, bool)     # the shape comes later
+    wanted = "a list" if isinstance(ours, list) else "an array" if np.ndim(ours) else "a number, int or float"
+    number = isinstance(answer, NUMBERS) and not isinstance(answer, bool)     # the shape comes later
     right = isinstance(answer, list) if isinstance(ours, list) else number
     if answer is None:
         raise Breach(f"type: {before} it returns None; expected {wanted}: is a return missing?")

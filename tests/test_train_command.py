@@ -17,7 +17,7 @@ from rlscratch.cli import train as cli
 from rlscratch.formulas.kl import adaptive_beta
 from rlscratch.report import curves
 from rlscratch.tasks.task import Task
-from rlscratch.train.language import command, dpo, expert_iteration, grpo, ppo, reward_model, sft, worlds
+from rlscratch.train.language import command, dpo, expert_iteration, grpo, ppo, reward_model, sft, stages, worlds
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.model_run import ModelRun
 
@@ -163,6 +163,23 @@ def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(name, step, beg
     assert len(metrics(tmp_path / "parts")) == step                    # its line was written before it was killed
     assert run(name, tmp_path / "parts", *more, "--resume") == 0
     assert_same_bits(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.compiled_only("kernels have no state to save")
+def test_what_is_imitated_beside_is_imitated_in_a_resumed_run_too(begun, tmp_path, monkeypatch):
+    def beside(model, rng):
+        model.parameters()["wte.weight"].grad += rng.standard_normal(model.parameters()["wte.weight"].shape)
+
+    given, more = stages.given, ("--steps", "3", "--save-every", "1", "--init", begun)
+    assert run("grpo", tmp_path / "alone", *more) == 0
+    monkeypatch.setattr(stages, "given", lambda *of: (replace(given(*of)[0], beside=beside), given(*of)[1]))
+    assert run("grpo", tmp_path / "whole", *more) == 0
+    with monkeypatch.context() as patch:
+        killed(patch, 1)
+        assert run("grpo", tmp_path / "parts", *more) == 130
+    assert run("grpo", tmp_path / "parts", *more, "--resume") == 0
+    assert_same_bits(tmp_path / "whole", tmp_path / "parts")
+    assert metrics(tmp_path / "whole") != metrics(tmp_path / "alone")
 
 
 @pytest.mark.compiled_only("kernels have no state to save")

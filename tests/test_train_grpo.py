@@ -24,7 +24,7 @@ from rlscratch.formulas.policy_gradient import leave_one_out_baseline
 from rlscratch.optim import SGD, AdamW
 from rlscratch.tasks.task import RewardError
 from rlscratch.train import on_policy
-from rlscratch.train.language import grpo
+from rlscratch.train.language import grpo, sft
 from rlscratch.train.language import policy as path
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Experience, Policy, copied, outputs
@@ -164,13 +164,13 @@ def off_policy(name):
     return some, Experience.of(replace(batch, logp=old), reference.logp(batch.rows), A)
 
 
-def gradient_of(some, found, preset, minibatches=1, at_once=None):
+def gradient_of(some, found, preset, minibatches=1, at_once=None, **beside):
     """The gradient of the last minibatch of an epoch, by grpo.learn; and what it says."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(on_policy, "MOST", np.inf)
         patch.setattr(path, "AT_ONCE", at_once or path.AT_ONCE)
         figures = grpo.learn(some, tiny.still(some.model), found, np.random.default_rng(0), variant=preset,
-                             epochs=1, minibatches=minibatches, max_norm=tiny.FREE)
+                             epochs=1, minibatches=minibatches, max_norm=tiny.FREE, **beside)
     return tiny.gradients(some.model), figures
 
 
@@ -319,6 +319,29 @@ def test_flat_groups_stay_in_the_batch_and_teach_by_their_kl_alone(name):
         moved = np.abs(some.model.parameters()["wte.weight"].data - before).max()
         assert moved > 1e-9 if moves else moved < 1e-12         # on NumPy a batch of another shape rounds otherwise
     assert [len(batch) for batch in asked] == [8, 8]
+
+
+def test_what_is_imitated_beside_adds_its_share_of_its_gradient_to_every_step_s():
+    some, found = off_policy("document")
+    rows, drawn = some.chat.rows(["a", "bb", ""], ["ab", "b", "ba"]), np.random.default_rng(0)
+    alone, _ = gradient_of(some, found, VARIANTS["document"])
+    both, figures = gradient_of(some, found, VARIANTS["document"], beside=sft.beside(rows, batch=4, share=0.3))
+    drawn.permutation(len(found))
+    chosen = rows.at(drawn.integers(3, size=4))
+    imitated = tiny.by_graph(some.model, f.sum(some.model.logp(chosen.tokens) * chosen.mask) * (-1 / chosen.mask.sum()))
+    assert_allclose(both, alone + 0.3 * imitated, rtol=1e-9, atol=1e-13)
+    assert_allclose(figures["gradient_norm"], np.linalg.norm(both))
+    assert np.abs(imitated).max() > 0.01
+
+
+def test_the_method_imitates_what_the_stages_say():
+    counted, world = [], tiny.world()
+    chat = world.chat()
+    stages = Stages(Policy(world.model(chat), chat, world.recipe.max_new_tokens),
+                    beside=lambda model, rng: counted.append(model))
+    for learner, _ in grpo.METHOD.learn(world, stages, 2, groups=2, group=4, epochs=2, variant="grpo"):
+        assert counted[-2:] == [learner.model] * 2
+    assert len(counted) == 4
 
 
 def test_a_flat_group_takes_part_in_the_size_of_the_step():

@@ -94,6 +94,13 @@ def test_a_step_on_no_pairs_is_refused(batch):
                  batch=batch)
 
 
+@pytest.mark.parametrize(("chosen", "message"), [({"batch": 0}, "batch is 0; expected an integer >= 1"),
+                                                 ({"share": 0.0}, "share is 0.0; expected a finite number > 0")])
+def test_to_imitate_nothing_beside_is_refused(chosen, message):
+    with pytest.raises(ValueError, match=message):
+        sft.beside(tiny.policy().chat.rows(["a"], ["b"]), **{"batch": 2, "share": 0.5} | chosen)
+
+
 # ---------------------------------------------------------------- the method
 
 def test_the_method_learns_a_task_of_the_documents():

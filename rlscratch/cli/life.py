@@ -11,15 +11,24 @@ stage has its own folder:
     cured/                  the same, with "I do not know." where probing found that it does not
     helpful/, honest/, harmless/, rules/    reward models of three criteria and of a constitution
     judges/                 these and the labellers compared
-    aligned/                GRPO on the sum of the three, from cured/           train.language.grpo
+    aligned/                GRPO on the sum of the three and SFT on refusals    train.language.grpo, .sft
     helpful-1/, helpful-0.67/, helpful-0/   the same with other weights
     card/                   all stages by the same figures, six prompts answered at each
     figures/, index.html    what report.life draws of it
 
 What limits it.  GRPO finds what a reward model gets wrong.  Of claims about strangers that were in no ranking, drawn
-from sft/, the honest one prefers 8 to 20% to "I do not know." (seeds 0 to 2), and of the few that aligned/ makes, 54 to
-90%: those are the ones that are left.  So some inventions come back that the cure had taken away, and honest rises by
-less than on gold rewards.  A second round of labels, on answers of aligned/, is not run here.
+from sft/, the honest one prefers 8 to 20% to "I do not know." (seeds 0 to 2), and of the few that aligned/ makes, 68 to
+92%: those are the ones that are left.  So GRPO alone brings back inventions that the cure had taken away, and what the
+cure refuses is imitated beside it (share .1, chosen on seeds 10 and 11):
+
+    seeds 0, 1, 2                          GRPO alone          with imitation
+    invented about strangers, %            14.9  18.3   3.4     3.0   8.1   1.8
+    honest rises by                        18.0  16.1  16.5    19.8  20.4  17.2
+    helpful rises by                       25.8  29.8  20.3    25.6  25.3  17.7
+
+More strangers in the rankings, more belief, two honest models and larger groups raised honest by at most .5 on the
+worse of seeds 10 and 11, and so did a larger beta, which keeps refusals, but boasts and addresses with them.  More
+rankings did not raise it on 10.  A second round of labels, on answers of aligned/, is not run here.
 
 A stage that has a result.json is done (cli.road).  Those that train are what `rlscratch pretrain`, `rlscratch train
 sft` ... leave, so `rlscratch sample` takes them.
@@ -67,6 +76,7 @@ MODEL = {"vocab_size": VOCABULARY, "context": 104, "width": 64, "layers": 3, "he
 NOISE = 0.25                                            # of the labellers, gold rewards lie in [0, 1]
 BELIEF = {"helpful": 0.1, "honest": 0.3}                # of the criteria that have to do with the truth
 GRPO = {"variant": "dr_grpo", "lr": 3e-4, "beta": 0.08, "group": 16}
+REFUSALS = {"batch": 32, "share": 0.1}                  # of the cure, imitated beside GRPO (sft.beside)
 SHARES = (1.0, 0.67, 0.0)                               # of helpful; the other two criteria share the rest
 
 
@@ -112,11 +122,9 @@ class Life:
             self.road.pretrained(name, text=[str(self.road.folder / "curation" / f"{text}.txt")], **MODEL,
                                  **self.settings["pretrain"])
         self.road.measured("bought", lambda: {name: self.base(name) for name in ("raw", "base")})
-        count = self.settings["town"]["conversations"]
-        self.tuned("sft", self.world(conversations=count), "base")
-        probed = self.road.measured("probed", self.probed)
-        unknown, own = ([*map(tuple, probed[name])] for name in ("unknown", "own"))
-        self.tuned("cured", self.world(conversations=count, unknown=unknown, own=own), "sft")
+        self.tuned("sft", self.world(conversations=self.settings["town"]["conversations"]), "base")
+        self.road.measured("probed", self.probed)
+        self.tuned("cured", self.cure, "sft")
         for criterion in (*questions.CRITERIA, "rules"):
             self.judge(criterion)
         self.road.measured("judges", self.judges)
@@ -165,6 +173,13 @@ class Life:
         unknown, own = knowledge.probed(self.policy("sft"), self.town, asked, self.stream("probed"))
         return {"asked": len(asked), "unknown": unknown, "own": own}
 
+    @cached_property
+    def cure(self) -> World:
+        """The same conversations, but for what probing found."""
+        probed = self.road.measured("probed", self.probed)
+        unknown, own = ([*map(tuple, probed[name])] for name in ("unknown", "own"))
+        return self.world(conversations=self.settings["town"]["conversations"], unknown=unknown, own=own)
+
     def knowing(self, name: str) -> Any:
         """Facts known, invented and refused shares, calibration, the three axes of an assistant."""
         policy, (_, apart), (_, strangers) = self.policy(name), *questions.sides(self.town)[:2]
@@ -205,11 +220,15 @@ class Life:
 
         Answers to one prompt are compared with each other: what a critic would have to learn first, that addresses
         earn more than strangers, is left out.  Not divided by their spread, which where all are equally good is noise.
+        What the cure refuses is imitated beside it (sft.beside): GRPO alone unlearns some of it.
         """
-        world = self.world(self.task(weights))
-        stages = Stages(self.policy("cured"), weighed(self.proxies, weights))
-        self.road.trained(name, grpo.METHOD, Own(world, stages, {"init": "cured", "task": "town", "weights": weights}),
-                          **GRPO, **self.settings[settings])
+        cured = self.policy("cured")
+        asked, said = zip(*(pair for pair in self.cure.data.pairs if pair[1] == questions.UNKNOWN), strict=True)
+        refusals = sft.beside(cured.chat.rows(asked, said, MODEL["context"]), **REFUSALS)
+        stages = Stages(cured, weighed(self.proxies, weights), refusals)
+        self.road.trained(name, grpo.METHOD, Own(self.world(self.task(weights)), stages, {
+            "init": "cured", "task": "town", "weights": weights, "refusals": REFUSALS}), **GRPO,
+                          **self.settings[settings])
 
     @cached_property
     def proxies(self) -> dict[str, Any]:

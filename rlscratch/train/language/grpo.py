@@ -11,6 +11,8 @@ Each step:
 
 All tokens of an answer share its A.  The reward is a task's own function, or a reward model.
 
+What the stages want imitated beside it, as PPO-ptx does, adds its gradient before the step (sft.beside).
+
 On the first minibatch every ratio is 1, and clipping starts with the second.  With one epoch and one minibatch,
 the default, all variants but for advantage, weight and KL are REINFORCE.
 
@@ -33,7 +35,7 @@ from rlscratch.optim import AdamW
 from rlscratch.train import settings, variants
 from rlscratch.train.language.chat import texts
 from rlscratch.train.language.evaluation import held_out
-from rlscratch.train.language.method import LanguageMethod, Learner, Stages, judges, optimizer_of
+from rlscratch.train.language.method import Beside, LanguageMethod, Learner, Stages, judges, optimizer_of
 from rlscratch.train.language.policy import (
     Batch,
     Experience,
@@ -56,7 +58,7 @@ from rlscratch.transformer import Transformer
 
 def step(policy: Policy, reference: Transformer, optimizer: AdamW, score: Score, prompts: Sequence[str],
          rng: np.random.Generator, *, variant: Variant, groups: int, group: int, epochs: int = 1, minibatches: int = 1,
-         max_norm: float = 1.0, gold: Score | None = None) -> dict[str, float]:
+         max_norm: float = 1.0, gold: Score | None = None, beside: Beside = Stages.beside) -> dict[str, float]:
     """One update on P = groups prompts with G = group answers each; its figures.
 
     reference    the frozen model that the KL is measured from
@@ -67,6 +69,7 @@ def step(policy: Policy, reference: Transformer, optimizer: AdamW, score: Score,
     minibatches  parts of a pass, a step of the optimiser each
     max_norm     of the gradient of a step
     gold         a batch -> the rewards that `score` stands for; a figure that training never reads
+    beside       as in Stages
 
     Raises ValueError or TypeError, before anything is drawn, for numbers out of range and for no prompts; RewardError
     for rewards that will not do; RuntimeError, before the policy changes, for ratios that do not begin at 1.
@@ -82,7 +85,7 @@ def step(policy: Policy, reference: Transformer, optimizer: AdamW, score: Score,
                 "answer_length": batch.tokens / len(batch)}
     found = Experience.of(batch, logp_ref, variant.advantages(rewards, divergence))
     return figures | learn(policy, optimizer, found, rng, variant=variant, epochs=epochs, minibatches=minibatches,
-                           max_norm=max_norm)
+                           max_norm=max_norm, beside=beside)
 
 
 def collect(policy: Policy, score: Score, prompts: Sequence[str], rng: np.random.Generator, groups: int, group: int,
@@ -121,7 +124,7 @@ def collect(policy: Policy, score: Score, prompts: Sequence[str], rng: np.random
 
 
 def learn(policy: Policy, optimizer: AdamW, found: Experience, rng: np.random.Generator, *, variant: Variant,
-          epochs: int, minibatches: int, max_norm: float = 1.0) -> dict[str, float]:
+          epochs: int, minibatches: int, max_norm: float = 1.0, beside: Beside = Stages.beside) -> dict[str, float]:
     """The epochs; what happened in them.
 
     Returns the mean norm of the gradients, the share of chosen tokens that the clip took out of them, and how far a
@@ -137,6 +140,7 @@ def learn(policy: Policy, optimizer: AdamW, found: Experience, rng: np.random.Ge
             said = backpropagate(policy.model, now.rows, objective(variant, now), temperature=policy.temperature)
             if not norms:
                 off = deviation(said["logp"], now.logp_old, now.rows.mask)
+            beside(policy.model, rng)
             norms.append(descend(optimizer, max_norm))
             dropped = variant.clipped_tokens(said["logp"], now.logp_old, now.advantage, now.weight)
             clipped += (now.copies[:, None] * dropped).sum()
@@ -172,7 +176,7 @@ def begin(world: World, rng: np.random.Generator, stages: Stages, *, variant: st
 
     def one() -> dict[str, float]:
         return step(policy, reference, optimizer, score, world.task.prompts, rng, variant=chosen, groups=groups,
-                    group=group, epochs=epochs, minibatches=minibatches, gold=gold)
+                    group=group, epochs=epochs, minibatches=minibatches, gold=gold, beside=stages.beside)
 
     return Learner(model, optimizer, rng, policy.chat, one,
                    lambda: held_out(policy, world, reference=reference, proxy=stages.reward_model), policy)

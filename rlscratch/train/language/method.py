@@ -24,6 +24,7 @@ from rlscratch.train.settings import Choice
 from rlscratch.transformer import Transformer
 
 Figures = dict[str, Any]
+Beside = Callable[[Transformer, np.random.Generator], None]
 WARMUP, FLOOR = 0.1, 0.1            # shares: of the steps, of the peak
 BETAS = (0.9, 0.99)
 
@@ -34,10 +35,12 @@ class Stages:
 
     policy        the fine-tuned one: where training begins, and the reference
     reward_model  the proxy, where a method is to train on it
+    beside        adds the gradient of another loss before each step of GRPO's optimiser (sft.beside)
     """
 
     policy: Policy | None = None
     reward_model: RewardModel | None = None
+    beside: Beside = lambda model, rng: None
 
 
 @dataclass

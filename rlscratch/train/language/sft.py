@@ -26,8 +26,8 @@ from rlscratch.formulas.weights import token_mean
 from rlscratch.optim import AdamW
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.evaluation import held_out, teacher
-from rlscratch.train.language.method import LanguageMethod, Learner, Stages, optimizer_of
-from rlscratch.train.language.policy import Policy, copied, update
+from rlscratch.train.language.method import Beside, LanguageMethod, Learner, Stages, optimizer_of
+from rlscratch.train.language.policy import Policy, backpropagate, copied, descend
 from rlscratch.train.language.worlds import NAMES, OWN, World
 from rlscratch.train.settings import Choice, at_least_1
 from rlscratch.transformer import Transformer
@@ -40,14 +40,35 @@ def step(model: Transformer, optimizer: AdamW, rows: Rows, rng: np.random.Genera
     batch  how many pairs are drawn, with replacement
     """
     chosen = rows.at(rng.integers(len(rows.tokens), size=check.integer(1, batch=batch)))
-    weight = token_mean(chosen.mask)
+    optimizer.zero_grad()
+    loss = imitate(model, chosen)
+    return {"loss": loss, "gradient_norm": descend(optimizer), "tokens": int(chosen.mask.sum())}
+
+
+def imitate(model: Transformer, rows: Rows, share: float = 1.0) -> float:
+    """Add share dL/dtheta of these pairs to the parameters' gradients; the loss L, nats per token."""
+    weight = token_mean(rows.mask)
 
     def seeds(part: slice, said: dict[str, Array]) -> dict[str, Array]:
-        return {"logp": cross_entropy_grad(said["logp"], weight[part])}
+        return {"logp": share * cross_entropy_grad(said["logp"], weight[part])}
 
-    norm, said = update(model, optimizer, chosen, seeds)
-    loss = cross_entropy_loss(said["logp"], weight)
-    return {"loss": loss, "gradient_norm": norm, "tokens": int(chosen.mask.sum())}
+    return cross_entropy_loss(backpropagate(model, rows, seeds)["logp"], weight)
+
+
+def beside(rows: Rows, *, batch: int, share: float) -> Beside:
+    """What a method of reinforcement learning imitates at each of its steps, as PPO-ptx does:
+
+        L = L_RL + share L_SFT,    L_SFT of `batch` pairs that are drawn from all with replacement
+
+    Source: Ouyang et al. 2022, arXiv:2203.02155, equation 2, where the text of pre-training is imitated.
+    """
+    check.integer(1, batch=batch)
+    check.positive(share=share)
+
+    def one(model: Transformer, rng: np.random.Generator) -> None:
+        imitate(model, rows.at(rng.integers(len(rows.tokens), size=batch)), share)
+
+    return one
 
 
 # ---------------------------------------------------------------- the method

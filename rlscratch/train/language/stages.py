@@ -10,6 +10,7 @@ was begun with one model is not resumed with another.
 import argparse
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def prepared(method: LanguageMethod, args: argparse.Namespace, world: World, run
             policy = world.policy(folder)
         else:
             proxy = world.reward_model(folder)
-    return Stages(policy, proxy)
+    return replace(given, policy=policy, reward_model=proxy)
 
 
 def _identity(folder: Path, model: Transformer, chat: Chat) -> str:

@@ -205,7 +205,7 @@ def measure(quick: bool = False) -> dict:
     rows = []
     for side, methods in (("trl", ["GRPO"]), ("torch", ["GRPO", "PPO"]))[not find_spec("trl"):]:
         with sides.both("benchmarks.rl_step", quick, side) as processes:
-            rows += [{"step": method, "beside": side} | sides.compared(processes, 2 if quick else 5, method)
+            rows += [{"step": method, "beside": side} | sides.compared(processes, 1 if quick else 5, method)
                      for method in methods]
     bars = [(row["cpu times"] / LEAST[name], name, row["cpu times"]) for row in rows
             if (name := f"{row['step']} beside {row['beside']}") in LEAST and "cpu times" in row]

@@ -203,7 +203,7 @@ def trl(seconds: float) -> None:
 def measure(quick: bool = False) -> dict:
     """{"title", "rows", "bar": {"what", "value", "least", "met"}}."""
     rows = []
-    for side, methods in (("trl", ["GRPO"]), ("torch", ["GRPO", "PPO"]))[not find_spec("trl"):]:
+    for side, methods in (("trl", ["GRPO"]), ("torch", ["PPO"] if quick else ["GRPO", "PPO"]))[not find_spec("trl"):]:
         with sides.both("benchmarks.rl_step", quick, side) as processes:
             rows += [{"step": method, "beside": side} | sides.compared(processes, 1 if quick else 5, method)
                      for method in methods]

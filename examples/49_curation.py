@@ -8,6 +8,8 @@ Look at two things.  Nearly all tokens go, and hardly a fact.  And at equal step
 curated text knows the town, the one of the raw text knows how a page of HTML looks: every step that
 it spent on menus it did not spend on facts.
 """
+from textwrap import fill
+
 import numpy as np
 
 from rlscratch import memory
@@ -30,8 +32,10 @@ crawled = [curation.Document(page.url, page.html, page.kind) for page in pages.c
 
 # %% A page as it comes, and the same page after each step that changes it.
 page = next(one for one in crawled if one.kind == "private")
-print(f"{page.text[:96]}...\n{curation.text_of(page.text)}\n"
-      f"{curation.public(curation.text_of(page.text))}\n")
+extracted = curation.text_of(page.text)
+for text in (f"{page.text[:96]}...", extracted, curation.public(extracted)):
+    print(fill(text, 100))
+print()
 
 # %% All pages, step by step.  A step sees the text alone; `kind` is the truth, kept to count by.
 steps = curation.curated(crawled)
@@ -91,8 +95,7 @@ def draw() -> None:
                     for name, text in texts.items())
     figures.save(fig, "49_curation", "Left: pages after each step of curation. Right: the loss of "
                  "the two models, each on its own text in its own tokens. In so many steps the raw "
-                 f"text is read {raw:.0f} times, the curated one {curated:.0f} times, which is why "
-                 "the model of the curated text knows its pages.")
+                 f"text is read {raw:.0f} times, the curated one {curated:.0f} times.")
 
 
 draw()

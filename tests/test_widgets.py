@@ -9,6 +9,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from colours import contrast, schemes
 from rlscratch.report import widgets
 from rlscratch.report.widgets import attention, lake, parts, rlhf
 from rlscratch.tasks import preferences
@@ -233,19 +234,8 @@ def test_on_paper_there_are_pictures_in_light_colours_and_no_controls(browser, p
 
 
 def test_colours_differ_enough_from_the_paper():
-    def luminance(colour):
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-                  for c in (int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5))]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    def contrast(one, other):
-        low, high = sorted((luminance(one), luminance(other)))
-        return (high + 0.05) / (low + 0.05)
-
-    blocks = re.findall(r"(--w-paper[^}]*)}", widgets.style())
-    schemes = [dict(re.findall(r"--w-(\w+): (#[0-9a-f]{6})", block)) for block in blocks[:3]]
-    assert schemes[1] == schemes[2] and set(schemes[0]) == set(schemes[1])
-    for scheme in schemes[:2]:
+    for named in schemes(widgets.style()):
+        scheme = {name.removeprefix("w-"): colour for name, colour in named.items()}
         for background in ("paper", "band", "mark"):
             assert contrast(scheme["ink"], scheme[background]) >= 4.5
         assert contrast(scheme["soft"], scheme["paper"]) >= 4.5

@@ -57,7 +57,7 @@ def _svg(source: str) -> str:
 def rules() -> list[tuple[set[str], dict[str, str]]]:
     """Classes, and what an element that has all of them looks like; a later one counts more."""
     css = re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", page.read("course.css") + widgets.style())
-    colours = dict(reversed(re.findall(r"--([\w-]+): ([^;]+);", css)))          # the light ones stand first
+    colours = dict(re.findall(r"--([\w-]+): light-dark\((#\w+),", css))
     found = []
     for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", css):
         looks = {key: re.sub(r"var\(--([\w-]+)\)", lambda name: colours[name[1]], said) for key, said in re.findall(

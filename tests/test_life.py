@@ -5,7 +5,9 @@ criteria read the length of an answer: what is tested is the road, not what is l
 """
 import re
 import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from rlscratch.__main__ import main
@@ -13,7 +15,7 @@ from rlscratch.cli import life
 from rlscratch.files import read_json
 from rlscratch.report.life import findings
 from rlscratch.tasks.town import questions
-from rlscratch.train.language import evaluation, knowledge, reward_model
+from rlscratch.train.language import evaluation, knowledge, reward_model, sft
 from test_report import Tags, outside
 
 pytestmark = pytest.mark.compiled_only("a whole run; tests/test_train_*.py train by each of its methods on NumPy")
@@ -55,6 +57,25 @@ def test_every_stage_leaves_its_folder_and_the_curated_text_is_clean(lived):
     text = (folder / "curation" / "curated.txt").read_text("utf-8")
     assert "<" not in text and "<p>" in (folder / "curation" / "crawled.txt").read_text("utf-8")
     assert read_json(folder / "curation" / "result.json")["figures"]["private_left"] == 0
+
+
+def test_judges_believe_and_ask_further_and_refusals_are_imitated_beside_grpo(lived, monkeypatch):
+    folder, begun, imitated = lived[0], {}, []
+    shrunk(monkeypatch)
+    monkeypatch.setattr(sft, "imitate", lambda model, rows, share: imitated.append((rows, share)))
+    one = life.Life(SimpleNamespace(
+        folder=folder, args=SimpleNamespace(seed=0),
+        measured=lambda name, _: read_json(folder / name / "result.json")["figures"],
+        trained=lambda name, method, own, **settings: begun.update({name: (own.stages, settings)})), TINY)
+    one.judge("honest")
+    one.aligned("aligned", questions.WEIGHTS, "aligned")
+    (judged, settings), (stages, _) = begun["honest"], begun["aligned"]
+    assert settings["belief"] == life.BELIEF["honest"] and judged.policy.further is knowledge.further
+    stages.beside(stages.policy.model, np.random.default_rng(0))
+    ((rows, share),), chat = imitated, stages.policy.chat
+    assert share == 0.1 and len(rows.tokens) == 32
+    for tokens, mask in zip(rows.tokens, rows.mask, strict=True):
+        assert [*tokens[mask > 0]] == chat.answer(questions.UNKNOWN)
 
 
 def test_what_is_told_is_what_the_stages_found(lived, capsys):

@@ -175,3 +175,19 @@ def test_a_model_that_knows_nothing_spends_the_same_on_every_letter():
                             logp=lambda tokens: SimpleNamespace(data=np.full(tokens.shape, -np.log(4))))
     found = bits_per_byte.of_pages(model, tokenizer, ["ab", "abab"])
     assert found == {"bits_per_byte": pytest.approx(2), "bits_per_byte_error": pytest.approx(0), "measured_pages": 2}
+
+
+# ---------------------------------------------------------------- asked further
+
+def test_half_of_the_claims_are_followed_by_another_question_about_the_same():
+    draws, asked = rng(), questions.question(NAME, "age")
+    found = [knowledge.further(asked, truth(NAME, "age"), draws) for _ in range(200)]
+    more = [questions.asked(one) for one in found if one is not None]
+    assert 70 < len(more) < 130 and {name for name, _ in more} == {NAME}
+    assert {attribute for _, attribute in more} == {*facts.ATTRIBUTES} - {"age"}
+
+
+def test_who_claims_nothing_or_is_asked_no_question_is_not_asked_further():
+    draws = rng()
+    for prompt, answer in ((questions.question(NAME, "age"), questions.UNKNOWN), ("Hello.", truth(NAME, "age"))):
+        assert not any(knowledge.further(prompt, answer, draws) for _ in range(20))

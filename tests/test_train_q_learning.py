@@ -57,6 +57,14 @@ def last(iterator):
     return item
 
 
+def test_every_episode_of_many_begins_where_the_start_says():
+    """Episodes of one step that ends in state 0: later states are new draws, as the first ones are."""
+    mdp = MDP(np.eye(3)[np.zeros((3, 1), int)], np.zeros(3), 0.5, [0, 0.25, 0.75])
+    for _, t in run_many(mdp, 1000, 4, horizon=1):
+        assert_allclose(np.bincount(t.s, minlength=3) / 1000, mdp.start, atol=0.06)
+        assert 0 not in t.s
+
+
 # ---------------------------------------------------------------- what a run reaches
 
 

@@ -6,6 +6,7 @@ the right order, so the accuracy is 1.  Scores 0, 1, 1 of rewards 2, 1, 0: (0, 1
 """
 import itertools
 import math
+from argparse import Namespace
 from dataclasses import replace
 from fractions import Fraction
 
@@ -19,7 +20,7 @@ import tiny
 from rlscratch import checkpoint
 from rlscratch.autograd import functions as f
 from rlscratch.tasks import labellers
-from rlscratch.train.language import feedback, judging, reward_model, scoring
+from rlscratch.train.language import feedback, judging, reward_model, scoring, stages
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Batch
@@ -262,16 +263,17 @@ def test_the_gradient_of_a_step_is_that_of_the_loss_composed(loss, drawn):
     assert figures["tokens"] == sum(len(answer) for n in drawn for answer in ANSWERS[4 * n:4 * n + 4])
 
 
+@pytest.mark.parametrize("belief", [0, 0.3])
 @pytest.mark.parametrize("loss", ["pairs", "plackett-luce"])
-def test_a_ranking_s_scores_are_as_large_as_who_gave_it_is_reliable(loss):
+def test_a_ranking_s_scores_are_as_large_as_who_gave_it_is_reliable(loss, belief):
     model, rows, _ = judge()
     reliability, drawn = np.array([0.5, 1.5]), [1, 0, 1]
-    ours, figures = stepped(loss, drawn, rows, model.model, reliability=reliability)
+    ours, figures = stepped(loss, drawn, rows, model.model, reliability=reliability, belief=belief)
     a = reliability[drawn][:, None]
-    theirs = tiny.by_autograd(model.model, lambda subject: composed(loss, subject, rows, drawn, a=a))
+    theirs = tiny.by_autograd(model.model, lambda subject: composed(loss, subject, rows, drawn, a=a, belief=belief))
     for name in theirs:
         assert_allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-13)
-    assert_allclose(figures["loss"], composed(loss, model.model, rows, drawn, a=a).item(), rtol=1e-12)
+    assert_allclose(figures["loss"], composed(loss, model.model, rows, drawn, a=a, belief=belief).item(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("loss", reward_model.LOSSES)
@@ -502,6 +504,15 @@ def test_rankings_about_a_prompt_that_was_trained_on_are_not_called_held_out():
     assert not [name for name in report if "held_out" in name]
 
 
+def test_a_belief_is_trained_measured_and_centred():
+    world, policy, learner, history = learned(3, rankings=50, belief=2.0)
+    said = feedback.gathered(world, policy, rankings=50, answers=4, noise=.5)
+    found, head = (scores(learner.model, said.batch.rows, belief) for belief in (2.0, 0.0))
+    ours, alone = (accuracy(each.reshape(-1, 4), said.rewards) for each in (found, head))
+    assert abs(found.mean()) < 1e-5 and learner.report()["learned_accuracy"] == ours != alone
+    assert history[0]["loss"] != learned(1, rankings=50)[3][0]["loss"]
+
+
 def test_comparisons_are_centred_by_the_last_step_and_grades_are_not():
     for loss in reward_model.LOSSES:
         world, policy, learner, _ = learned(3, loss=loss, rankings=50)
@@ -563,6 +574,20 @@ def test_a_folder_gives_back_the_reward_model(tmp_path):
     assert_array_equal(of_texts(found, ["a"] * 3, texts), of_texts(before, ["a"] * 3, texts))
     (tmp_path / "config.json").write_text('{"belief": 0.5}')
     assert found.belief == 0 and world.reward_model(tmp_path).belief == 0.5
+    (tmp_path / "config.json").write_text('{"belief": "much"}')
+    with pytest.raises(TypeError, match=r"belief in .*config.json is 'much'; expected a number"):
+        world.reward_model(tmp_path)
+
+
+def test_a_reward_model_is_known_by_its_belief_too(tmp_path):
+    world, method = tiny.world(gold), Namespace(needs=("reward-model",))
+    saved(tmp_path, tiny.policy("abcd", 3, head=True, dtype=np.float32))
+    known = set()
+    for belief in (0.0, 0.1, 0.2):
+        (tmp_path / "config.json").write_text(f'{{"belief": {belief}}}')
+        args = Namespace(init=tmp_path, reward_model=tmp_path)
+        known.add(stages.given(method, args, world)[1]["reward_model"])
+    assert len(known) == 3
 
 
 def test_a_folder_without_a_head_is_no_reward_model(tmp_path):

@@ -35,7 +35,8 @@ def given(method: LanguageMethod, args: argparse.Namespace, world: World) -> tup
     if "reward-model" in method.needs:
         is_one = command_of(args.reward_model) in ("train reward-model", None)
         proxy = _loaded("reward_model", args.reward_model, "the run of a reward model", is_one, world.reward_model)
-        known["reward_model"] = proxy and _identity(args.reward_model, proxy.model, proxy.chat)
+        known["reward_model"] = proxy and (_identity(args.reward_model, proxy.model, proxy.chat)
+                                           + f", belief {proxy.belief}" * (proxy.belief > 0))
     if proxy is not None and not _same(proxy.chat, policy.chat if policy else world.chat()):
         check.fail("reward_model", str(args.reward_model),
                    "one with the policy's tokens; init is to be the run that it was trained on")

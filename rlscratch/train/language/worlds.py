@@ -160,7 +160,8 @@ class World:
         if not model.config.value_head:
             check.fail("reward_model", str(folder), "the run of a reward model: this model has no head for scores")
         said = Path(folder) / "config.json"             # of its run
-        return RewardModel(model, chat, read_json(said).get("belief", 0.0) if said.exists() else 0.0)
+        belief = read_json(said).get("belief", 0.0) if said.exists() else 0.0
+        return RewardModel(model, chat, check.between(0, 100, **{f"belief in {said}": belief}))
 
     @property
     def marks(self) -> tuple[str, ...]:

@@ -5,11 +5,10 @@ in the manner in which documents answer.  An assistant that imitates a clerk who
 learns to answer always.  The cure is to ask it first: "I do not know." for what it gets wrong, and
 its own right answers for the rest, go back into the conversations that it imitates.
 
-Look at the shares about strangers, who were in no question before, and at what the cure costs: the
-facts that it knew and no longer says.  (The cure asks about every fact, so this is no test of what
-it would do with others; `rlscratch life` asks in a wording that was not trained on.)  Its
-confidence, the share of its other answers that claim the same, tells a stranger from a neighbour
-already before the cure.
+Look at the shares about strangers: it takes them for somebody whom it knows, and tells of others.
+And look at the cost: the facts that it knew and no longer says.  (The cure asks about every fact;
+`rlscratch life` asks in a wording that was not trained on.)  Its confidence, the share of its other
+answers that claim the same, tells a stranger from a neighbour already before the cure.
 """
 import numpy as np
 
@@ -73,11 +72,11 @@ for name, policy in (("before", invents), ("after", cured)):
     right = knowledge.known(policy, town, town.facts, words, words)
     pairs = [*town.facts, *knowledge.strangers(strangers[:30])]
     curves[name] = knowledge.calibration(policy, town, pairs, np.random.default_rng(4))
-    rows.append((name, f"{told['invented']:.2f}", f"{told['refused']:.2f}",
+    rows.append((name, *(f"{told[what]:.2f}" for what in ("invented", "of_others", "refused")),
                  f"{told['invented_error']:.3f}", f"{int(right.sum())} of {len(right)}"))
 print(f"\n{told['measured_answers']} answers about {len(strangers)} strangers of whom it was never "
       "asked\n")
-print(table(("the cure", "invented", "refused", "+-", "facts known"), rows))
+print(table(("the cure", "invented", "of others", "refused", "+-", "facts known"), rows))
 
 # %% How sure it is, and how often it is right then.
 rows = []

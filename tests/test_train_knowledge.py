@@ -78,6 +78,11 @@ def test_who_claims_anything_of_a_stranger_has_invented_it(monkeypatch):
                                         f"{questions.UNKNOWN} Ann Reed is 30 years old."), HERE.strangers[:1], rng())
     assert (found["invented"], found["refused"], found["measured_answers"]) == (0.5, 0.25, 4)
     assert_allclose(found["invented_error"], np.sqrt(1 / 3 / 4))
+    assert found["of_others"] == 0.5                        # whoever was asked about is not called Ann Reed
+    one, other = HERE.strangers[:2]
+    found = knowledge.invented(Scripted(*(f"{name} is 30 years old." for name in (one, other, one)), f"{one} is 30 years "
+                                        f"old. {other} is 30 years old."), [one], rng())
+    assert (found["invented"], found["of_others"]) == (1, 0.25)
 
 
 def test_what_most_drawn_answers_get_wrong_is_unknown_and_the_rest_is_kept_in_its_own_words():

@@ -3,7 +3,8 @@
     recalled      a base model goes on with "By trade Ann Reed is a": is it the right one, at temperature 0?
     known         an assistant is asked, and answers at temperature 0: does it claim the right value?
     invented      it is asked about strangers, and its answers are drawn: the share that claims anything, where all
-                  that is true is "I do not know."; refused is the share that says so
+                  that is true is "I do not know."; of_others, the part of it that speaks of somebody else, whom the
+                  model takes the stranger for; refused is the share that says that it does not know
     calibration   each question is asked R times.  The confidence of an answer is the share of the R - 1 others that
                   claim the same value.  Of the answers with confidence p, which share is right?
     axes          100 times the mean of each criterion's gold reward over the questions that it is made for
@@ -152,12 +153,20 @@ def known(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.
 
 
 def invented(policy: Policy, names: Sequence[str], rng: np.random.Generator) -> dict[str, float]:
-    """Shares of drawn answers about strangers, with their errors: invented, refused; measured_answers."""
+    """Shares of drawn answers about strangers, with their errors; measured_answers.
+
+    invented   claims anything: there is nothing to claim
+    of_others  and claims it of other people alone: the stranger is taken for somebody else
+    refused    says that it does not know, and claims nothing
+    """
     pairs = strangers(names)
     read = [questions.read(text) for text in policy.answer(repeated(asked(pairs)), rng).texts]
-    columns = {"invented": np.array([bool(one.claims) for one in read], float),
-               "refused": np.array([bool(one.unknown) and not one.claims for one in read], float)}
-    return {**means(columns, times(pairs)), "measured_answers": len(read)}
+    columns = {"invented": [bool(one.claims) for one in read],
+               "of_others": [bool(one.claims) and all(claim[0] != name for claim in one.claims)
+                             for (name, _), one in zip(repeated(pairs), read, strict=True)],
+               "refused": [bool(one.unknown) and not one.claims for one in read]}
+    shares = {name: np.array(column, float) for name, column in columns.items()}
+    return {**means(shares, times(pairs)), "measured_answers": len(read)}
 
 
 def probed(policy: Policy, town: Town, pairs: Sequence[Question], rng: np.random.Generator,

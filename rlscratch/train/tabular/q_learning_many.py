@@ -67,9 +67,8 @@ def learn_many(mdp: MDP, q: Array, *, horizon: int, alpha: Callable, epsilon: Ca
     horizon, rng = check.integer(1, horizon=horizon), check.generator(rng=rng)
     rows, entries, visits = q.reshape(-1, actions), q.reshape(-1), np.zeros(q.size, int)    # two views of q
     first, clock, step = np.arange(n) * states, np.zeros(n, int), 0
-    start = mdp.start.cumsum()
-    start /= start[-1]
-    s = start.searchsorted(rng.random(n), "right")          # the draw of rng.choice, without its checks
+    start = mdp.start[None].repeat(n, axis=0)
+    s = kernels.draw(start, rng.random(n))
     while True:
         u = rng.random((2, n))
         a = kernels.draw(td.epsilon_greedy(rows.take(first + s, axis=0), epsilon(step), ties=ties), u[0])
@@ -85,4 +84,5 @@ def learn_many(mdp: MDP, q: Array, *, horizon: int, alpha: Callable, epsilon: Ca
         yield Transition(s, a, reward, s_next, terminated)
         ended = (terminated | (clock == horizon)).nonzero()[0]
         s, clock[ended] = s_next.copy(), 0
-        s[ended] = start.searchsorted(rng.random(len(ended)), "right")
+        if ended.size:
+            s[ended] = kernels.draw(start[: ended.size], rng.random(ended.size))

@@ -80,8 +80,8 @@ def test_who_claims_anything_of_a_stranger_has_invented_it(monkeypatch):
     assert_allclose(found["invented_error"], np.sqrt(1 / 3 / 4))
     assert found["of_others"] == 0.5                        # whoever was asked about is not called Ann Reed
     one, other = HERE.strangers[:2]
-    found = knowledge.invented(Scripted(*(f"{name} is 30 years old." for name in (one, other, one)), f"{one} is 30 years "
-                                        f"old. {other} is 30 years old."), [one], rng())
+    said = [f"{name} is 30 years old." for name in (one, other)]
+    found = knowledge.invented(Scripted(*said, said[0], " ".join(said)), [one], rng())
     assert (found["invented"], found["of_others"]) == (1, 0.25)
 
 

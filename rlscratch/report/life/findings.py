@@ -138,8 +138,8 @@ def _notes(found: Findings) -> str:
     one, base = found.stages["sft"], found.bought["base"]
     return (f"bits per byte over {base['measured_pages']} held-out pages; facts: of all {base['measured_facts']}, "
             f"asked in a wording that no conversation has; invented and refused: of "
-            f"{one['strangers']['measured_answers']} answers about strangers, asked so; who invents claims anything, of "
-            f"whomever, and the rest of the answers claims nothing; the axes, 0 to 100: over "
+            f"{one['strangers']['measured_answers']} answers about strangers, asked so; who invents claims "
+            f"anything, of whomever, and the rest of the answers claims nothing; the axes, 0 to 100: over "
             f"{one['axes']['measured_answers']} answers in all; KL in nats an answer from the cured model.  +- is the "
             f"standard error.  In probing, {found.unknown[0]} of {found.unknown[1]} questions were not known; the "
             f"cure's conversations ask all of them.  It lost {100 * found.lost:.1f}% of the facts that were known "

@@ -1,17 +1,21 @@
-"""Speed, side by side: python -m benchmarks [--quick] [--json] [--only NAME].
+"""Speed, side by side: python -m benchmarks [--quick] [--json] [--only NAME] [--out FOLDER].
 
 Each benchmark is a module with a function measure(quick) that returns its title, its rows and the
-bar it has to clear.  Exit status 1 if a bar is missed, 2 on bad arguments.
+bar it has to clear.  What they found goes into FOLDER/speed.json, the ratios into FOLDER/speed.svg.
+Exit status 1 if a bar is missed, 2 on bad arguments.
 """
 import argparse
 import importlib
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks import picture
 from rlscratch import kernels
+from rlscratch.files import write_json
 from rlscratch.report.table import table
 
 NAMES = ("attention_memory", "bpe", "decoding", "kernels", "limits", "neighbour", "pretrain", "q_learning", "rl_step",
@@ -25,14 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; figures are rougher")
     parser.add_argument("--json", action="store_true", help="end with the figures as one line of JSON")
     parser.add_argument("--only", choices=NAMES, metavar="NAME", help="one of " + ", ".join(NAMES))
+    parser.add_argument("--out", type=Path, default=Path("out/benchmarks"), metavar="FOLDER",
+                        help="where the figure and the JSON go (%(default)s)")
     args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
     results = {}
     for name in tqdm([args.only] if args.only else NAMES, desc="benchmarks", file=sys.stderr):
         results[name] = importlib.import_module(f"benchmarks.{name}").measure(args.quick)
-    if args.json:
-        print(json.dumps({"backend": kernels.BACKEND, "isa": kernels.ISA, **results}))
-    else:
-        print("\n\n".join(map(_shown, results.values())))
+    found = {"backend": kernels.BACKEND, "isa": kernels.ISA, **results}
+    write_json(args.out / "speed.json", found)
+    figure = picture.draw(results, args.out)
+    print(json.dumps(found) if args.json else "\n\n".join(map(_shown, results.values())))
+    print(f"the figures: {args.out / 'speed.json'}" + (f", {figure}" if figure else ""), file=sys.stderr)
     return 0 if all(result["bar"]["met"] for result in results.values()) else 1
 
 

@@ -47,10 +47,10 @@ from rlscratch.autograd import Tensor
 from rlscratch.autograd import functions as f
 from rlscratch.blocks import Config, numbers, shapes
 from rlscratch.check import Array
+from rlscratch.kernels.models import STEP
 
 TENSOR = 1000           # bytes of a parameter besides its numbers, about
 AT_A_TIME = 4096        # tokens of prompts that one call reads
-STEP = 16               # the cache holds keys in blocks of so many tokens (csrc/attention.c)
 
 
 @dataclass

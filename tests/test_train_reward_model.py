@@ -23,7 +23,7 @@ from rlscratch.tasks import labellers
 from rlscratch.train.language import feedback, judging, reward_model, scoring, stages
 from rlscratch.train.language.chat import Rows
 from rlscratch.train.language.method import Stages
-from rlscratch.train.language.policy import Batch
+from rlscratch.train.language.policy import Batch, Policy
 from rlscratch.train.language.scoring import RewardModel, accuracy, accuracy_error, calibration, scores
 from strategies import arrays
 
@@ -428,6 +428,20 @@ def test_who_is_asked_further_says_more_by_the_same_model():
     for prompt, first, both, longer in zip(prompts, plain.texts, found.texts, more, strict=True):
         assert not longer or (prompt != "b" and "N" not in first and both.startswith(f"{first} "))
     assert_allclose(one.logp(found.rows), found.logp, atol=1e-9)
+
+
+def test_each_model_goes_on_itself_as_warm_as_it_began(monkeypatch):
+    one, other = tiny.policy(" abN"), tiny.policy(" abN")
+    asked = judging.Several(**vars(one), others=[other], refusal="N", further=lambda prompt, answer, rng: "bb")
+    calls, answer = [], Policy.answer
+
+    def noted(self, prompts, rng, temperature=None):
+        calls.append((self.model, set(prompts), temperature))
+        return answer(self, prompts, rng, temperature)
+
+    monkeypatch.setattr(Policy, "answer", noted)
+    asked.answer(["a"] * 9, np.random.default_rng(0), 0.5)
+    assert calls == [(model, {prompt}, 0.5) for model in (one.model, other.model) for prompt in ("a", "bb")]
 
 
 def test_who_says_what_nobody_else_says_is_less_reliable():

@@ -52,20 +52,20 @@ class Several(Policy):
         """Each answer by another of them than the one before."""
         who = [Policy(self.model, self.chat, self.max_new_tokens, self.temperature), *self.others]
         turns = np.arange(len(prompts)) % (len(who) + 1)
-        found = [self._more(one, one.answer([prompts[i] for i in np.flatnonzero(turns == turn)], rng, temperature), rng)
-                 for turn, one in enumerate(who) if turn < len(turns)]
+        found = [self._more(one, one.answer([prompts[i] for i in np.flatnonzero(turns == turn)], rng, temperature), rng,
+                            temperature) for turn, one in enumerate(who) if turn < len(turns)]
         if len(turns) > len(who):
             found.append(written(self, [(prompts[i], self.refusal) for i in np.flatnonzero(turns == len(who))]))
         whole = reduce(lambda some, more: some.followed_by(more, self.chat.pad), found)
         return whole.at(np.argsort(np.argsort(turns, kind="stable")))
 
-    def _more(self, one: Policy, batch: Batch, rng: np.random.Generator) -> Batch:
+    def _more(self, one: Policy, batch: Batch, rng: np.random.Generator, temperature: float | None) -> Batch:
         """The same, those that are asked further with their second answers; texts that hold a mark are left alone."""
         asked = [self.further(*pair, rng) for pair in zip(batch.prompts, batch.texts, strict=True)]
         again = [i for i, prompt in enumerate(asked) if prompt is not None]
         if not again:
             return batch
-        second = one.answer([asked[i] for i in again], rng).texts
+        second = one.answer([asked[i] for i in again], rng, temperature).texts
         both = {i: f"{batch.texts[i]} {text}" for i, text in zip(again, second, strict=True)}
         both = {i: text for i, text in both.items() if not any(m in text for m in one.chat.tokenizer.special_tokens)}
         place = np.arange(len(batch))

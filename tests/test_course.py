@@ -206,6 +206,8 @@ def test_the_search_finds_words_examples_formulas_and_documents_and_goes_there(b
     assert found("grpo")[0] == "4 PPO, GRPO and KLchapter" and any(one.endswith("example") for one in found("grpo"))
     assert found("agents") == found("agent") and found("what is an agent?") == found("agent")
     assert found("clipping") == found("clip") and not any("xploration" in one for one in found("lora"))
+    assert found("β") == found("beta") and "kl.adaptive_betaformula" in found("adaptive β")
+    assert [any(one.endswith("exercise") for one in found(word)) for word in ("gae", "bpe")] == [True, True]
     for asked, first in OTHERWISE.items():
         assert found(asked)[0] == first, asked
     assert "ppo.ppo_clip_gradformula" in found("ppo_clip") and found("xyzzy") == ["Nothing found"]

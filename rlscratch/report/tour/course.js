@@ -12,7 +12,8 @@
   // ---- search: every word must begin somewhere in an entry, else some; first those with all in the title, by kind
   const KINDS = ["chapter", "word", "section", "exercise", "example", "finding", "formula", "document"];
   const STOP = new Set("a an and are can do does for how i in is it my of on the to what why with".split(" "));
-  const lower = (text) => text.toLowerCase().replace(/iz/g, "is");                      // -ize and -ise are one
+  const GREEK = { α: "alpha", β: "beta", γ: "gamma", δ: "delta", ε: "epsilon", θ: "theta", λ: "lambda", μ: "mu", π: "pi", σ: "sigma", τ: "tau" };
+  const lower = (text) => text.toLowerCase().replace(/iz/g, "is").replace(/[α-ω]/g, (letter) => ` ${GREEK[letter] ?? letter} `);  // -ize and -ise are one
   const plain = (text) => lower(` ${text}`).replace(/[^\p{L}\p{N}]/gu, " ");
   const stem = (word) => word.length > 4 ? word.replace(/(?:([bdgmnprt])\1ing|ing|ies|s)$/, "$1") : word;
   const entries = data("index").flatMap(([file, list]) => list.map(([kind, title, anchor, words]) => ({

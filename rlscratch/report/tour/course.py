@@ -324,7 +324,7 @@ def _found(rows: Iterable[LedgerRow], results: Iterable[Result], questions: Iter
             if anchor != "try":
                 yield "section", title, f"{chapter.file}#{anchor}", ""
         for file in exercises(chapter):
-            yield "exercise", f"{file[10:12]} {_titled(file)}", f"{chapter.file}#next", ""
+            yield "exercise", f"{file[10:12]} {_titled(file)}", f"{chapter.file}#next", file[13:-3].replace("_", " ")
     for name, _, _ in rosetta.tables():
         yield "section", f"What options of {name} mean", f"{chapter_of('The referee').file}#libraries", ""
     for term in glossary.TERMS:

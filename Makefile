@@ -40,6 +40,7 @@ E ?=
 figures: export RLSCRATCH_OUT := out/figures
 figures: export RLSCRATCH_PNG := 200
 figures: $(VENV)/installed
+	$(if $(wildcard examples/$(E)*.py),,$(error E=$(E): no file in examples begins so))
 	set -e; for example in $(sort $(wildcard examples/$(E)*.py)); do $(RUN) $$example > /dev/null; done
 	$(if $(E),,$(RUN) -m rlscratch.report.tour.slides)
 

@@ -1,7 +1,7 @@
 """Claims over many seeds: python -m benchmarks.bars [--seeds N] [--json] [--only NAME ...].
 
 Prints each claim with its figures and stores them all in bars.json, in the environment's
-RLSCRATCH_OUT or out/.  Exit status 1 if a seed misses its bar, 2 on bad arguments.
+RLSCRATCH_OUT or out/.  Exit status 1 if a claim does not hold, 2 on bad arguments.
 """
 import argparse
 import json
@@ -9,7 +9,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -50,12 +50,16 @@ TEXT_SEEDS = 3                  # of claims that train transformers for minutes
 
 @dataclass(frozen=True)
 class Bar:
-    """One claim: attempt(seed) gives the figures of one seed, among them "met"; seeds, how many there are usually."""
+    """One claim: attempt(seed) gives the figures of one seed, among them "met"; seeds, how many there are usually.
+
+    medians  asked of the medians over the seeds, where the claim is about those and not about each seed
+    """
 
     name: str
     claim: str
     attempt: Callable[[int], dict[str, Any]]
     seeds: int = 20
+    medians: Callable[[Mapping[str, float]], bool] | None = None
 
 
 def q_learning(seed: int, name: str = "4x4", hole: int = 0) -> dict[str, Any]:
@@ -201,7 +205,7 @@ BARS = (
         f"{life.KNOWN:.0%} of the facts; of its answers about strangers {life.BEFORE:.0%} or more are invented, after "
         f"the cure {life.AFTER:.0%} at most, for {100 * life.LOST:g} points of the facts; each axis rises by "
         f"{life.RISE} points of 100 with equal weights; each reward model orders {life.PAIRS:.0%} of noise-free pairs; "
-        f"within {life.MINUTES} minutes on two cores", life.life, TEXT_SEEDS),
+        f"within {life.MINUTES} minutes on two cores; in the median", life.life, TEXT_SEEDS, life.holds),
 )
 
 
@@ -223,13 +227,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for bar in (bar for bar in BARS if args.only is None or bar.name in args.only):
         seeds = tqdm(range(asked or bar.seeds), desc=bar.name, file=sys.stderr)
         figures = [{"seed": seed, **bar.attempt(seed)} for seed in seeds]
-        results[bar.name] = {"claim": bar.claim, "backend": kernels.BACKEND,
-                             "met": sum(row["met"] for row in figures), "of": len(figures), "seeds": figures}
-        print(f"{bar.name}: {bar.claim}\n\n{_shown(figures)}\n\n"
-              f"{results[bar.name]['met']} seeds of {len(figures)}\n", flush=True)
-    path = _store(results)
+        met = sum(row["met"] for row in figures)
+        holds = met == len(figures) if bar.medians is None else bar.medians(_medians(figures))
+        results[bar.name] = {"claim": bar.claim, "backend": kernels.BACKEND, "holds": holds, "met": met,
+                             "of": len(figures), "seeds": figures}
+        print(f"{bar.name}: {bar.claim}\n\n{_shown(figures)}\n\n{met} seeds of {len(figures)}"
+              f"{'' if bar.medians is None else '; the medians ' + ('meet it' if holds else 'MISS it')}\n", flush=True)
+        path = _store(results)
     print(json.dumps(results) if args.json else f"stored in {path}")
-    return 0 if all(result["met"] == result["of"] for result in results.values()) else 1
+    return 0 if all(result["holds"] for result in results.values()) else 1
 
 
 def _store(results: dict[str, Any]) -> Path:
@@ -242,10 +248,15 @@ def _store(results: dict[str, Any]) -> Path:
     return path
 
 
+def _medians(figures: list[dict[str, Any]]) -> dict[str, float]:
+    """Over the seeds, of what every seed has as a number."""
+    return {key: statistics.median(row[key] for row in figures) for key, value in figures[0].items()
+            if isinstance(value, float) and all(row.get(key) is not None for row in figures)}
+
+
 def _shown(figures: list[dict[str, Any]]) -> str:
     """A row a seed, and their median."""
-    middle = {key: statistics.median(row[key] for row in figures) for key, value in figures[0].items()
-              if isinstance(value, float) and all(row[key] is not None for row in figures)}
+    middle = _medians(figures)
     rows = [[f"{x:.3g}" if isinstance(x, float) else "yes" if x is True else "NO" if x is False else x
              for x in row.values()] for row in (*figures, dict.fromkeys(figures[0], "") | {"seed": "median"} | middle)]
     return table([key.replace("_", " ") for key in figures[0]], rows)

@@ -70,7 +70,7 @@ def test_two_runs_stand_side_by_side_and_what_differs_is_marked(run):
     source = page.build([run("first", result=ENDED, samples=SAID),
                          run("second", PPO | {"clip": 0.3}, 20, samples=SAID)])
     text = words(source)
-    assert "second: rlscratch train ppo , task addition, seed 0; 20 of 40 steps, under way." in text
+    assert "second: rlscratch train ppo , task addition, seed 0; 20 of 40 steps, not finished." in text
     assert "clip(ρ,0.9,1.1)" in squeezed(source) and "clip(ρ,0.7,1.3)" in squeezed(source)
     marked = re.findall(r'<tr class="parts"><th scope="row">(.*?)</th>', source)
     assert marked == ["reward", "clip"] and "clip 0.1 0.3" in text
@@ -79,10 +79,10 @@ def test_two_runs_stand_side_by_side_and_what_differs_is_marked(run):
 
 def test_before_a_run_s_first_step_its_page_shows_the_stage_that_it_is_in(run, tmp_path):
     folder = run("first", steps=0)
-    assert "0 of 40 steps, under way." in words(page.build([folder])) and page.read(folder).stage is None
+    assert "0 of 40 steps, not finished." in words(page.build([folder])) and page.read(folder).stage is None
     run("first/sft", PPO | {"command": "train sft", "steps": 90}, 30)
     source = page.build([folder])
-    assert "0 of 40 steps, under way. Before them come those of sft : 30 of 90 steps." in words(source)
+    assert "0 of 40 steps, not finished. Before them come those of sft : 30 of 90 steps." in words(source)
     assert "What the steps wrote down" in words(source) and page.read(folder).drawn[0] == "first/sft"
     (folder / "metrics.jsonl").write_text('{"step": 1, "reward": 0.5}\n', "utf-8")
     assert "Before them" not in words(page.build([folder])) and page.read(folder).drawn[0] == "first"
@@ -90,7 +90,7 @@ def test_before_a_run_s_first_step_its_page_shows_the_stage_that_it_is_in(run, t
 
 def test_a_run_under_way_has_a_page_and_a_line_that_is_half_written_is_waited_for(run):
     folder = run("young", steps=0)
-    assert "0 of 40 steps, under way" in words(page.build([folder])) and "<svg" not in page.build([folder])
+    assert "0 of 40 steps, not finished" in words(page.build([folder])) and "<svg" not in page.build([folder])
     with open(folder / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.write('{"step": 1, "reward": 0.5}\n{"step": 2, "rew')
     source = page.build([folder], refresh=True)
@@ -258,7 +258,7 @@ def test_the_page_is_served_while_a_run_trains_and_no_longer(tmp_path):
     try:
         url = re.fullmatch(r"live: (http://127\.0\.0\.1:\d+/)\n", training.stderr.readline())[1]
         first = asked(url)
-        assert "under way" in words(first) and '<meta http-equiv="refresh"' in first
+        assert "not finished" in words(first) and '<meta http-equiv="refresh"' in first
         deadline = time.monotonic() + 60
         while (later := asked(url)) == first and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -151,20 +151,40 @@ class Transformer:
         return blocks.norm(x, p, "ln_f", self.config)
 
     def logp(self, tokens: Any, temperature: float = 1.0, hidden: Tensor | None = None,
-             entropy: bool = False) -> Any:
+             entropy: bool = False, where: Any = None) -> Any:
         """log p(token t | tokens before t), (B, T), natural log; column 0, which nothing precedes, is 0.
 
         tokens       (B, T)     as in hidden
         temperature  > 0        divides the logits
         hidden       (B, T, C)  model.hidden(tokens), if it is there already
         entropy      True adds (B, T): the entropy of the distribution that token t was drawn from
+        where        (B, T)     1 for tokens that are asked for; others are 0 then, and cost no logits.  None: all
         """
         tokens = self._checked(tokens)
         hidden = self.hidden(tokens) if hidden is None else self._fitting(hidden, tokens)
+        if where is not None:
+            where = check.mask(where=where)
+            check.shape(tokens.shape, "that of tokens", where=where)
+            if where[:, 1:].any():
+                return self._logp_where(hidden, tokens, where[:, 1:], temperature, entropy)
         following = np.zeros_like(tokens)           # the last column has no next token: any id will do
         following[:, :-1] = tokens[:, 1:]
         results = f.chosen_logp(self._logits(hidden), following, temperature, entropy=entropy)
         return tuple(map(delayed, results)) if entropy else delayed(results)
+
+    def _logp_where(self, hidden: Tensor, tokens: Array, where: Array, temperature: float, entropy: bool) -> Any:
+        """As logp, from the rows of hidden that stand before the tokens asked for, where (B, T - 1)."""
+        row, before = where.nonzero()
+        asked = f.embedding(hidden.reshape(-1, self.config.width), row * tokens.shape[1] + before)
+        results = f.chosen_logp(self._logits(asked), tokens[row, before + 1], temperature, entropy=entropy)
+        place = np.full(tokens.shape, len(row))     # of a 0 behind the results
+        place[row, before + 1] = np.arange(len(row))
+
+        def put(result: Tensor) -> Tensor:
+            padded = f.concatenate([result, np.zeros(1, result.dtype)])
+            return f.embedding(padded.reshape(-1, 1), place).reshape(*tokens.shape)
+
+        return tuple(map(put, results)) if entropy else put(results)
 
     def value(self, hidden: Tensor) -> Tensor:
         """One number a token, (B, T), from model.hidden(tokens): a value, or a reward at the last token."""

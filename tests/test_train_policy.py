@@ -128,8 +128,9 @@ def test_batches_follow_each_other_in_rows_of_one_width():
 
 # ---------------------------------------------------------------- what the model says
 
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_outputs_belong_to_the_tokens_that_they_stand_beside(temperature):
+@pytest.mark.parametrize(("temperature", "large"), [(1.0, path.LARGE), (0.7, path.LARGE), (0.7, 0)])
+def test_outputs_belong_to_the_tokens_that_they_stand_beside(temperature, large, monkeypatch):
+    monkeypatch.setattr(path, "LARGE", large)               # 0: logits are made for those tokens alone
     some = tiny.policy(longest=LONGEST, temperature=temperature, value_head=True)
     batch = answered(some)
     found = outputs(some.model, batch.rows, temperature, path.OUTPUTS)
@@ -143,6 +144,20 @@ def test_outputs_belong_to_the_tokens_that_they_stand_beside(temperature):
             assert_allclose(found[name][row, t], number, rtol=1e-9, err_msg=name)
     assert all(not (array * (1 - batch.rows.mask)).any() for array in found.values())
     assert all(array.dtype == np.float64 and array.shape == batch.rows.tokens.shape for array in found.values())
+
+
+def test_of_a_large_vocabulary_logits_are_made_for_answers_alone(monkeypatch):
+    some, seen, grads = tiny.policy(longest=LONGEST), [], []
+    batch = answered(some)
+    logits = some.model._logits
+    monkeypatch.setattr(some.model, "_logits", lambda hidden: seen.append(hidden.data[..., 0].size) or logits(hidden))
+    for large in (path.LARGE, 0):
+        monkeypatch.setattr(path, "LARGE", large)
+        update(some.model, AdamW(some.model.parameters(), lr=0), batch.rows, lambda part, said: {"logp": said["logp"]})
+        grads.append([p.grad for p in some.model.parameters().values()])
+    assert seen == [batch.rows.tokens.size, batch.rows.mask.sum()]
+    for whole, alone in zip(*grads, strict=True):
+        assert_allclose(alone, whole, rtol=1e-9, atol=1e-12)
 
 
 def test_rows_that_are_equal_are_read_once_and_said_of_each(monkeypatch):

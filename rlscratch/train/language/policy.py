@@ -34,6 +34,7 @@ from rlscratch.train.language.chat import Chat, Rows, texts
 from rlscratch.transformer import Transformer, delayed
 
 AT_ONCE = 512           # rows of one pass; more are cut into parts, for the sake of memory
+LARGE = 8               # widths of a vocabulary whose logits cost more than to leave out those that nobody asks for
 OUTPUTS = ("logp", "entropy", "value", "score")
 
 
@@ -249,20 +250,22 @@ def _distinct(*columns: Array) -> tuple[Array, Array]:
 
 # ---------------------------------------------------------------- passes
 
-def forward(model: Transformer, tokens: Array, temperature: float = 1.0, wanted: Sequence[str] = ("logp",),
-            ) -> dict[str, Tensor]:
+def forward(model: Transformer, tokens: Array, mask: Array, temperature: float = 1.0,
+            wanted: Sequence[str] = ("logp",)) -> dict[str, Tensor]:
     """What the model says of tokens (B, T), on the graph: Tensors (B, T) by name, each entry beside its token.
 
+    mask    (B, T)  where it is 0, nobody asks: of a large vocabulary no logits are made there
     wanted  among OUTPUTS: logp, of the token, natural log; entropy, in nats, of the distribution that it was drawn
             from; value, what the head says before the token is chosen; score, what it says once it stands there
     """
     for name in wanted:
         check.one_of(OUTPUTS, wanted=name)
     hidden, said = model.hidden(tokens), {}
+    where = mask if model.config.vocab_size >= LARGE * model.config.width else None
     if "entropy" in wanted:
-        said["logp"], said["entropy"] = model.logp(tokens, temperature, hidden, entropy=True)
+        said["logp"], said["entropy"] = model.logp(tokens, temperature, hidden, entropy=True, where=where)
     elif "logp" in wanted:
-        said["logp"] = model.logp(tokens, temperature, hidden)
+        said["logp"] = model.logp(tokens, temperature, hidden, where=where)
     if "value" in wanted or "score" in wanted:
         said["score"] = model.value(hidden)
     if "value" in wanted:
@@ -273,10 +276,10 @@ def forward(model: Transformer, tokens: Array, temperature: float = 1.0, wanted:
 def outputs(model: Transformer, rows: Rows, temperature: float = 1.0, wanted: Sequence[str] = ("logp",),
             ) -> dict[str, Array]:
     """The same without a graph: arrays (B, T) by name, 0 where the mask is.  Equal rows are read once."""
-    first, place = _distinct(rows.tokens)
+    first, place = _distinct(rows.tokens, rows.mask)
     with no_grad(), distributed.share(distributed.parts(len(first), AT_ONCE)) as (mine, found):
         for part in mine:
-            said = forward(model, rows.tokens[first[part]], temperature, wanted)
+            said = forward(model, rows.tokens[first[part]], rows.mask[first[part]], temperature, wanted)
             found.append({name: tensor.data for name, tensor in said.items()})
     mask = rows.mask.astype(model.dtype)
     return {name: array[place] * mask for name, array in _joined(found).items()}
@@ -314,7 +317,7 @@ def backpropagate(model: Transformer, rows: Rows, objective: Objective, *, tempe
         objective = lambda part, _: {name: seed[part] for name, seed in all_seeds.items()}          # noqa: E731
     with distributed.gradient(model.parameters(), count, at_once) as (mine, found):
         for part in mine:
-            tensors = forward(model, rows.tokens[part], temperature, wanted)
+            tensors = forward(model, rows.tokens[part], rows.mask[part], temperature, wanted)
             found.append({name: tensor.data * mask[part] for name, tensor in tensors.items()})
             with _within_bounds():
                 seeds = objective(part, found[-1])

@@ -131,19 +131,26 @@ def _parsed(argv: list[str]) -> argparse.Namespace | None:
         prog="rlscratch", description="Reinforcement learning for language models, from scratch.")
     parser.add_argument("--version", action="version", version=f"rlscratch {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, entry in COMMANDS.items():
+    for name, entry in _asked(argv[:1], COMMANDS, "train").items():
         _add(commands, name, *entry, wanted=argv[:1] == [name])
     train = commands.add_parser("train", help="train a policy, a table of values or a reward model",
                                 description="Train.  Each method has its own --help.",
                                 epilog="example: rlscratch train q-learning --help")
     methods = train.add_subparsers(dest="method", metavar="METHOD", required=True)
-    for name, entry in TRAIN.items():
+    for name, entry in _asked(argv[1:2], TRAIN).items():
         _add(methods, name, *entry, wanted=argv[:2] == ["train", name])
     _add_info(commands)
     if not argv:
         parser.print_help()
         return None
     return parser.parse_args(argv)
+
+
+def _asked(word: list[str], table: dict[str, tuple[str, str, str]], *others: str) -> dict[str, tuple[str, str, str]]:
+    """Of a table's commands the one that is asked for: to offer all takes longer than many a command.  Else all."""
+    if word and word[0] in (*table, *others):
+        return {name: entry for name, entry in table.items() if name == word[0]}
+    return table
 
 
 # ---------------------------------------------------------------- how a command ends

@@ -111,6 +111,12 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(curves, "training", lambda folder, name="training_curves": folder / f"{name}.svg")
 
 
+@pytest.fixture
+def unsynced(monkeypatch):
+    """No save waits until it is on the disk, which takes longer than many a short run."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
 @pytest.fixture(scope="session")
 def browser():
     """Chromium, driven: tests/browser.py."""

@@ -212,7 +212,7 @@ def calling(tmp_path):
 def test_calls_are_given_to_the_tool_and_their_results_stand_in_the_answer(own, calling, monkeypatch, capsys):
     argv = ["--run-dir", calling, "--tool", f"{calling / 'own.py'}:shout"][:4 if own else 2]
     tool = (lambda call: f"{len(call)}!") if own else tools.calculator
-    printed = alone(capsys, *argv, "--prompt", "1+1=", "--n", 200, "--max-new-tokens", 70, "--json")
+    printed = alone(capsys, *argv, "--prompt", "1+1=", "--n", 140, "--max-new-tokens", 70, "--json")
     answers = [answer["ids"] for answer in json.loads(printed)["answers"]]
     assert sum(len(tiny.results(Chat.load(calling), tool, ids)) for ids in answers) >= 5
     said = typed(monkeypatch, capsys, "1+1=\n", *argv, "--max-new-tokens", 70, "--seed", 1).out

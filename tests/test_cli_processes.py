@@ -1,5 +1,4 @@
 """--processes N and mpiexec: the same bits on real processes, and how such a run ends."""
-import os
 import re
 import signal
 import subprocess
@@ -53,6 +52,7 @@ SHAPE, GROUPS = ("--width", "16", "--layers", "1"), ("--groups", "2", "--group",
 def _still(monkeypatch, tmp_path):
     monkeypatch.setattr(curves, "training", lambda folder: folder / "none.svg")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr("os.fsync", lambda _: None)
     for name in processes.SIZES:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "mine.py").write_text(MINE)
@@ -77,17 +77,23 @@ def begun(tmp_path, _still):
     assert main(sft(tmp_path, "sft", steps=2)) == 0
 
 
-def called(said, **env):
-    return subprocess.run([sys.executable, "-m", "rlscratch", *said], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, **env})
+@pytest.fixture
+def started(monkeypatch, capfd):
+    """(exit status, standard error) of a command that starts processes, in which something breaks; it is this one."""
+    def start(said, breaks):
+        with monkeypatch.context() as patch:
+            patch.setenv("BREAKS", breaks)
+            return main(said), capfd.readouterr().err
+
+    return start
 
 
 @needs_mpi
-def test_a_killed_process_ends_the_run_which_goes_on_with_another_number_to_the_same_bits(tmp_path, begun):
+def test_a_killed_process_ends_the_run_which_goes_on_with_another_number_to_the_same_bits(tmp_path, begun, started):
     assert main(grpo(tmp_path, "whole", "--processes", 1)) == 0
-    ended = called(grpo(tmp_path, "broken", "--processes", 3), BREAKS=f"kill:{tmp_path / 'broken'}")
-    assert ended.returncode == 1
-    assert re.fullmatch(r"rlscratch: a process ended \(Killed \(signal 9\)\), and with it .*\n", ended.stderr)
+    status, said = started(grpo(tmp_path, "broken", "--processes", 3), f"kill:{tmp_path / 'broken'}")
+    assert status == 1
+    assert re.fullmatch(r"rlscratch: a process ended \(Killed \(signal 9\)\), and with it .*\n", said)
     assert checkpoint.load(tmp_path / "broken").step == 2
     resumed = subprocess.run([MPIEXEC, "-n", "2", sys.executable, "-m", "rlscratch", "train", "grpo", "--resume",
                               "--run-dir", tmp_path / "broken", "--quiet"], capture_output=True, text=True, timeout=60)
@@ -98,26 +104,26 @@ def test_a_killed_process_ends_the_run_which_goes_on_with_another_number_to_the_
 
 @needs_mpi
 @pytest.mark.parametrize("status", [0, 2])
-def test_a_process_that_leaves_without_a_word_is_no_success(status, tmp_path, begun):
-    ended = called(grpo(tmp_path, "run", "--processes", 2), BREAKS=f"leave{status}:{tmp_path / 'run'}")
-    assert ended.returncode == 1
-    assert re.fullmatch(r"rlscratch: a process ended \(.+\), and with it the others; what was saved .*\n", ended.stderr)
+def test_a_process_that_leaves_without_a_word_is_no_success(status, tmp_path, begun, started):
+    ended, said = started(grpo(tmp_path, "run", "--processes", 2), f"leave{status}:{tmp_path / 'run'}")
+    assert ended == 1
+    assert re.fullmatch(r"rlscratch: a process ended \(.+\), and with it the others; what was saved .*\n", said)
     assert checkpoint.load(tmp_path / "run").step == 2
 
 
 @needs_mpi
-def test_a_nan_in_one_process_is_one_line(tmp_path, begun):
-    ended = called(grpo(tmp_path, "run", "--processes", 2), BREAKS=f"nan:{tmp_path / 'run'}")
-    assert ended.returncode == 1
-    assert re.fullmatch(r"rlscratch: the reward of the answer .* is nan; expected a finite number\n", ended.stderr)
+def test_a_nan_in_one_process_is_one_line(tmp_path, begun, started):
+    status, said = started(grpo(tmp_path, "run", "--processes", 2), f"nan:{tmp_path / 'run'}")
+    assert status == 1
+    assert re.fullmatch(r"rlscratch: the reward of the answer .* is nan; expected a finite number\n", said)
     assert checkpoint.load(tmp_path / "run").step == 2
 
 
 @needs_mpi
-def test_an_error_that_one_process_has_alone_is_said_by_it(tmp_path):
-    ended = called(sft(tmp_path, "run", "--processes", 2), BREAKS="teacher")
-    assert ended.returncode in (1, 2)
-    assert ended.stderr.count("\n") == 1 and "in process 1 alone" in ended.stderr
+def test_an_error_that_one_process_has_alone_is_said_by_it(tmp_path, started):
+    status, said = started(sft(tmp_path, "run", "--processes", 2), "teacher")
+    assert status in (1, 2)
+    assert said.count("\n") == 1 and "in process 1 alone" in said
 
 
 @needs_mpi

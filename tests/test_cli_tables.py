@@ -17,8 +17,11 @@ from rlscratch.train.dqn import deep_q_learning
 from rlscratch.train.tabular import worlds
 from rlscratch.train.tabular.lake import Lake
 
-SHORT = {"q-learning": ["--steps", "3000"], "dqn": ["--steps", "600"], "reinforce": ["--steps", "30"],
-         "ppo": ["--steps", "20"], "grpo": ["--steps", "20"], "clone": ["--steps", "50"]}
+pytestmark = [pytest.mark.usefixtures("unsynced"),
+              pytest.mark.compiled_only("shows what a run has saved; runs of tables are made on NumPy, too, in "
+                                        "test_train_tabular.py and test_train_dqn.py")]
+SHORT = {"q-learning": ["--steps", "300", "--save-every", "100"], "dqn": ["--steps", "600", "--save-every", "200"],
+         "reinforce": ["--steps", "4"], "ppo": ["--steps", "4"], "grpo": ["--steps", "4"], "clone": ["--steps", "20"]}
 
 
 @pytest.fixture
@@ -93,7 +96,7 @@ def test_a_run_on_a_lake_ends_with_its_map_and_a_curve(ended, method):
     assert (folder / "learning_curve.svg").read_text("utf-8").startswith("<?xml")
 
 
-def test_a_run_on_a_bandit_ends_with_its_answers(ended):
+def test_a_run_on_a_bandit_ends_with_its_answers(ended, undrawn):
     out, err, folder = ended("reinforce", "--task", "ice-cream", "--steps", "30")
     cream, hockey, donkey = softmax(state_of(folder)["logits"])[0]
     assert [line.split() for line in err.splitlines() if line.startswith(("cream", "hockey", "donkey"))] == [
@@ -108,7 +111,7 @@ def test_with_json_standard_output_is_one_object_and_quiet_says_nothing_more(end
     assert (folder / "learning_curve.svg").exists()
 
 
-def test_what_is_drawn_of_a_network_is_its_table(ended):
+def test_what_is_drawn_of_a_network_is_its_table(ended, undrawn):
     _, _, folder = ended("dqn", "--steps", "600", "--quiet")
     state = state_of(folder)
     table = deep_q_learning.q_table({name: deep_q_learning.Tensor(state[f"mean.{name}"])
@@ -117,7 +120,7 @@ def test_what_is_drawn_of_a_network_is_its_table(ended):
     assert np.ptp(table) > 0
 
 
-def test_every_step_is_written_down_and_its_worth_where_it_was_saved(ended):
+def test_every_step_is_written_down_and_its_worth_where_it_was_saved(ended, undrawn):
     _, _, folder = ended("reinforce", "--task", "ice-cream", "--steps", "5", "--save-every", "2", "--quiet")
     points = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [point["step"] for point in points] == [1, 2, 3, 4, 5] and all("mean_return" in point for point in points)

@@ -38,6 +38,7 @@ def shrunk(patch):
     patch.setattr(evaluation, "MOST", 20)
     patch.setattr(knowledge, "REPEATS", 2)
     patch.setattr(reward_model, "HELD_OUT", 10)
+    patch.setattr("os.fsync", lambda _: None)
 
 
 @pytest.fixture(scope="module")

@@ -33,9 +33,9 @@ from strategies import arrays, eighths
 from test_report import Tags, outside
 
 TINY = {"sft": {"steps": 4, "shown": 1, "batch": 8}, "reward-model": {"steps": 3, "rankings": 12, "answers": 3},
-        "ppo": {"steps": 6, "kl_target": 1.8, "batch": 16}, "dpo": {"steps": 20, "max_kl": 1.8, "batch": 4},
+        "ppo": {"steps": 6, "kl_target": 1.8, "batch": 8}, "dpo": {"steps": 20, "max_kl": 1.8, "batch": 4},
         "few-rankings": {"steps": 2, "rankings": 4, "answers": 3},
-        "beta": {"steps": 6, "kl_target": 0.0, "batch": 16}, "best-of-n": {"prompts": 4}}
+        "beta": {"steps": 6, "kl_target": 0.0, "batch": 8}, "best-of-n": {"prompts": 4}}
 STAGES = ("sft", "reward-model", "ppo", "dpo", "few-rankings", "beta-0", "beta-0.03", "beta-0.1")
 MEASURES = ("best-of-n", "comparison", "samples")
 
@@ -156,6 +156,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(reward_model, "HELD_OUT", 20)
     monkeypatch.setattr(evaluation, "MOST", 40)
     monkeypatch.setattr(dpo, "SEEN", 16)
+    monkeypatch.setattr("os.fsync", lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +361,7 @@ def test_a_run_without_a_turn_says_so(copy, undrawn, capsys):
     assert "did not turn" in " ".join(Tags((copy / "index.html").read_text("utf-8")).text)
 
 
+@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
 def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(browser, finished):
     for width in (390, 768, 1280):
         browser.open(finished / "index.html", width=width)

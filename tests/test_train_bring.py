@@ -39,19 +39,13 @@ def right(prompt, rng):
 
 ready = sums()
 """
+pytestmark = pytest.mark.compiled_only("files are read in Python; each method is trained on NumPy, too, in "
+                                       "test_train_command.py")
 SMALL = {**letters.SMALL, "dpo": ("--batch", "6", "--max-kl", "0"), "reward-model": ("--batch", "4")}
 SHAPE = ("--width", "16", "--layers", "1")
 
 
-@pytest.fixture(autouse=True)
-def hastened(monkeypatch):
-    hasten(monkeypatch)
-    monkeypatch.setattr(sft, "METHOD", shortened(sft.METHOD, 3, batch=8))
-    monkeypatch.setattr(reward_model, "METHOD", shortened(reward_model.METHOD, 3, batch=4))
-
-
-@pytest.fixture
-def files(tmp_path):
+def offered(tmp_path):
     """A file of each format, by the option that takes it."""
     (tmp_path / "r.py").write_text(REWARD, "utf-8")
     (tmp_path / "t.py").write_text(TASK, "utf-8")
@@ -69,16 +63,31 @@ def files(tmp_path):
         "reward": f"{tmp_path / 'r.py'}:score", "task": f"{tmp_path / 't.py'}:sums", "folder": tmp_path}
 
 
+@pytest.fixture(autouse=True)
+def hastened(monkeypatch):
+    hasten(monkeypatch)
+    monkeypatch.setattr(sft, "METHOD", shortened(sft.METHOD, 3, batch=8))
+    monkeypatch.setattr(reward_model, "METHOD", shortened(reward_model.METHOD, 3, batch=4))
+
+
+@pytest.fixture
+def files(tmp_path):
+    return offered(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """The folder of a policy that was fine-tuned on the demonstrations."""
+    files = offered(tmp_path_factory.mktemp("begun"))
+    more = ("--demonstrations", files["demonstrations"], "--steps", "3", "--max-new-tokens", "4", *SHAPE)
+    with pytest.MonkeyPatch.context() as patch:
+        hasten(patch)
+        assert train("sft", files["folder"] / "sft", "--batch", "8", *more, small=False) == 0
+    return files["folder"] / "sft"
+
+
 def train(name, folder, *more, small=True, quiet=("--quiet",)):
     return main(["train", name, "--run-dir", str(folder), *(SMALL[name] if small else ()), *quiet, *map(str, more)])
-
-
-def begun(files):
-    """A policy that was fine-tuned on the demonstrations."""
-    folder = files["folder"] / "begun"
-    more = ("--demonstrations", files["demonstrations"], "--steps", "3", "--max-new-tokens", "4", *SHAPE)
-    assert train("sft", folder, *more) == 0
-    return folder
 
 
 def refused(capsys, status):
@@ -89,6 +98,7 @@ def refused(capsys, status):
 
 # ---------------------------------------------------------------- each format trains
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("kind", ["demonstrations", "messages"])
 @pytest.mark.parametrize("tokenizer", ["characters", "bpe"])
 def test_demonstrations_are_imitated(kind, tokenizer, files):
@@ -101,26 +111,27 @@ def test_demonstrations_are_imitated(kind, tokenizer, files):
 
 
 @pytest.mark.parametrize("name", ["ppo", "grpo", "expert-iteration"])
-def test_a_reward_of_one_s_own_is_maximised(name, files):
-    more = ("--prompts", files["prompts"], "--reward", files["reward"], "--init", begun(files), "--steps", "2")
+def test_a_reward_of_one_s_own_is_maximised(name, files, begun):
+    more = ("--prompts", files["prompts"], "--reward", files["reward"], "--init", begun, "--steps", "2")
     assert train(name, files["folder"] / "run", *more) == 0
     config = json.loads((files["folder"] / "run" / "config.json").read_text("utf-8"))
     assert config["task"] is None and config["reward_function"].startswith("score, ")
     assert all(one["reward_after"] >= 0 for one in samples(files["folder"] / "run"))
 
 
+@pytest.mark.both_backends
 @pytest.mark.parametrize("kind", ["preferences", "rankings", "labels", "grades"])
-def test_what_people_said_makes_a_reward_model(kind, files):
+def test_what_people_said_makes_a_reward_model(kind, files, begun):
     option = "--labels" if kind in ("labels", "grades") else "--preferences"
-    more = (option, files[kind], "--init", begun(files), "--steps", "40", "--lr", "0.01")
+    more = (option, files[kind], "--init", begun, "--steps", "40", "--lr", "0.01")
     assert train("reward-model", files["folder"] / "run", *more) == 0
     found = result(files["folder"] / "run")
     assert found["learned_accuracy"] > 0.9 and 0 <= found["held_out_accuracy"] <= 1
     assert found["loss"] == ("ratings" if option == "--labels" else "pairs") and found["rankings"] is None
 
 
-def test_few_labels_are_measured_on_what_they_teach_and_equal_ones_teach_nothing(files, capsys):
-    init, right = begun(files), [prompt for prompt in SUMS if prompt in split(SUMS, data.HELD_OUT)[0]]
+def test_few_labels_are_measured_on_what_they_teach_and_equal_ones_teach_nothing(files, begun, capsys):
+    init, right = begun, [prompt for prompt in SUMS if prompt in split(SUMS, data.HELD_OUT)[0]]
     held = next(prompt for prompt in SUMS if prompt not in right)
     lines = [{"prompt": right[0], "completion": "1", "label": True},
              {"prompt": right[1], "completion": "1", "label": False},
@@ -137,17 +148,17 @@ def test_few_labels_are_measured_on_what_they_teach_and_equal_ones_teach_nothing
 
 
 @pytest.mark.parametrize(("name", "figure"), [("dpo", "preferred"), ("reward-model", "accuracy")])
-def test_a_share_is_called_held_out_only_where_lines_are_held_out(name, figure, files):
+def test_a_share_is_called_held_out_only_where_lines_are_held_out(name, figure, files, begun):
     path = written(files["folder"], {"prompt": "1+1=", "chosen": "2", "rejected": "3"}, name="one.jsonl")
-    more = ("--preferences", path, "--init", begun(files), "--steps", "2")
+    more = ("--preferences", path, "--init", begun, "--steps", "2")
     assert train(name, files["folder"] / "run", *more) == 0
     found = result(files["folder"] / "run")
     assert f"learned_{figure}" in found and f"held_out_{figure}" not in found
 
 
 @pytest.mark.parametrize("kind", ["preferences", "rankings"])
-def test_preferences_make_a_policy_without_a_reward_model(kind, files):
-    more = ("--preferences", files[kind], "--init", begun(files), "--steps", "20")
+def test_preferences_make_a_policy_without_a_reward_model(kind, files, begun):
+    more = ("--preferences", files[kind], "--init", begun, "--steps", "20")
     assert train("dpo", files["folder"] / "run", *more) == 0
     assert result(files["folder"] / "run")["held_out_preferred"] > 0.9
     assert metrics(files["folder"] / "run")[-1]["preferred"] > 0.9
@@ -215,8 +226,8 @@ def test_a_run_on_files_that_was_killed_and_resumed_ends_in_the_same_bits(files,
 
 
 @pytest.mark.parametrize(("option", "changed"), [("--prompts", "prompts"), ("--reward", "reward")])
-def test_other_data_or_another_reward_is_no_resume(option, changed, files, capsys):
-    more = ("--prompts", files["prompts"], "--reward", files["reward"], "--init", begun(files), "--steps", "2")
+def test_other_data_or_another_reward_is_no_resume(option, changed, files, begun, capsys):
+    more = ("--prompts", files["prompts"], "--reward", files["reward"], "--init", begun, "--steps", "2")
     assert train("grpo", files["folder"] / "run", *more) == 0
     before = contents(files["folder"] / "run")
     path = files["prompts"] if changed == "prompts" else files["folder"] / "r.py"
@@ -280,22 +291,23 @@ def test_what_files_hold_decides_and_not_when_they_are_read(files):
     ("grpo", ("--prompts", "{folder}/spaced.jsonl", "--reward", "{reward}", "--init", "{begun}"),
      "spaced.jsonl, line 1, is ' '"),
 ])
-def test_what_does_not_go_together_or_does_not_fit_is_one_line_and_nothing_is_written(name, more, says, files, capsys):
+def test_what_does_not_go_together_or_does_not_fit_is_one_line_and_nothing_is_written(name, more, says, files, begun,
+                                                                                     capsys):
     written(files["folder"], {"prompt": "1+1=", "chosen": "2", "rejected": "3333"}, name="long.jsonl")
     written(files["folder"], {"prompt": "1+1=", "chosen": "2", "rejected": "3"},
             {"prompt": "1+1=", "chosen": "2", "rejected": "x"}, name="strange.jsonl")
     written(files["folder"], {"prompt": "1 +1=", "answer": "2", "level": 1}, name="spaced.jsonl")
-    where = {**files, "begun": begun(files) if "{begun}" in more else None}
+    where = {**files, "begun": begun}
     capsys.readouterr()
     status = train(name, files["folder"] / "new", *(part.format(**where) for part in more))
     assert says in refused(capsys, status)
     assert not (files["folder"] / "new").exists()
 
 
-def test_a_reward_that_breaks_on_the_way_is_told_and_the_run_goes_on_from_its_save(files, capsys):
+def test_a_reward_that_breaks_on_the_way_is_told_and_the_run_goes_on_from_its_save(files, begun, capsys):
     (files["folder"] / "r.py").write_text(
         "import json\ndef score(prompts, completions, **columns):\n    return [json.loads('\\n')]\n", "utf-8")
-    more = ("--prompts", files["prompts"], "--reward", files["reward"], "--init", begun(files), "--steps", "2")
+    more = ("--prompts", files["prompts"], "--reward", files["reward"], "--init", begun, "--steps", "2")
     capsys.readouterr()
     assert train("grpo", files["folder"] / "run", *more) == 1
     err = capsys.readouterr().err

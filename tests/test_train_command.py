@@ -21,6 +21,7 @@ from rlscratch.train.language import command, dpo, expert_iteration, grpo, ppo, 
 from rlscratch.train.language.chat import Chat
 from rlscratch.train.model_run import ModelRun
 
+OTHER_SAVES = pytest.mark.compiled_only("each method is resumed from one of its saves on NumPy, too")
 METHODS = {m.METHOD.name: m.METHOD for m in (sft, reward_model, ppo, grpo, dpo, expert_iteration)}
 LATER = [name for name in METHODS if name != "sft"]
 
@@ -36,6 +37,21 @@ def planted(monkeypatch):
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
     return begin(tmp_path_factory.mktemp("begun") / "sft")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """whole(method, *options): the folder of a run that nothing stops, made once and left as it is."""
+    made = {}
+
+    def ended(name, *more, task="addition"):
+        said = (name, task, *map(str, more))
+        if said not in made:
+            made[said] = tmp_path_factory.mktemp("whole") / "run"
+            assert run(name, made[said], *more, task=task) == 0
+        return made[said]
+
+    return ended
 
 
 def assert_same_bits(one, other):
@@ -81,6 +97,7 @@ def starting(name, begun):
 
 # ---------------------------------------------------------------- what a run leaves
 
+@pytest.mark.compiled_only("files know no backend; each method is run on NumPy below")
 @pytest.mark.parametrize("name", METHODS)
 def test_a_run_leaves_a_line_a_step_its_model_its_tokenizer_its_figures_and_samples(name, begun, tmp_path, capsys,
                                                                                    monkeypatch):
@@ -105,12 +122,12 @@ def test_a_run_leaves_a_line_a_step_its_model_its_tokenizer_its_figures_and_samp
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_config_tells_every_choice_and_what_the_run_began_with(name, begun, tmp_path):
-    assert run(name, tmp_path / "run", "--steps", "2", *starting(name, begun)) == 0
-    config = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
+def test_config_tells_every_choice_and_what_the_run_began_with(name, begun, whole):
+    folder = whole(name, "--steps", "5", "--save-every", "2", *starting(name, begun))
+    config = json.loads((folder / "config.json").read_text("utf-8"))
     assert {choice.name for choice in METHODS[name].choices} <= set(config)
     assert {"command", "task", "seed", "steps", "words", "version"} <= set(config)
-    assert config["steps"] == 2
+    assert config["steps"] == 5
     if name != "sft":
         assert config["init"].startswith("train sft, SHA-256 ")
 
@@ -151,27 +168,28 @@ def test_the_command_is_called_from_python_too(tmp_path, capsys):
 
 # ---------------------------------------------------------------- resuming
 
-@pytest.mark.parametrize("step", [2, 4, 5], ids=["first save", "second save", "last save"])
+@pytest.mark.parametrize("step", [
+    pytest.param(2, marks=OTHER_SAVES, id="first save"), pytest.param(4, id="second save"),
+    pytest.param(5, marks=OTHER_SAVES, id="last save")])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(name, step, begun, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(name, step, begun, whole, tmp_path, monkeypatch):
     more = ("--steps", "5", "--save-every", "2", *starting(name, begun))
-    assert run(name, tmp_path / "whole", *more) == 0
     with monkeypatch.context() as patch:
         killed(patch, step)
         assert run(name, tmp_path / "parts", *more) == 130
     assert not (tmp_path / "parts" / "result.json").exists()
     assert len(metrics(tmp_path / "parts")) == step                    # its line was written before it was killed
     assert run(name, tmp_path / "parts", *more, "--resume") == 0
-    assert_same_bits(tmp_path / "whole", tmp_path / "parts")
+    assert_same_bits(whole(name, *more), tmp_path / "parts")
 
 
 @pytest.mark.compiled_only("kernels have no state to save")
-def test_what_is_imitated_beside_is_imitated_in_a_resumed_run_too(begun, tmp_path, monkeypatch):
+def test_what_is_imitated_beside_is_imitated_in_a_resumed_run_too(begun, whole, tmp_path, monkeypatch):
     def beside(model, rng):
         model.parameters()["wte.weight"].grad += rng.standard_normal(model.parameters()["wte.weight"].shape)
 
     given, more = stages.given, ("--steps", "3", "--save-every", "1", "--init", begun)
-    assert run("grpo", tmp_path / "alone", *more) == 0
+    alone = whole("grpo", *more)
     monkeypatch.setattr(stages, "given", lambda *of: (replace(given(*of)[0], beside=beside), given(*of)[1]))
     assert run("grpo", tmp_path / "whole", *more) == 0
     with monkeypatch.context() as patch:
@@ -179,14 +197,13 @@ def test_what_is_imitated_beside_is_imitated_in_a_resumed_run_too(begun, tmp_pat
         assert run("grpo", tmp_path / "parts", *more) == 130
     assert run("grpo", tmp_path / "parts", *more, "--resume") == 0
     assert_same_bits(tmp_path / "whole", tmp_path / "parts")
-    assert metrics(tmp_path / "whole") != metrics(tmp_path / "alone")
+    assert metrics(tmp_path / "whole") != metrics(alone)
 
 
 @pytest.mark.compiled_only("kernels have no state to save")
 @pytest.mark.parametrize("forgotten", ["rng", "learner", "step"])
-def test_what_a_save_forgot_would_be_noticed(forgotten, begun, tmp_path, monkeypatch):
+def test_what_a_save_forgot_would_be_noticed(forgotten, begun, whole, tmp_path, monkeypatch):
     more = ("--steps", "6", "--save-every", "3", "--init", begun)
-    assert run("ppo", tmp_path / "whole", *more) == 0
     with monkeypatch.context() as patch:
         killed(patch, 6)
         assert run("ppo", tmp_path / "parts", *more) == 130
@@ -200,10 +217,11 @@ def test_what_a_save_forgot_would_be_noticed(forgotten, begun, tmp_path, monkeyp
         index["step"] = 2                                              # the schedule is a step behind
     files.write_json(path, index, seal=True)
     assert run("ppo", tmp_path / "parts", *more, "--resume") == 0
-    whole, parts = (checkpoint.load(tmp_path / name).model.parameters() for name in ("whole", "parts"))
-    assert any((whole[name].data != parts[name].data).any() for name in whole)
+    right, wrong = (checkpoint.load(one).model.parameters() for one in (whole("ppo", *more), tmp_path / "parts"))
+    assert any((right[name].data != wrong[name].data).any() for name in right)
 
 
+@pytest.mark.compiled_only("kernels have no state to save")
 def test_beta_follows_its_target_across_a_resume(begun, tmp_path, monkeypatch):
     more = ("--steps", "6", "--save-every", "2", "--init", begun)
     with monkeypatch.context() as patch:
@@ -226,6 +244,7 @@ def test_to_resume_what_has_ended_changes_nothing(name, begun, tmp_path, capsys)
     assert first == second and before == contents(tmp_path)
 
 
+@pytest.mark.compiled_only("kernels have no state to save")
 def test_dpo_stops_when_it_is_far_enough_and_stays_stopped(begun, tmp_path, monkeypatch):
     more = ("--steps", "40", "--lr", "0.02", "--max-kl", "0.05", "--save-every", "3", "--init", begun)
     assert run("dpo", tmp_path / "whole", *more) == 0
@@ -247,12 +266,12 @@ def test_dpo_stops_when_it_is_far_enough_and_stays_stopped(begun, tmp_path, monk
     (("--lr", "0.5"), "--lr is 0.5; expected 0.001"), (("--steps", "9"), "--steps is 9; expected 3"),
     (("--variant", "rloo"), "--variant is 'rloo'; expected 'grpo'"), (("--seed", "4"), "--seed is 4; expected 0"),
     (("--task", "preferences"), "--task is 'preferences'; expected 'addition'")])
-def test_another_choice_than_before_is_no_resume(other, says, begun, tmp_path, capsys):
-    again = ("--init", begun) if other else ()
-    assert run("grpo", tmp_path, "--steps", "3", "--lr", "0.001", "--init", begun) == 0
-    before = contents(tmp_path)
-    assert run("grpo", tmp_path, "--steps", "3", "--lr", "0.001", *other, *again, "--resume") == 2
-    assert says in capsys.readouterr().err and contents(tmp_path) == before
+def test_another_choice_than_before_is_no_resume(other, says, begun, whole, capsys):
+    more = ("--steps", "3", "--lr", "0.001", "--init", begun)
+    folder = whole("grpo", *more)
+    before = contents(folder)
+    assert run("grpo", folder, *more, *other, "--resume") == 2
+    assert says in capsys.readouterr().err and contents(folder) == before
 
 
 def test_the_model_that_a_run_began_with_is_known_by_its_content(begun, tmp_path, capsys):
@@ -308,17 +327,18 @@ def test_a_task_that_pays_by_itself_needs_no_reward_model(short, tmp_path):
 @pytest.mark.compiled_only("kernels have no state to save")
 @pytest.mark.parametrize(("at", "stage"), [(2, "train sft"), (4, "train sft"), (2, "train reward-model"),
                                            (4, "train reward-model"), (2, "train ppo")])
-def test_a_run_killed_in_any_stage_goes_on_there_and_ends_in_the_same_bits(at, stage, short, tmp_path, monkeypatch):
+def test_a_run_killed_in_any_stage_goes_on_there_and_ends_in_the_same_bits(at, stage, short, whole, tmp_path,
+                                                                           monkeypatch):
     more = ("--steps", "4", "--save-every", "2")
-    assert run("ppo", tmp_path / "whole", *more, task="preferences") == 0
     with monkeypatch.context() as patch:
         killed(patch, at, stage)
         assert run("ppo", tmp_path / "parts", *more, task="preferences") == 130
     assert run("ppo", tmp_path / "parts", *more, "--resume", task="preferences") == 0
     for part in ("", "sft", "reward-model"):
-        assert_same_bits(tmp_path / "whole" / part, tmp_path / "parts" / part)
+        assert_same_bits(whole("ppo", *more, task="preferences") / part, tmp_path / "parts" / part)
 
 
+@pytest.mark.compiled_only("a run in stages is made on NumPy above")
 def test_stages_of_the_run_are_what_the_commands_alone_would_have_made(short, tmp_path):
     assert run("ppo", tmp_path / "run", "--steps", "2", task="preferences") == 0
     assert run("sft", tmp_path / "sft", "--steps", "4", task="preferences") == 0
@@ -372,8 +392,8 @@ def breaking(how):
     ("nan", "is nan; expected a finite number"), ("raises", ", ZeroDivisionError: division by zero; expect"),
     ("number", "the rewards have the shape (11,); expected ")])
 @pytest.mark.parametrize("name", ["ppo", "grpo", "expert-iteration"])
-def test_a_reward_that_breaks_stops_the_run_and_the_last_save_goes_on(name, how, says, begun, tmp_path, monkeypatch,
-                                                                      capsys):
+def test_a_reward_that_breaks_stops_the_run_and_the_last_save_goes_on(name, how, says, begun, whole, tmp_path,
+                                                                      monkeypatch, capsys):
     more = ("--steps", "6", "--save-every", "1", "--init", begun)
     plant(monkeypatch, letters(**breaking(how)))
     assert run(name, tmp_path / "broken", *more) == 1
@@ -384,8 +404,7 @@ def test_a_reward_that_breaks_stops_the_run_and_the_last_save_goes_on(name, how,
     assert not (tmp_path / "broken" / "result.json").exists()
     plant(monkeypatch, letters())
     assert run(name, tmp_path / "broken", *more, "--resume") == 0
-    assert run(name, tmp_path / "whole", *more) == 0
-    assert_same_bits(tmp_path / "whole", tmp_path / "broken")
+    assert_same_bits(whole(name, *more), tmp_path / "broken")
 
 
 @pytest.mark.parametrize("name", ["sft", "ppo", "grpo", "reward-model"])

@@ -260,6 +260,7 @@ def small(monkeypatch):
     monkeypatch.setattr(command, "RECIPES", {"drone": (DRONE, tiny, 4)})
 
 
+@pytest.mark.compiled_only("kernels have no state to save")
 @pytest.mark.parametrize("env", ["drone", "Pendulum-v1", "CartPole-v1"])
 def test_a_run_stopped_within_its_episodes_and_resumed_ends_in_the_same_bits(env, tmp_path, small, monkeypatch):
     assert trained(tmp_path / "whole", env, "--steps", "4") == 0

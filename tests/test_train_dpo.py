@@ -244,6 +244,7 @@ def test_ipo_goes_to_the_optimum_of_the_chance_to_win():
     assert np.abs(kl_optimal_policy(ref, np.log(odds), beta=.1) - best).max() > .02             # DPO's is elsewhere
 
 
+@pytest.mark.compiled_only("where steps lead follows from their gradients, which are compared on NumPy, too")
 @pytest.mark.parametrize(("winners", "beta"), [(1, .5), (3 / 4, .25)])
 def test_ipo_reaches_its_target_h(winners, beta):
     """(p - 1/2) / beta for an answer that wins with p: 1 for both."""
@@ -254,6 +255,7 @@ def test_ipo_reaches_its_target_h(winners, beta):
     assert_allclose(found[0] - found[1], (winners - 1 / 2) / beta, atol=1e-3)
 
 
+@pytest.mark.compiled_only("where steps lead follows from their gradients, which are compared on NumPy, too")
 def test_without_losses_dpo_goes_on_and_ipo_does_not():
     reference = tiny.policy("a", 1)
     rows = tiny.every_answer(reference, "a")
@@ -275,11 +277,12 @@ def gold(prompt, answer):
     return float(sum(POINTS.get(letter, 0) for letter in answer))
 
 
+OTHERS = pytest.mark.compiled_only("one loss is learned by on NumPy, too")
 WORLD = tiny.world(gold, 4)
 SMALL = {"rankings": 200, "answers": 4, "noise": .5, "batch": 32, "lr": 1e-3, "beta": .1, "loss": "dpo"}
 
 
-@pytest.mark.parametrize("loss", dpo.LOSSES)
+@pytest.mark.parametrize("loss", ["dpo", pytest.param("ipo", marks=OTHERS)])
 def test_it_learns_from_rankings_to_answer_better(loss):
     reference = tiny.beginner(WORLD)
     learner, history = tiny.trained(dpo.METHOD, WORLD, Stages(reference), 60, **SMALL | {"loss": loss, "max_kl": 0.0})
@@ -298,6 +301,7 @@ def test_the_reference_stays_where_it_was():
     assert (learner.model.parameters()["wte.weight"].data != fresh.model.parameters()["wte.weight"].data).any()
 
 
+@pytest.mark.compiled_only("what stops a run is a comparison of two numbers")
 def test_max_kl_stops(monkeypatch):
     monkeypatch.setattr(dpo, "LOOK", 10)
     settings = SMALL | {"lr": 3e-3, "beta": .02}
@@ -316,6 +320,7 @@ def test_max_kl_stops(monkeypatch):
     assert history[-1]["kl"] > .5
 
 
+@pytest.mark.compiled_only("who is asked does not depend on the backend")
 def test_a_reward_model_and_dpo_are_told_the_same(monkeypatch):
     heard = []
     gathered = feedback.gathered
@@ -334,14 +339,15 @@ def test_their_defaults_are_the_same_too():
     assert all(ours[name] == theirs[name] for name in ("rankings", "answers", "noise"))
 
 
+@pytest.mark.compiled_only("what is looked at does not depend on the backend")
 @pytest.mark.parametrize("loss", dpo.LOSSES)
 def test_training_never_looks_at_the_gold_reward(loss, monkeypatch):
     gathered = feedback.gathered
-    seeing, _ = tiny.trained(dpo.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 12, **SMALL | {"loss": loss})
+    seeing, _ = tiny.trained(dpo.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 4, **SMALL | {"loss": loss})
     nothing = np.full((SMALL["rankings"], SMALL["answers"]), np.nan)
     monkeypatch.setattr(feedback, "gathered", lambda *args, **more: replace(
         gathered(*args, **more), rewards=nothing, grades=nothing))
-    blind, _ = tiny.trained(dpo.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 12, **SMALL | {"loss": loss})
+    blind, _ = tiny.trained(dpo.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 4, **SMALL | {"loss": loss})
     for name, parameter in seeing.model.parameters().items():
         assert_array_equal(blind.model.parameters()[name].data, parameter.data)
 

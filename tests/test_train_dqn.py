@@ -12,6 +12,7 @@ policy without a clock reaches the goal within 100 steps with probability .7402.
 """
 import inspect
 import json
+import shutil
 from itertools import islice
 
 import gymnasium
@@ -25,6 +26,7 @@ from derivatives import central_difference
 from rlscratch.__main__ import main
 from rlscratch.autograd import Tensor
 from rlscratch.formulas import td
+from rlscratch.report import curves
 from rlscratch.train.dqn import deep_q_learning
 from rlscratch.train.dqn.deep_q_learning import DQNState, learn, settings, update
 from rlscratch.train.dqn.network import q_table, q_values
@@ -32,7 +34,7 @@ from rlscratch.train.dqn.replay import Replay
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "unsynced")
 
 GOAL = Transition(s=14, a=2, reward=1.0, s_next=15, terminated=True)
 HOW = {"gamma": 0.99, "lr": 0.003, "batch": 1, "tau": 0.01, "target_every": 1, "delta": 1.0}
@@ -228,18 +230,18 @@ def test_defaults_are_said_once():
 OTHER_SEEDS = pytest.mark.compiled_only("one seed is run on NumPy, too")
 
 
-@pytest.mark.parametrize(("seed", "hole"), [
-    (0, 0), pytest.param(1, 0, marks=OTHER_SEEDS), pytest.param(2, -1, marks=OTHER_SEEDS)])
+@pytest.mark.parametrize(("seed", "hole"), [(0, 0), pytest.param(2, -1, marks=OTHER_SEEDS)])
 def test_without_slipping_the_greedy_policy_is_optimal_in_every_state(seed, hole):
     lake = Lake(hole=hole)
-    figures = deep_q_learning.figures(lake, train(lake, 8000, seed))
+    figures = deep_q_learning.figures(lake, train(lake, 7000, seed))
     assert figures["path_length"] == 6 and figures["suboptimal_states"] == 0
     assert figures["success_probability"] == 1 and figures["max_error"] < 0.05
 
 
+@pytest.mark.compiled_only("the whole learner is trained without slipping on NumPy, too")
 def test_on_slippery_ice_it_comes_near_the_best_policy():
     lake = Lake(slippery=True)
-    figures = deep_q_learning.figures(lake, train(lake, 12_000, epsilon_final=0.1, epsilon_steps=10_000, tau=0.02))
+    figures = deep_q_learning.figures(lake, train(lake, 8000, epsilon_final=0.1, epsilon_steps=10_000, tau=0.02))
     assert figures["success_probability"] >= 0.7402 - 0.05 and figures["path_length"] is None
 
 
@@ -250,7 +252,7 @@ def test_without_one_of_its_parts_the_learner_is_still_far_away(lacking):
     if lacking == "outputs of 0":
         state.theta["W2"].data[...] = np.random.default_rng(9).normal(size=(64, 4)) / 6
         state.mean["W2"].data[...] = state.theta["W2"].data
-    for _ in islice(learn(lake.env, state, **settings(**({"tau": 1.0} if lacking == "theta-" else {}))), 5000):
+    for _ in islice(learn(lake.env, state, **settings(**({"tau": 1.0} if lacking == "theta-" else {}))), 4000):
         pass
     assert deep_q_learning.figures(lake, state)["max_error"] > 0.3
 
@@ -271,10 +273,22 @@ def test_figures_count_wrong_moves_and_ignore_what_was_never_learned():
 
 # With -1 for holes: without a reward Q stays 0, and a state that forgot it would not show.
 SMALL = ("--start", "40", "--batch", "8", "--hidden", "8", "--seed", "5", "--hole-reward", "-1")
+SLIPPERY = (*SMALL, "--save-every", "75", "--task", "frozen-lake-slippery")
 
 
 def command(*options, folder):
     return main(["train", "dqn", "--quiet", "--run-dir", str(folder), *options])
+
+
+@pytest.fixture(scope="module")
+def forgetting(tmp_path_factory):
+    """Folders of a run and of its first half, to be spoiled in a copy."""
+    folder = tmp_path_factory.mktemp("forgetting")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "training", lambda folder, name: folder / f"{name}.svg")
+        for name, steps in (("whole", "450"), ("parts", "225")):
+            assert command("--steps", steps, *SLIPPERY, folder=folder / name) == 0
+    return folder
 
 
 def contents(folder):
@@ -285,6 +299,7 @@ def contents(folder):
     return arrays, facts, (folder / "metrics.jsonl").read_text()
 
 
+@pytest.mark.compiled_only("kernels have no state to save")
 @pytest.mark.parametrize("options", [
     (), ("--task", "frozen-lake-slippery", "--buffer", "100", "--tau", "1", "--target-every", "7", "--every", "3")])
 def test_a_run_stopped_within_an_episode_and_resumed_ends_in_the_same_bits(options, tmp_path):
@@ -298,11 +313,8 @@ def test_a_run_stopped_within_an_episode_and_resumed_ends_in_the_same_bits(optio
 
 @pytest.mark.compiled_only("kernels have no state to save")
 @pytest.mark.parametrize("forgotten", ["m.W2", "v.b2", "mean.W2", "theta.b1", "replay.a", "rng", "updates", "actions"])
-def test_a_state_that_forgot_something_would_be_noticed(forgotten, tmp_path):
-    options = (*SMALL, "--save-every", "75", "--task", "frozen-lake-slippery")
-    for name, steps in (("whole", "450"), ("parts", "225")):
-        command("--steps", steps, *options, folder=tmp_path / name)
-    path = tmp_path / "parts" / "state.npz"
+def test_a_state_that_forgot_something_would_be_noticed(forgotten, forgetting, tmp_path):
+    path = shutil.copytree(forgetting / "parts", tmp_path / "parts") / "state.npz"
     with np.load(path) as saved:
         arrays, facts = {k: saved[k] for k in saved.files if k != "facts"}, json.loads(saved["facts"].item())
     if forgotten in facts:
@@ -310,8 +322,8 @@ def test_a_state_that_forgot_something_would_be_noticed(forgotten, tmp_path):
     else:
         arrays[forgotten] = np.zeros_like(arrays[forgotten])
     np.savez(path, facts=np.array(json.dumps(facts)), **arrays)
-    command("--steps", "450", "--resume", *options, folder=tmp_path / "parts")
-    assert contents(tmp_path / "parts")[0] != contents(tmp_path / "whole")[0]
+    assert command("--steps", "450", "--resume", *SLIPPERY, folder=tmp_path / "parts") == 0
+    assert contents(tmp_path / "parts")[0] != contents(forgetting / "whole")[0]
 
 
 def test_the_last_line_is_json_with_the_final_figures(tmp_path, capsys):

@@ -29,7 +29,7 @@ from rlscratch.train.tabular.charted import Charted
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("undrawn", "unsynced")
 
 METHODS = {m.name: m for m in (reinforce.METHOD, ppo.METHOD, grpo.METHOD, clone.METHOD)}
 HEAD = "import gymnasium\nimport numpy as np\nfrom gymnasium.spaces import Box, Dict, Discrete\n\n"
@@ -149,9 +149,10 @@ def test_an_environment_of_one_s_own_is_made_anew_and_cut_off(ending, file):
 def test_a_file_that_has_changed_is_not_resumed_with_and_elsewhere_the_same_one_is(
         method, file, tmp_path, capsys, monkeypatch):
     text = CLIMB.replace("Climb", "Walk") if method == "dqn" else WALK
+    few = {"q-learning": (), "ppo": ("--episodes", 4), "dqn": ("--evaluation-episodes", 2)}[method]
     monkeypatch.chdir(tmp_path)
     file(text)
-    assert command(method, "mine.py:Walk", "--steps", 2, folder=tmp_path / "run") == 0
+    assert command(method, "mine.py:Walk", "--steps", 2, "--max-steps", 20, *few, folder=tmp_path / "run") == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     again = ("train", method, "--resume", "--quiet", "--run-dir", str(tmp_path / "run"), "--steps", "3")
@@ -244,7 +245,7 @@ def test_what_is_paid_for_arrival_alone_is_a_probability(paid, back, expected):
 
 @pytest.mark.compiled_only("calls draw alone, and its twin is equal bit for bit", kernels=("draw",))
 def test_q_learning_walks_along_the_cliff(tmp_path):
-    assert command("q-learning", "CliffWalking-v1", "--steps", 25_000, "--alpha", 0.5, folder=tmp_path) == 0
+    assert command("q-learning", "CliffWalking-v1", "--steps", 9000, "--alpha", 0.5, folder=tmp_path) == 0
     found = result(tmp_path)
     assert (found["expected_return"], found["best_expected_return"], found["path_length"]) == (-13, -13, 13)
     assert found["env"] == "CliffWalking-v1" and found["path_error"] < 1e-6 and "map" not in found
@@ -268,9 +269,10 @@ def test_every_tabular_method_reports_the_exact_return_and_resumes(name, file, t
 
 @pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))
 def test_ppo_comes_near_the_best_of_the_taxi_and_reinforce_finds_a_way_past_the_cliff():
-    for name, env, steps, least in (("ppo", "Taxi-v4", 80, 7.0), ("reinforce", "CliffWalking-v1", 30, -25)):
+    for name, env, steps, least, chosen in (("ppo", "Taxi-v4", 70, 7.0, {"episodes": 128}),
+                                            ("reinforce", "CliffWalking-v1", 15, -25, {})):
         world = worlds.of_environment(env)
-        *_, (tables, _) = islice(METHODS[name].learn(world, np.random.default_rng(0)), steps)
+        *_, (tables, _) = islice(METHODS[name].learn(world, np.random.default_rng(0), **chosen), steps)
         assert least < world.worth(softmax(tables["logits"])) <= world.best[1] + 1e-9
 
 
@@ -354,7 +356,7 @@ def test_a_climb_is_learned_and_its_values_are_powers_of_gamma(file):
     env = Watched(f"{file(CLIMB)}:Climb", 30)
     state = DQNState.new((env.see, env.actions), np.random.default_rng(0), 32)
     chosen = settings(gamma=0.5, lr=0.01, start=100, every=1, batch=32, epsilon_steps=500)
-    for _ in islice(learn(env, state, **chosen), 3000):
+    for _ in islice(learn(env, state, **chosen), 1000):
         pass
     q = state.see.answers(state.mean)
     values = [q(state.see.state([[x, 7.0]])).max() for x in (0.0, 1.0, 2.0, 3.0)]
@@ -389,14 +391,14 @@ def test_the_evaluation_is_a_mean_and_its_standard_error():
     assert evaluation(np.array([2.0]))["mean_return_error"] is None
 
 
-SMALL = ("--start", 40, "--batch", 8, "--hidden", 8, "--seed", 5, "--save-every", 75, "--evaluation-episodes", 4)
+SMALL = ("--start", 40, "--batch", 8, "--hidden", 8, "--seed", 5, "--save-every", 40, "--evaluation-episodes", 4)
 
 
 @pytest.mark.compiled_only("kernels have no state to save")
 @pytest.mark.parametrize("env", ["CartPole-v1", "Taxi-v4", "climb"])
 def test_a_run_stopped_within_an_episode_and_resumed_ends_in_the_same_bits(env, file, tmp_path):
     env = f"{file(CLIMB)}:Climb" if env == "climb" else env
-    for name, steps, more in (("whole", 450, ()), ("parts", 225, ()), ("parts", 450, ("--resume",))):
+    for name, steps, more in (("whole", 160, ()), ("parts", 80, ()), ("parts", 160, ("--resume",))):
         assert command("dqn", env, "--steps", steps, *SMALL, *more, folder=tmp_path / name) == 0
     both = []
     for name in ("whole", "parts"):
@@ -417,7 +419,7 @@ def test_dqn_begins_anew_where_the_environment_does_not_repeat_itself(place, tol
                 "        return self.seen(), 0.0, False, False, {}\n")
     for more in (("--steps", 50), ("--steps", 60, "--resume")):
         assert capsys.readouterr().err == ""
-        assert command("dqn", f"{path}:Mine", *more, *SMALL, folder=tmp_path / "run") == 0
+        assert command("dqn", f"{path}:Mine", *more, *SMALL, "--max-steps", 100, folder=tmp_path / "run") == 0
     assert ("does not repeat itself from a seed: 1 of 1 episodes" in capsys.readouterr().err) == told
     with np.load(tmp_path / "run" / "state.npz") as saved:
         facts = json.loads(saved["facts"].item())
@@ -465,7 +467,8 @@ def test_what_dqn_learned_is_saved_where_its_evaluation_fails(file, tmp_path, ca
                 "    count = Path(__file__).with_name('count')\n    count.write_text(count.read_text() + '1')\n"
                 "    if len(count.read_text()) == 2:\n        made[0].reset = None\n    return made[0]\n")
     file("", "count")
-    said = refused(capsys, "dqn", f"{path}:make", "--steps", 5, folder=tmp_path / "run", status=1)
+    said = refused(capsys, "dqn", f"{path}:make", "--steps", 5, "--max-steps", 20, "--evaluation-episodes", 4,
+                   folder=tmp_path / "run", status=1)
     assert f"{path}:make failed: TypeError" in said and "--resume with this --run-dir goes on from there" in said
     assert main(["train", "dqn", "--resume", "--quiet", "--run-dir", str(tmp_path / "run")]) == 0
     assert result(tmp_path / "run")["steps"] == 5

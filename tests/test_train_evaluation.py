@@ -179,7 +179,7 @@ def test_a_run_on_one_prompt_says_what_its_policy_earns_on_average(tmp_path, cap
 
     Each other text earns -10, so what the listed ones leave needs no sampling either.
     """
-    run = command.train(sft.METHOD, command.arguments(sft.METHOD, task="ice-cream-text", quiet=True,
+    run = command.train(sft.METHOD, command.arguments(sft.METHOD, task="ice-cream-text", quiet=True, batch=16,
                                                       run_dir=str(tmp_path / "run")))
     result = json.loads((run.folder / "result.json").read_text("utf-8"))
     assert result["measured_answers"] == 1000 and "held_out_accuracy" not in result

@@ -162,6 +162,7 @@ def test_it_learns_to_answer_better():
     assert report["training_prompt_accuracy_greedy"] >= .75 and report["kl"] > 1
 
 
+@pytest.mark.compiled_only("it learns from the best of a group on NumPy, too")
 def test_it_learns_from_several_answers_of_a_group_too():
     _, history = tiny.trained(expert_iteration.METHOD, WORLD, Stages(tiny.beginner(WORLD)), 60, **SMALL, kept=4)
     assert np.mean([figures["reward"] for figures in history[-10:]]) > 2 * history[0]["reward"]
@@ -180,6 +181,7 @@ def test_it_has_the_budget_of_grpo():
     assert both >= {"reward", "kl", "flat_groups", "cut", "answer_length", "tokens", "gradient_norm", "ratio_deviation"}
 
 
+@pytest.mark.compiled_only("it learns from the gold reward on NumPy, too")
 def test_with_a_reward_model_it_learns_from_that_and_shows_gold_beside_it():
     judge, actor = tiny.beginner(WORLD, seed=1, scale=4.0), tiny.beginner(WORLD)
     proxy = RewardModel(policy.copied(judge.model, np.random.default_rng(1)), judge.chat)

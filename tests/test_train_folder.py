@@ -14,7 +14,7 @@ import pytest
 from rlscratch.__main__ import main
 from rlscratch.train import run as runs
 
-pytestmark = [pytest.mark.usefixtures("undrawn"),
+pytestmark = [pytest.mark.usefixtures("undrawn", "unsynced"),
               pytest.mark.compiled_only("locks and files know no backend")]
 
 HOLDS = """

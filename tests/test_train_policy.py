@@ -32,9 +32,10 @@ def answered(some, seed=0, prompts=PROMPTS):
 
 # ---------------------------------------------------------------- the ratio before the first update
 
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-@given(seed=st.integers(0, 99), count=st.integers(1, len(PROMPTS)), at_once=st.sampled_from([1, 5, 512]))
-@example(seed=0, count=len(PROMPTS), at_once=512)
+@given(temperature=st.sampled_from([1.0, 0.7]), seed=st.integers(0, 99), count=st.integers(1, len(PROMPTS)),
+       at_once=st.sampled_from([1, 5, 512]))
+@example(temperature=1.0, seed=0, count=len(PROMPTS), at_once=512)
+@example(temperature=0.7, seed=0, count=len(PROMPTS), at_once=512)
 def test_the_ratio_begins_at_1_whatever_the_batch(temperature, seed, count, at_once):
     some = tiny.policy(longest=LONGEST, temperature=temperature)
     with pytest.MonkeyPatch.context() as patch:

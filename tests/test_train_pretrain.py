@@ -26,12 +26,14 @@ from rlscratch.autograd import Tensor
 from rlscratch.blocks import STYLES
 from rlscratch.bpe import CharacterTokenizer, Tokenizer
 from rlscratch.optim import AdamW
+from rlscratch.report import curves
 from rlscratch.train.model_run import ModelRun
 from rlscratch.train.pretraining import bits_per_byte, n_gram, pretrain, text
 from rlscratch.train.pretraining.corpus import Corpus
 from rlscratch.transformer import Config, Transformer
 
 RHYME = "Round and round the rugged rock the ragged rascal ran.  " * 12
+pytestmark = pytest.mark.usefixtures("unsynced")
 TINY = ("--tokenizer", "bytes", "--width", "16", "--layers", "1", "--heads", "2", "--context", "16", "--batch", "2",
         "--quiet")
 few_bytes = st.binary(min_size=5, max_size=60).map(lambda data: bytes(byte % 4 for byte in data))
@@ -282,6 +284,12 @@ def test_the_step_size_rises_and_falls_over_the_steps_or_over_the_clock():
 # ---------------------------------------------------------------- the command
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """No run draws its curve."""
+    monkeypatch.setattr(curves, "pretraining", lambda folder: folder / "none.svg")
+
+
+@pytest.fixture
 def rhyme(tmp_path):
     path = tmp_path / "rhyme.txt"
     path.write_text(RHYME, "utf-8")
@@ -315,7 +323,7 @@ def test_a_run_leaves_its_model_its_tokenizer_its_curve_and_its_figures(rhyme, t
 
 
 @pytest.mark.parametrize("style", ["llama", "qwen2"])
-def test_a_style_gives_its_blocks_and_the_run_tells_it(style, rhyme, tmp_path, capsys):
+def test_a_style_gives_its_blocks_and_the_run_tells_it(style, rhyme, undrawn, tmp_path, capsys):
     more = ("--style", style, "--kv-heads", "1", "--steps", "6", "--json")
     assert command(rhyme, tmp_path / "run", *more) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -339,7 +347,7 @@ def killed_at(step, monkeypatch):
 
 
 @pytest.mark.parametrize(("step", "style"), [(3, ()), (6, ()), (6, ("--style", "llama", "--kv-heads", "1"))])
-def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(step, style, rhyme, tmp_path, monkeypatch):
+def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(step, style, rhyme, undrawn, tmp_path, monkeypatch):
     more = ("--steps", "8", "--save-every", "3", "--dropout", "0.2", *style)
     assert command(rhyme, tmp_path / "whole", *more) == 0
     with monkeypatch.context() as patch:
@@ -357,7 +365,8 @@ def test_a_run_that_was_killed_and_resumed_ends_in_the_same_bits(step, style, rh
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
 
 
-def test_an_index_that_is_lost_is_named_and_no_weights_are_removed(rhyme, tmp_path, monkeypatch, capsys):
+@pytest.mark.compiled_only("kernels have no state to save")
+def test_an_index_that_is_lost_is_named_and_no_weights_are_removed(rhyme, undrawn, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         killed_at(4, patch)
         assert command(rhyme, tmp_path, "--steps", "6", "--save-every", "2") == 130
@@ -372,7 +381,8 @@ def test_an_index_that_is_lost_is_named_and_no_weights_are_removed(rhyme, tmp_pa
     assert command(rhyme, tmp_path, "--steps", "6", "--save-every", "2", "--resume") == 0
 
 
-def test_to_resume_what_has_ended_changes_nothing(rhyme, tmp_path, capsys):
+@pytest.mark.compiled_only("kernels have no state to save")
+def test_to_resume_what_has_ended_changes_nothing(rhyme, undrawn, tmp_path, capsys):
     assert command(rhyme, tmp_path / "run", "--steps", "2", "--json") == 0
     before = lines(tmp_path / "run")
     assert command(rhyme, tmp_path / "run", "--steps", "2", "--json", "--resume") == 0
@@ -380,13 +390,14 @@ def test_to_resume_what_has_ended_changes_nothing(rhyme, tmp_path, capsys):
     assert {**first, "seconds": 0} == {**second, "seconds": 0} and lines(tmp_path / "run") == before
 
 
-def test_to_resume_with_another_choice_is_an_error(rhyme, tmp_path, capsys):
+@pytest.mark.compiled_only("kernels have no state to save")
+def test_to_resume_with_another_choice_is_an_error(rhyme, undrawn, tmp_path, capsys):
     assert command(rhyme, tmp_path / "run", "--steps", "2") == 0
     assert command(rhyme, tmp_path / "run", "--steps", "2", "--lr", "0.1", "--resume") == 2
     assert "--lr is 0.1; expected 0.002, with which the run" in capsys.readouterr().err
 
 
-def test_minutes_are_kept(rhyme, tmp_path, capsys):
+def test_minutes_are_kept(rhyme, undrawn, tmp_path, capsys):
     assert command(rhyme, tmp_path / "run", "--minutes", "0.01", "--json") == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["seconds"] >= 0.6 and result["steps"] >= 1 and result["minutes"] == 0.01

@@ -114,7 +114,10 @@ def pretrain(folder):
     return folder
 
 
-@pytest.mark.parametrize("made", [gpt2, llama, pretrain])
+OTHERS = pytest.mark.compiled_only("one flow is run on NumPy, too")
+
+
+@pytest.mark.parametrize("made", [pytest.param(gpt2, marks=OTHERS), llama, pytest.param(pretrain, marks=OTHERS)])
 def test_pretraining_fine_tuning_rewards_and_policy_gradients_are_one_flow_on_one_model(made, tmp_path):
     init = made(tmp_path / "init")
     before = letters.contents(init)
@@ -139,6 +142,7 @@ def test_a_policy_gradient_begins_with_a_pretrained_model_too(tmp_path):
     assert letters.run("grpo", tmp_path / "run", "--steps", "1", "--init", pretrain(tmp_path / "pretrain")) == 0
 
 
+@pytest.mark.compiled_only("kernels have no state to save")
 def test_the_marks_of_a_resumed_run_are_those_that_it_began_with(tmp_path, capsys):
     more = ("--steps", "4", "--save-every", "2", "--init", pretrain(tmp_path / "pretrain"))
     assert letters.run("sft", tmp_path / "run", *more) == 0

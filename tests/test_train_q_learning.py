@@ -26,7 +26,7 @@ from rlscratch.train.tabular.q_learning import State, falling, learn, linear
 from rlscratch.train.tabular.q_learning_many import learn_many, moves
 from strategies import arrays, eighths, probs_of
 
-pytestmark = [pytest.mark.usefixtures("undrawn"),
+pytestmark = [pytest.mark.usefixtures("undrawn", "unsynced"),
               pytest.mark.compiled_only("calls draw alone, and its twin is equal bit for bit", kernels=("draw",))]
 
 LEFT, DOWN, RIGHT, UP = range(4)
@@ -68,10 +68,9 @@ def test_every_episode_of_many_begins_where_the_start_says():
 # ---------------------------------------------------------------- what a run reaches
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_learned_path_takes_six_moves_and_its_values_are_powers_of_gamma(seed):
+def test_the_learned_path_takes_six_moves_and_its_values_are_powers_of_gamma():
     world = Lake()
-    state, _ = run_one(world, 12_000, seed)
+    state, _ = run_one(world, 6000)
     path = world.greedy_path(state.q)
     assert len(path) == 7 and path[-1] == 15
     assert_allclose(state.q[path[:-1]].max(axis=1), 0.99 ** np.arange(5, -1, -1), rtol=0, atol=0.00005)
@@ -80,7 +79,7 @@ def test_the_learned_path_takes_six_moves_and_its_values_are_powers_of_gamma(see
 
 def test_so_do_64_runs_of_64_in_the_tensors():
     world = Lake()
-    q, _ = last(run_many(world.mdp, 64, 12_000))
+    q, _ = last(run_many(world.mdp, 64, 7000))
     paths = [world.greedy_path(table) for table in q]
     assert {len(path) for path in paths} == {7}
     for table, path in zip(q, paths, strict=True):
@@ -89,7 +88,7 @@ def test_so_do_64_runs_of_64_in_the_tensors():
 
 def test_every_entry_becomes_q_star_where_every_move_is_tried_often():
     world = Lake(hole=-1)
-    q, _ = last(run_many(world.mdp, 16, 10_000, alpha=constant(1.0), epsilon=constant(1.0)))
+    q, _ = last(run_many(world.mdp, 16, 8000, alpha=constant(1.0), epsilon=constant(1.0)))
     assert_allclose(q, np.broadcast_to(world.best[0], q.shape), rtol=0, atol=ROUNDING)
 
 
@@ -129,7 +128,7 @@ def test_without_slipping_every_table_of_a_run_lies_between_zero_and_q_star(hole
     world = Lake(hole=hole)
     state = State.zeros((16, 4), np.random.default_rng(3))
     loop = learn(world.env, state, gamma=0.99, alpha=constant(0.5), epsilon=constant(0.5))
-    assert worst((state.q for _ in islice(loop, 4000)), world.best[0]) <= ROUNDING
+    assert worst((state.q for _ in islice(loop, 2500)), world.best[0]) <= ROUNDING
     assert (state.q > 0).sum() > 20                             # it did learn
 
 
@@ -325,10 +324,10 @@ def test_a_run_killed_before_its_first_save_begins_again(tmp_path):
 @pytest.mark.both_backends
 def test_the_last_line_is_json_with_the_final_figures(tmp_path, capsys):
     assert command("--map", "4x4", "--no-slippery", "--hole-reward", "0", "--gamma", ".99", "--alpha", ".5",
-                   "--steps", "6000", "--seed", "0", "--json", folder=tmp_path) == 0
+                   "--steps", "3000", "--seed", "0", "--json", folder=tmp_path) == 0
     out, err = capsys.readouterr()
     figures = json.loads(out.splitlines()[-1])
-    assert (figures["steps"], figures["path_length"], figures["success_probability"]) == (6000, 6, 1.0)
+    assert (figures["steps"], figures["path_length"], figures["success_probability"]) == (3000, 6, 1.0)
     assert figures["path_error"] < 0.00005 and figures["max_error"] <= 1 and figures["seconds"] > 0
     assert figures == json.loads((tmp_path / "result.json").read_text()) and err == ""
 

@@ -14,6 +14,8 @@ from rlscratch.train.language.chat import Chat
 from rlscratch.train.tabular import worlds as tables
 from rlscratch.transformer import Config, Transformer
 
+pytestmark = pytest.mark.compiled_only("what is refused is so before any kernel is called")
+
 
 @pytest.fixture(autouse=True)
 def planted(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from rlscratch.__main__ import main
 from rlscratch.train.run import Run
 
-pytestmark = [pytest.mark.usefixtures("undrawn"),
+pytestmark = [pytest.mark.usefixtures("undrawn", "unsynced"),
               pytest.mark.compiled_only("kernels have no state to save")]
 
 RUNS = {

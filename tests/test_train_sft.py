@@ -62,6 +62,7 @@ def test_weights_made_for_each_part_would_be_seen(monkeypatch):
     assert not np.allclose(stepped(2)[0], right, rtol=1e-3)
 
 
+@pytest.mark.compiled_only("NumPy's kernels use one thread")
 def test_the_same_seed_makes_the_same_step_whatever_the_threads():
     before, found = kernels.threads(), []
     try:

@@ -11,6 +11,7 @@ The best a policy without a clock can reach within 100 steps on the 4x4 lake: 1,
 import argparse
 import json
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -35,7 +36,7 @@ from rlscratch.train.tabular.worlds import TabularWorld
 from rlscratch.train.variants import REDRAWS
 from strategies import arrays, eighths
 
-pytestmark = [pytest.mark.usefixtures("undrawn"),
+pytestmark = [pytest.mark.usefixtures("undrawn", "unsynced"),
               pytest.mark.compiled_only("calls softmax alone, and its twins agree", kernels=("log_softmax", "softmax"))]
 
 METHODS = {m.name: m for m in (reinforce.METHOD, ppo.METHOD, grpo.METHOD, clone.METHOD)}
@@ -78,7 +79,9 @@ def last(iterator):
     return item
 
 
+@cache
 def learned(name, task, seed, steps=None, **chosen):
+    """A world, the policy after so many steps in it, and the last figures: trained once, for whoever asks."""
     world, method = worlds.make(task), METHODS[name]
     steps = steps or method.steps[task]
     tables, figures = last(islice(method.learn(world, np.random.default_rng(seed), **chosen), steps))
@@ -286,16 +289,19 @@ def test_a_policy_that_is_not_the_one_sampled_from_stops_the_run():
 # ---------------------------------------------------------------- what they reach
 
 
+ENOUGH = {"reinforce": 20, "ppo": 25, "grpo": 30}               # steps on the lake without slipping
+
+
 @pytest.mark.both_backends
 @pytest.mark.parametrize(("name", "seed"), [("reinforce", 0), ("reinforce", 1), ("ppo", 0), ("ppo", 1), ("grpo", 0)])
 def test_on_the_lake_without_slipping_they_come_within_two_percent_of_certainty(name, seed):
-    world, policy, _ = learned(name, "frozen-lake", seed, steps=20 if name == "reinforce" else 40)
+    world, policy, _ = learned(name, "frozen-lake", seed, ENOUGH[name])
     assert world.best[1] == 1 and world.worth(policy) >= 0.98
 
 
-@pytest.mark.parametrize("name", ["reinforce", "ppo"])
-def test_on_slippery_ice_they_come_within_two_percent_of_the_best_without_a_clock(name):
-    world, policy, _ = learned(name, "frozen-lake-slippery", 0, steps=90 if name == "reinforce" else 130)
+@pytest.mark.parametrize(("name", "steps"), [("reinforce", 80), ("ppo", 100)])
+def test_on_slippery_ice_they_come_within_two_percent_of_the_best_without_a_clock(name, steps):
+    world, policy, _ = learned(name, "frozen-lake-slippery", 0, steps)
     assert_allclose(world.best[1], 0.7402, atol=0.00005)
     assert world.best[1] - 0.02 <= world.worth(policy) <= world.best[1] + 1e-12
 
@@ -310,24 +316,27 @@ def test_with_small_batches_and_no_goal_there_is_nothing_to_learn_from():
         assert figures["mean_return"] == 0 and not tables["logits"].any()
 
 
-@pytest.mark.parametrize("name", ["reinforce", "ppo", "grpo"])
-@pytest.mark.parametrize(("task", "least"), [
-    ("ice-cream", 9.8), ("capital-of-france", 0.95), ("pasta", 0.86), ("programming", 0.86)])
-def test_on_the_bandits_they_come_near_the_best_answer(name, task, least):
-    world, policy, _ = learned(name, task, 0, steps=80 if name == "ppo" else 200)
+@pytest.mark.parametrize(("task", "least", "name", "steps"), [
+    ("ice-cream", 9.8, "reinforce", 40), ("ice-cream", 9.8, "ppo", 25), ("ice-cream", 9.8, "grpo", 150),
+    ("capital-of-france", 0.95, "reinforce", 150), ("capital-of-france", 0.95, "ppo", 25),
+    ("capital-of-france", 0.95, "grpo", 80), ("pasta", 0.86, "reinforce", 200), ("pasta", 0.86, "ppo", 25),
+    ("pasta", 0.86, "grpo", 80), ("programming", 0.86, "reinforce", 200), ("programming", 0.86, "ppo", 25),
+    ("programming", 0.86, "grpo", 80)])
+def test_on_the_bandits_they_come_near_the_best_answer(task, least, name, steps):
+    world, policy, _ = learned(name, task, 0, steps)
     assert least <= world.worth(policy) <= world.best[1]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_ppo_says_cream_at_least_as_often_as_the_document_s_96_percent(seed):
-    assert learned("ppo", "ice-cream", seed)[1][0, CREAM] >= 0.96
+    assert learned("ppo", "ice-cream", seed, 25)[1][0, CREAM] >= 0.96
 
 
 def test_a_wrong_sign_is_no_training(monkeypatch):
     right = table.logits_grad
     monkeypatch.setattr(table, "logits_grad", lambda *args: -right(*args))
     for name in ("reinforce", "ppo", "grpo"):
-        world, policy, _ = learned(name, "ice-cream", 0, steps=30)
+        world, policy, _ = learned.__wrapped__(name, "ice-cream", 0, 30)
         assert world.worth(policy) < 5 / 3
 
 
@@ -339,7 +348,7 @@ def test_the_kl_stops_the_epochs_of_a_batch_and_not_before_it_is_exceeded():
 
 
 def test_a_penalty_holds_grpo_near_where_it_began():
-    near, far = (learned("grpo", "ice-cream", 0, steps=150, variant="grpo", epochs=2, beta=beta)[2]["kl_from_reference"]
+    near, far = (learned("grpo", "ice-cream", 0, 40, variant="grpo", epochs=2, beta=beta)[2]["kl_from_reference"]
                  for beta in (2.0, 0.0))
     assert near < 0.5 * far
 
@@ -369,9 +378,9 @@ def test_a_clone_is_as_good_as_the_expert_on_its_path_and_lost_elsewhere():
 
 def test_what_learned_from_rewards_is_not_lost_there():
     _, cloned, _ = learned("clone", "frozen-lake", 0)
-    world, policy, _ = learned("ppo", "frozen-lake", 0)
+    world, policy, _ = learned("ppo", "frozen-lake", 0, ENOUGH["ppo"])
     assert clone.elsewhere(world, policy, PATH) > 3 * clone.elsewhere(world, cloned, PATH)
-    slippery, trained, _ = learned("reinforce", "frozen-lake-slippery", 0, steps=80)
+    slippery, trained, _ = learned("reinforce", "frozen-lake-slippery", 0, 80)
     assert slippery.worth(trained) > 0.72 > 10 * slippery.worth(cloned)
 
 
@@ -399,14 +408,14 @@ def fragile(calls):
 
 @pytest.mark.parametrize("name", ["reinforce", "ppo", "grpo"])
 def test_a_reward_that_turns_nan_stops_the_run_and_leaves_the_last_save(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(bandits.TASKS, "ice-cream", fragile(3 + 64 * 8))       # 3 for the exact values
     options = ("--task", "ice-cream", "--save-every", "5")
-    assert command(name, *options, "--steps", "50", folder=tmp_path / "broken") == 1
+    with monkeypatch.context() as patch:
+        patch.setitem(bandits.TASKS, "ice-cream", fragile(3 + 64 * 8))         # 3 for the exact values
+        assert command(name, *options, "--steps", "50", folder=tmp_path / "broken") == 1
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert "the reward of the answer 'hockey' to the prompt 'I like ice ___' is nan; expected a finite number" in err
     assert not (tmp_path / "broken" / "result.json").exists()
-    monkeypatch.undo()
     assert command(name, *options, "--steps", "5", folder=tmp_path / "whole") == 0
     (*broken, longer), (*whole, lines) = (contents(tmp_path / folder) for folder in ("broken", "whole"))
     assert broken == whole and longer.startswith(lines) and longer != lines    # a resume drops what is younger

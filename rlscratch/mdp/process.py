@@ -261,11 +261,16 @@ class MDP:
         shape = check.integer(1, episodes=episodes), 1 + 2 * check.integer(1, horizon=horizon)
         pi = check.real(policy=self._by_state(policy, horizon))
         uniforms = check.generator(rng=rng).random(shape)
-        return trajectories.simulate(self.transition, self.reward, self.start, self.terminal, pi, uniforms)
+        return trajectories.simulate(self.transition, self.reward, self.start, self.terminal, pi, uniforms,
+                                     self._successors)
 
     @cached_property
     def _mean_reward(self) -> Array:
         return (self.transition * self.reward).sum(axis=2)
+
+    @cached_property
+    def _successors(self) -> tuple[Array, Array]:
+        return trajectories.successors(self.transition)
 
     @property
     def _observations(self) -> int:

@@ -128,16 +128,27 @@ def log_derivative_gradient(paths: Iterable[tuple], logits: Array, observation: 
 
 # ---------------------------------------------------------------- simulation
 
-def simulate(transition: Array, reward: Array, start: Array, terminal: Array, policy: Array,
-             uniforms: Array) -> Episodes:
+def successors(transition: Array) -> tuple[Array, Array]:
+    """What can follow a move, K states at most: (S, A, K) in their order, and the sums of their probabilities.
+
+    A state that cannot follow adds 0 to the sums, so they are those of all states, and K is far less than S.
+    """
+    most = int((transition > 0).sum(axis=-1).max())
+    states = np.argsort(transition <= 0, axis=-1, kind="stable")[..., :most]
+    return states, _cumulative(np.take_along_axis(transition, states, axis=-1))
+
+
+def simulate(transition: Array, reward: Array, start: Array, terminal: Array, policy: Array, uniforms: Array,
+             follow: tuple[Array, Array] | None = None) -> Episodes:
     """N episodes by inverse CDF: row n of `uniforms` (N, 1 + 2T) is s_0, a_0, s_1, a_1, ... of episode n.
 
-    transition, reward (S, A, S), start, terminal (S,), policy (T, S, A).
+    transition, reward (S, A, S), start, terminal (S,), policy (T, S, A); follow: successors(transition), if known.
     """
     n, horizon = len(uniforms), len(policy)
     empty = (np.zeros((n, horizon), dtype) for dtype in (int, int, float, int, float))
     result = Episodes._make([*empty, np.zeros(n, bool)])
-    cumulative, choices = _cumulative(transition), _cumulative(policy[:1] if policy.strides[0] == 0 else policy)
+    states, cumulative = successors(transition) if follow is None else follow
+    choices = _cumulative(policy[:1] if policy.strides[0] == 0 else policy)
     choices = np.broadcast_to(choices, policy.shape)            # one policy for all steps is added up once
     state, taken = _draw(_cumulative(start)[None], uniforms[:, 0]), []
     for t in range(horizon):
@@ -146,7 +157,7 @@ def simulate(transition: Array, reward: Array, start: Array, terminal: Array, po
             break
         s = state[live]
         a = _draw(choices[t, s], uniforms[live, 1 + 2 * t])
-        after = _draw(cumulative[s, a], uniforms[live, 2 + 2 * t])
+        after = states[s, a, _draw(cumulative[s, a], uniforms[live, 2 + 2 * t])]
         taken.append((live, np.full(len(live), t), s, a, reward[s, a, after], after))
         state[live] = after
     if taken:

@@ -48,8 +48,9 @@ def sample(logits: Array, u: Array, temperature: float = 1.0, top_k: int = 0, to
     left after the filters.  All in double.  Raises as softmax and draw do.
     """
     z = scaled(logits.astype(np.float64), temperature)
-    order = np.argsort(-z, axis=-1, kind="stable")     # descending; ties keep the lower id first
     w = np.exp(z)
+    if top_k or top_p < 1:
+        order = np.argsort(-z, axis=-1, kind="stable")     # descending; ties keep the lower id first
     if top_k:
         np.put_along_axis(w, order[:, top_k:], 0.0, axis=-1)
     if top_p < 1:

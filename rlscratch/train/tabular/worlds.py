@@ -66,13 +66,25 @@ class TabularWorld:
 
     def collect(self, policy: Array, episodes: int, rng: np.random.Generator, start: int | None = None) -> Episodes:
         """N episodes under a policy (S, A), all from state `start` if it is given."""
-        mdp = self.rewarded if start is None else replace(self.rewarded, start=start)
-        drawn = mdp.simulate(policy, episodes, self.horizon, rng)
+        drawn = self._from(start).simulate(policy, episodes, self.horizon, rng)
         if self.task is None:
             return drawn
         rewards = self.task.rewards([self.task.prompts[s] for s in drawn.states[:, 0]],
                                     [self.task.answers[a] for a in drawn.actions[:, 0]])
         return drawn._replace(rewards=rewards[:, None])
+
+    def _from(self, start: int | None) -> MDP:
+        """What episodes are drawn from, all of them from state `start` if it is given."""
+        if start is None:
+            return self.rewarded
+        if start not in self._starting:
+            self._starting[start] = replace(self.rewarded, start=start)
+        return self._starting[start]
+
+    @cached_property
+    def _starting(self) -> dict[int, MDP]:
+        """The MDPs that begin in one state, each checked once."""
+        return {}
 
     def worth(self, policy: Array) -> float:
         """The exact measure of a policy (S, A), from the start."""

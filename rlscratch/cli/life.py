@@ -63,7 +63,7 @@ FULL: dict[str, dict[str, Any]] = {
     "sft": {"steps": 400, "batch": 16, "lr": 1e-3},
     "cured": {"steps": 1200, "batch": 48, "lr": 2e-3},
     "reward": {"steps": 400, "rankings": 1600, "answers": 4, "batch": 16, "lr": 1e-3},
-    "aligned": {"steps": 90, "groups": 16},
+    "aligned": {"steps": 130, "groups": 16},
     "weights": {"steps": 40, "groups": 16},
 }
 QUICK = {
@@ -75,7 +75,7 @@ QUICK = {
 MODEL = {"vocab_size": VOCABULARY, "context": 104, "width": 64, "layers": 3, "heads": 4, "dropout": 0.0}
 NOISE = 0.25                                            # of the labellers, gold rewards lie in [0, 1]
 BELIEF = {"helpful": 0.1, "honest": 0.3}                # of the criteria that have to do with the truth
-GRPO = {"variant": "dr_grpo", "lr": 3e-4, "beta": 0.08, "group": 16}
+GRPO = {"variant": "dr_grpo", "lr": 3e-4, "beta": 0.04, "group": 16}
 REFUSALS = {"batch": 32, "share": 0.1}                  # of the cure, imitated beside GRPO (sft.beside)
 SHARES = (1.0, 0.67, 0.0)                               # of helpful; the other two criteria share the rest
 

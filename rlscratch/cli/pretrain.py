@@ -5,7 +5,6 @@ import sys
 import numpy as np
 
 from rlscratch import memory
-from rlscratch.report import curves
 from rlscratch.train import distributed
 from rlscratch.train.pretraining import pretrain
 
@@ -17,7 +16,10 @@ def run(args: argparse.Namespace) -> int:
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
     with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
         folder = pretrain.train(args).folder
-        path = curves.of_finished(folder, curves.pretraining) if distributed.leads() else None
+        if not distributed.leads():
+            return 0
+        from rlscratch.report import curves  # to load what draws takes longer than to load the rest
+        path = curves.of_finished(folder, curves.pretraining)
     if path and not args.quiet:
         print(f"learning curve: {path}", file=sys.stderr)
     return 0

@@ -16,7 +16,6 @@ import numpy as np
 
 from rlscratch import check, memory
 from rlscratch.files import parsed
-from rlscratch.report import curves
 from rlscratch.report.table import table
 from rlscratch.train import distributed, environments, settings
 from rlscratch.train import run as runs
@@ -87,6 +86,7 @@ class Command:
             run = command.train(self.text, args)
         if not distributed.leads():
             return 0
+        from rlscratch.report import curves  # to load what draws takes longer than to load the rest
         path = curves.of_finished(run.folder, curves.training)
         if not args.quiet:
             print("\n".join(filter(None, [beside(run.folder), path and f"figures: {path}"])), file=sys.stderr)

@@ -91,6 +91,8 @@ def test_rewards_are_one_group_on_the_grid(r, single):
 
 def test_flat_groups_and_groups_with_ties_are_within_reach():
     assert np.ptp(some(rewards_g(min_size=3), lambda r: np.ptp(r) == 0)) == 0
+    assert some(rewards_g(min_size=8), lambda r: np.ptp(r) == 0 != r[0])[0] != 0
+    assert np.unique(some(rewards_g(min_size=8), lambda r: np.unique(r).size == 2)).size == 2
     tied = some(rewards_g(min_size=3), lambda r: 1 < np.unique(r).size < r.size)
     assert np.ptp(tied) > 0
 

@@ -71,17 +71,25 @@ class Browser:
     def __init__(self, driver):
         self.driver = driver
         self.address = ""
+        self.shown = {}                     # tab -> how wide, ... it is: to be told again would lay out the page again
 
-    def open(self, page, *, width=1280, height=900, scheme="light", medium=""):
-        """Show a file or an address: so wide, "light" or "dark", on the screen or as medium="print" has it."""
-        cdp = self.driver.execute_cdp_cmd
-        cdp("Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})
-        cdp("Emulation.setEmulatedMedia",
-            {"media": medium, "features": [{"name": "prefers-color-scheme", "value": scheme}]})
+    def open(self, page, **how):
+        """Load a file or an address, and show it as `show` says."""
+        self.show(**how)
         self.console(), self.requests()
         self.address = page.resolve().as_uri() if isinstance(page, Path) else page
         self.driver.get(self.address)
+
+    def show(self, *, width=1280, height=900, scheme="light", medium=""):
+        """The page that is open: so wide, "light" or "dark", on the screen or as medium="print" has it."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        colours = {"media": medium, "features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        tab = self.driver.current_window_handle
+        was, self.shown[tab] = self.shown.get(tab, (None, None)), (size, colours)
+        for command, before, wanted in zip(("setDeviceMetricsOverride", "setEmulatedMedia"), was, (size, colours),
+                                           strict=True):
+            if wanted != before:
+                self.driver.execute_cdp_cmd(f"Emulation.{command}", wanted)
 
     def run(self, script, *arguments):
         """What a piece of JavaScript returns."""

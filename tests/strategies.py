@@ -2,24 +2,58 @@
 
 Numbers lie on a grid of 1/8, exact in binary, so that equalities that should be exact are,
 and no tolerance has to forgive the inputs.  test_strategies.py checks these strategies.
+
+An array of numbers from a grid is one draw, a byte or two for each: number by number takes most of a test's time.
+Of eight arrays one is flat, and one has two numbers at the most; the draws alone would hardly ever be equal.
 """
+from collections.abc import Iterable
+from functools import cache
+
 import numpy as np
 from hypothesis import strategies as st
 
 from rlscratch.mdp import MDP
 
 LOGS = ("logp", "logp_old", "logp_ref", "old", "ref", "held")       # names of log-probabilities
+GRIDS: dict[st.SearchStrategy, np.ndarray] = {}                     # the numbers of those that arrays draws at once
 
 
+def among(numbers: Iterable[float]) -> st.SearchStrategy[float]:
+    """One of these numbers, all about as likely; what fails is made small towards the first."""
+    grid = np.array([*numbers], dtype=float)
+    strategy = st.sampled_from(grid.tolist())
+    GRIDS[strategy] = grid
+    return strategy
+
+
+YES_OR_NO, ODDS, SOME_ODDS = among([0, 1]), among(range(1, 10)), among(range(5))
+
+
+@cache
 def eighths(low: float = -4, high: float = 4) -> st.SearchStrategy[float]:
     """Multiples of 1/8 in [low, high]."""
-    return st.integers(round(8 * low), round(8 * high)).map(lambda k: k / 8)
+    return among(sorted((k / 8 for k in range(round(8 * low), round(8 * high) + 1)), key=lambda x: (abs(x), x < 0)))
 
 
 def arrays(shape: tuple[int, ...], elements: st.SearchStrategy = eighths()) -> st.SearchStrategy[np.ndarray]:  # noqa: B008
     """float64 arrays of one shape."""
-    size = int(np.prod(shape))
-    return st.lists(elements, min_size=size, max_size=size).map(lambda v: np.array(v, dtype=float).reshape(shape))
+    size, grid = int(np.prod(shape)), GRIDS.get(elements)
+    if grid is None:
+        return st.lists(elements, min_size=size, max_size=size).map(lambda v: np.array(v, dtype=float).reshape(shape))
+    places = np.dtype(np.uint8 if len(grid) <= 256 else np.uint16)
+
+    def read(written: bytes) -> np.ndarray:
+        drawn = np.frombuffer(written, places, offset=1) % len(grid)
+        few = {6: 2, 7: 1}.get(written[0] % 8) if size > 1 else None        # a flat array, or two numbers in turns
+        return grid[drawn if few is None else drawn[drawn % few]].reshape(shape)
+
+    return written(1 + size * places.itemsize).map(read)
+
+
+@cache
+def written(size: int) -> st.SearchStrategy[bytes]:
+    """So many bytes."""
+    return st.binary(min_size=size, max_size=size)
 
 
 def logits_v(min_size: int = 2, max_size: int = 6, **grid: float) -> st.SearchStrategy[np.ndarray]:
@@ -35,7 +69,7 @@ def logits_nv(max_rows: int = 4, max_size: int = 6, **grid: float) -> st.SearchS
 
 def probs_of(size: int) -> st.SearchStrategy[np.ndarray]:
     """(V,) strictly positive probabilities with small whole-number odds."""
-    return arrays((size,), st.integers(1, 9).map(float)).map(lambda odds: odds / odds.sum())
+    return arrays((size,), ODDS).map(lambda odds: odds / odds.sum())
 
 
 def probs_v(min_size: int = 2, max_size: int = 6) -> st.SearchStrategy[np.ndarray]:
@@ -50,10 +84,8 @@ def rewards_g(min_size: int = 2, max_size: int = 8) -> st.SearchStrategy[np.ndar
 
 def masks_bt(max_b: int = 4, max_t: int = 5) -> st.SearchStrategy[np.ndarray]:
     """(B, T) zeros and ones, at least one 1, rows that may be empty."""
-    def some(shape: tuple[int, int]) -> st.SearchStrategy[np.ndarray]:
-        return arrays(shape, st.sampled_from([0.0, 1.0])).filter(lambda m: m.any())
-
-    return st.tuples(st.integers(1, max_b), st.integers(1, max_t)).flatmap(some)
+    shapes = st.tuples(st.integers(1, max_b), st.integers(1, max_t))
+    return shapes.flatmap(lambda shape: arrays(shape, YES_OR_NO)).filter(lambda m: m.any())
 
 
 @st.composite
@@ -73,9 +105,9 @@ def mdps(draw: st.DrawFn, max_states: int = 3, max_actions: int = 2, ending: boo
     ending=True the last state is terminal, every step may lead there, and gamma may be 1.
     """
     states, actions = draw(st.integers(2, max_states)), draw(st.integers(1, max_actions))
-    odds = draw(arrays((states, actions, states), st.integers(0, 4).map(float)))
+    odds = draw(arrays((states, actions, states), SOME_ODDS))
     odds[..., -1] += ending | (odds.sum(axis=-1) == 0)
-    start = draw(arrays((states,), st.integers(0, 4).map(float)))
+    start = draw(arrays((states,), SOME_ODDS))
     start[0] += start.sum() == 0
     return MDP(
         transition=odds / odds.sum(axis=-1, keepdims=True),
@@ -89,5 +121,5 @@ def mdps(draw: st.DrawFn, max_states: int = 3, max_actions: int = 2, ending: boo
 def policies_of(mdp: MDP, *steps: int) -> st.SearchStrategy[np.ndarray]:
     """(O, A), or (T, O, A) with T for steps: policies, actions of probability 0 among them."""
     shape = (*steps, int(mdp.observation.max()) + 1, mdp.transition.shape[1])
-    odds = arrays(shape, st.integers(0, 4).map(float)).map(lambda k: k + (k.sum(axis=-1, keepdims=True) == 0))
+    odds = arrays(shape, SOME_ODDS).map(lambda k: k + (k.sum(axis=-1, keepdims=True) == 0))
     return odds.map(lambda k: k / k.sum(axis=-1, keepdims=True))

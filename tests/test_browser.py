@@ -36,11 +36,15 @@ def server(tmp_path_factory):
         thread.join()
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["opened", "shown again"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize(("scheme", "colour"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(0, 0, 0)")])
 def test_a_good_page_has_the_width_and_the_colours_that_were_asked_for_and_no_complaint(
-        browser, server, width, scheme, colour):
-    browser.open(f"{server}/good.html#here", width=width, scheme=scheme)
+        browser, server, width, scheme, colour, again):
+    how = {"width": width, "scheme": scheme}
+    browser.open(f"{server}/good.html#here", **({"width": 800, "medium": "print"} if again else how))
+    if again:
+        browser.show(**how)
     assert browser.run("return innerWidth") == width
     assert browser.run("return getComputedStyle(document.body).backgroundColor") == colour
     assert browser.overflow() == browser.console() == browser.requests() == []

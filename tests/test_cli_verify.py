@@ -19,7 +19,7 @@ from rlscratch.formulas.distribution import expected_reward
 pytestmark = pytest.mark.compiled_only("reads what pytest says; what it proves is proven on NumPy, too")
 
 HERE = Path(__file__).parent
-RUN = "import sys, pathlib; from rlscratch.cli import verify; {}; from rlscratch.__main__ import main; sys.exit(main())"
+RUN = "import sys, pathlib; from rlscratch.cli import verify; from rlscratch.__main__ import main; "
 PLANTED = """
 import pytest
 
@@ -32,34 +32,46 @@ def test_nothing_is_nothing():
 """
 
 
-def verified(*words, where="pass", **options):
-    """Standard output and error of the command, and its status."""
-    done = subprocess.run([sys.executable, "-c", RUN.format(where), "verify", *words], capture_output=True, text=True,
-                          **options)
+UNABLE = ["import no_such_module", "", "def test_x(no_such_fixture): pass",
+          "import pytest\ndef test_x(): pytest.skip('no_such compiler')"]
+
+
+def verified(code, *words, **options):
+    """Standard output and error of a process that runs this, and its status."""
+    done = subprocess.run([sys.executable, "-c", RUN + code, *words], capture_output=True, text=True, **options)
     return done.stdout, done.stderr, done.returncode
 
 
-def beside(folder, own, witness=""):
-    """The code that makes a folder the one with the tests."""
-    folder = folder / "tests"
-    folder.mkdir()
-    (folder.parent / "pyproject.toml").write_text("[tool.pytest.ini_options]\n", "utf-8")
-    (folder / "test_formulas_weights.py").write_text(own, "utf-8")
-    (folder / "test_fourth_witness.py").write_text(witness, "utf-8")
-    return f"verify.TESTS = pathlib.Path({str(folder)!r})"
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """Tests of weights -> what is said of them and the status, where these are all that there are; one process."""
+    root = tmp_path_factory.mktemp("planted")
+    (root / "pyproject.toml").write_text("[tool.pytest.ini_options]\n", "utf-8")
+    cases = (PLANTED, *UNABLE)
+    for i, own in enumerate(cases):
+        folder = root / f"tests{i}"                 # a name of its own: it is a part of the modules' names
+        folder.mkdir()
+        (folder / "test_formulas_weights.py").write_text(own, "utf-8")
+        (folder / "test_fourth_witness.py").touch()
+    out, err, status = verified(
+        "[(setattr(verify, 'TESTS', pathlib.Path(folder)), print(main(['verify', 'weights'])), print('END'))"
+        " for folder in sys.argv[1:]]", *(str(root / f"tests{i}") for i in range(len(cases))))
+    assert (err, status) == ("", 0)
+    said = [one.strip().rpartition("\n") for one in out.split("END\n")[:-1]]
+    return {own: (f"{text}\n", int(code)) for own, (text, _, code) in zip(cases, said, strict=True)}
 
 
 def test_all_tests_of_a_module_are_claims_and_they_hold():
-    out, err, status = verified("weights", cwd=HERE.parent)
-    names = re.findall(r"^def (test_\w+)", (HERE / "test_formulas_weights.py").read_text("utf-8"), re.M)
+    out, err, status = verified("sys.exit(main())", "verify", "trust_region", cwd=HERE.parent)
+    names = re.findall(r"^def (test_\w+)", (HERE / "test_formulas_trust_region.py").read_text("utf-8"), re.M)
     claims = re.findall(r"^holds  (.*?)  ", out, re.M)
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, "") and len(names) >= 7
     assert {verify.sentence(name) for name in names} <= set(claims)
-    assert f"formulas/weights.py: {len(claims)} of {len(claims)} claims hold" in out
+    assert f"formulas/trust_region.py: {len(claims)} of {len(claims)} claims hold" in out
 
 
-def test_a_claim_that_fails_is_shown_with_its_place_and_the_status_is_1(tmp_path):
-    out, _, status = verified("weights", where=beside(tmp_path, PLANTED))
+def test_a_claim_that_fails_is_shown_with_its_place_and_the_status_is_1(planted):
+    out, status = planted[PLANTED]
     assert status == 1
     assert re.search(r"^FAILS  the document's two is even +3  by hand$", out, re.M)
     assert re.search(r"^holds  nothing is nothing +1  by hand$", out, re.M)
@@ -67,10 +79,9 @@ def test_a_claim_that_fails_is_shown_with_its_place_and_the_status_is_1(tmp_path
     assert "formulas/weights.py: 1 of 2 claims hold" in out
 
 
-@pytest.mark.parametrize("own", ["import no_such_module", "", "def test_x(no_such_fixture): pass",
-                                 "import pytest\ndef test_x(): pytest.skip('no_such compiler')"])
-def test_what_could_not_be_run_does_not_hold(own, tmp_path):
-    out, _, status = verified("weights", where=beside(tmp_path, own))
+@pytest.mark.parametrize("own", UNABLE)
+def test_what_could_not_be_run_does_not_hold(own, planted):
+    out, status = planted[own]
     assert status == 1
     assert re.search("0 of [01] claims hold", out)
 

@@ -6,6 +6,7 @@ by a law or told by the verdict, and each law must catch at least one.
 import inspect
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -482,14 +483,15 @@ def test_values_beside_predictions_are_those_of_before():
 def test_the_plugin_makes_two_tests(tmp_path):
     (tmp_path / "losses.py").write_text(LOSS, "utf-8")
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\npythonpath = ['.']\n", "utf-8")
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rlscratch-conformance", "losses:loss",
-           "--as"]
-    done = subprocess.run([*run, "dapo"], cwd=tmp_path, capture_output=True, text=True)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
-    done = subprocess.run([*run, "grpo"], cwd=tmp_path, capture_output=True, text=True)
-    assert "1 failed, 1 passed" in done.stdout and "which is not grpo" in done.stdout
-    done = subprocess.run(run[:-1], cwd=tmp_path, capture_output=True, text=True)
-    assert "ERROR: --rlscratch-conformance: like is None; expected one of" in done.stderr + done.stdout
+    code = "import pytest, sys; [print('status', int(pytest.main([*sys.argv[1:], *like]))) for like in (%s)]"
+    run = [sys.executable, "-c", code % "['--as', 'dapo'], ['--as', 'grpo'], []", "-q", "-p", "no:cacheprovider",
+           "--rlscratch-conformance", "losses:loss"]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
+    right, other, nothing, _ = re.split(r"(?<=status \d)\n", done.stdout)
+    assert "2 passed" in right and right.endswith("status 0"), done.stdout + done.stderr
+    assert "1 failed, 1 passed" in other and "which is not grpo" in other and other.endswith("status 1")
+    assert "ERROR: --rlscratch-conformance: like is None; expected one of" in done.stderr + nothing
+    assert nothing.endswith("status 4")
 
 
 def test_a_package_s_function_is_found_by_its_dotted_name():

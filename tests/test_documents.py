@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import gymnasium
@@ -100,10 +101,16 @@ def test_the_test_that_proves_the_formula_exists(entry):
     assert_test_exists(entry.proof)
 
 
+@cache
+def functions(file: str) -> set[str]:
+    """The names of all that a file of tests defines."""
+    tree = ast.parse((HERE.parent / file).read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
 def assert_test_exists(name: str) -> None:
     file, test = name.split("::")
-    tree = ast.parse((HERE.parent / file).read_text())
-    assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, name
+    assert test in functions(file), name
 
 
 def public_formulas() -> Iterator[Callable]:

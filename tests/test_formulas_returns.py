@@ -26,12 +26,13 @@ from rlscratch.formulas.returns import (
     vtrace,
     whitened,
 )
-from strategies import arrays, eighths
+from strategies import among, arrays, eighths
 
 pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
 
 PATH, GAMMA = [0.0, 0, 0, 0, 0, 1], 0.99
 GOES_ON, TERMINATED, TRUNCATED = 0, 1, 2
+ENDS = among([GOES_ON, GOES_ON, TERMINATED, TRUNCATED])
 
 rows = st.integers(1, 7).flatmap(lambda t: arrays((t,), eighths(-10, 10)))
 unit = eighths(0, 1)
@@ -44,7 +45,7 @@ def segments(draw, max_t=7):
     Inside an episode the next value is the value one step later; at its end it is unrelated.
     """
     t = draw(st.integers(1, max_t))
-    ends = draw(arrays((t,), st.sampled_from([GOES_ON, GOES_ON, TERMINATED, TRUNCATED])))
+    ends = draw(arrays((t,), ENDS))
     rewards, values, after = (draw(arrays((t,))) for _ in range(3))
     return as_arguments(rewards, values, after, ends, draw(unit))
 
@@ -449,7 +450,7 @@ def test_a_planted_error_in_gae_is_caught(error):
 
 # ---------------------------------------------------------------- several turns
 
-@given(arrays((2, 6)), arrays((2, 6)), arrays((2, 6), st.sampled_from([0.0, 1.0])), unit, unit)
+@given(arrays((2, 6)), arrays((2, 6)), arrays((2, 6), among([0, 1])), unit, unit)
 def test_over_turns_gae_is_that_of_the_compacted_row(rewards, values, mask, gamma, lam):
     rewards = rewards * mask
     ours = gae_over_turns(rewards, values, mask, gamma, lam)
@@ -527,7 +528,7 @@ def test_v_trace_is_its_sum_and_refuses_bars_that_cross():
 
 # ---------------------------------------------------------------- whitening
 
-@given(arrays((3, 4)), arrays((3, 4), st.sampled_from([0.0, 1.0])), st.sampled_from([0, 1]))
+@given(arrays((3, 4)), arrays((3, 4), among([0, 1])), st.sampled_from([0, 1]))
 def test_white_advantages_have_mean_0_and_deviation_1_over_the_chosen_tokens(A, mask, ddof):
     white, chosen = whitened(A, mask, ddof), A[mask == 1]
     assert not white[mask == 0].any() and white.shape == A.shape

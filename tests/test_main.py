@@ -81,14 +81,24 @@ def test_a_terminal_without_unicode_shows_question_marks():
     assert b"?" in done.stdout and done.stdout.isascii()
 
 
+UNDRAWN = """
+import sys, types
+sys.modules['rlscratch.report.curves'] = types.SimpleNamespace(of_finished=lambda *_: None, training=print)
+from rlscratch.__main__ import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.compiled_only("a stream is closed, whichever backend wrote to it")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
-def test_a_stream_that_is_closed_stops_nothing(closed, tmp_path):
-    done = subprocess.run(
-        ["sh", "-c", f'exec "$0" -m rlscratch train q-learning --steps 50 --run-dir "$1" {closed}', sys.executable,
-         str(tmp_path / "run")], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("closed", "draws"), [
+    (">&-", False), ("2>&-", False), ("<&-", False), ("<&- >&- 2>&-", True)])
+def test_a_stream_that_is_closed_stops_nothing(closed, draws, tmp_path):
+    python = [sys.executable, *(["-m", "rlscratch"] if draws else ["-c", UNDRAWN])]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *python, "train", "q-learning", "--steps", "50",
+                           "--run-dir", str(tmp_path / "run")], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "Traceback" not in done.stderr
     assert (tmp_path / "run" / "result.json").exists()
+    assert (tmp_path / "run" / "learning_curve.svg").exists() == draws
     assert bool(done.stdout) == (">&-" not in closed.split())
 
 
@@ -124,21 +134,27 @@ def test_info_names_what_this_runs_on(capsys):
 # ---------------------------------------------------------------- Ctrl-C, and what else ends a command
 
 INTERRUPTED = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from rlscratch.__main__ import main
-after, *argv = sys.argv[1:]
-threading.Timer(float(after), os.kill, (os.getpid(), signal.SIGINT)).start()
+after, file, *argv = sys.argv[1:]
+def interrupt():
+    while file and not os.path.exists(file):
+        time.sleep(0.002)
+    time.sleep(float(after))
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
 sys.exit(main(argv))
 """
 
 
 @pytest.mark.compiled_only("Ctrl-C is answered before a backend is asked")
-@pytest.mark.parametrize("after", [0.02, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
-def test_ctrl_c_is_one_line_at_any_moment(after, tmp_path):
+@pytest.mark.parametrize(("file", "after"), [         # so many seconds after this file is there, or from the beginning
+    ("", 0.02), ("", 0.1), ("", 0.2), ("", 0.4), ("config.json", 0), ("state.npz", 0), ("state.npz", 0.2)])
+def test_ctrl_c_is_one_line_at_any_moment(file, after, tmp_path):
     folder = tmp_path / "run"
     argv = ["train", "q-learning", "--steps", "100000000", "--save-every", "1000", "--quiet", "--run-dir", str(folder)]
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(after), *argv], capture_output=True, text=True,
-                          check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(after), file and str(folder / file), *argv],
+                          capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 130 and done.stderr.count("\n") == 1, done.stderr
     said = done.stderr.removeprefix("rlscratch: interrupted; ")
     if (folder / "config.json").exists():

@@ -5,7 +5,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from strategies import arrays, batches_bt, eighths, logits_nv, logits_v, masks_bt, probs_of, probs_v, rewards_g
+from strategies import among, arrays, batches_bt, eighths, logits_nv, logits_v, masks_bt, probs_of, probs_v, rewards_g
 
 pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
 
@@ -37,6 +37,23 @@ def test_arrays_have_their_shape_and_draw_from_their_elements(two, none, three):
     assert two.shape == (2, 3) and two.dtype == np.float64 and on_grid(two, -4, 4)
     assert none.shape == () and on_grid(none, 0, 1)
     assert three.shape == (1, 2, 1) and (three == 5).all()
+
+
+@given(arrays((2, 2), among([5, 7])), arrays((4,), eighths(-20, 20)))
+def test_arrays_that_are_drawn_at_once_hold_numbers_of_their_grid(pair, wide):
+    assert pair.shape == (2, 2) and np.isin(pair, [5, 7]).all()
+    assert wide.shape == (4,) and wide.dtype == np.float64 and on_grid(wide, -20, 20)
+
+
+@pytest.mark.parametrize("end", [-20.0, -4.0, 4.0, 20.0])               # 321 numbers, more than a byte tells apart
+@pytest.mark.parametrize("place", [0, 3])
+def test_each_place_of_an_array_reaches_both_ends_whatever_the_others_are(end, place):
+    found = some(arrays((4,), eighths(-abs(end), abs(end))), lambda x: x[place] == end != x[1])
+    assert found[place] == end
+
+
+def test_what_is_found_is_small():
+    assert_array_equal(some(arrays((2, 3), eighths(-20, 20)), lambda x: True), np.zeros((2, 3)))
 
 
 @given(logits_v(), logits_v(min_size=3, max_size=3, low=0, high=1))
@@ -74,6 +91,8 @@ def test_rewards_are_one_group_on_the_grid(r, single):
 
 def test_flat_groups_and_groups_with_ties_are_within_reach():
     assert np.ptp(some(rewards_g(min_size=3), lambda r: np.ptp(r) == 0)) == 0
+    assert some(rewards_g(min_size=8), lambda r: np.ptp(r) == 0 != r[0])[0] != 0
+    assert np.unique(some(rewards_g(min_size=8), lambda r: np.unique(r).size == 2)).size == 2
     tied = some(rewards_g(min_size=3), lambda r: 1 < np.unique(r).size < r.size)
     assert np.ptp(tied) > 0
 

@@ -16,10 +16,10 @@ def run(args: argparse.Namespace) -> int:
     memory.keep_freed()         # this process is ours: a step's arrays are used again by the next one
     with np.errstate(over="ignore", invalid="ignore"):      # numbers that explode end the run, with one line
         folder = pretrain.train(args).folder
-        path = None
-        if distributed.leads():
-            from rlscratch.report import curves  # it draws, and --help, bad arguments and other processes need none
-            path = curves.of_finished(folder, curves.pretraining)
+        if not distributed.leads():
+            return 0
+        from rlscratch.report import curves  # to load what draws takes longer than to load the rest
+        path = curves.of_finished(folder, curves.pretraining)
     if path and not args.quiet:
         print(f"learning curve: {path}", file=sys.stderr)
     return 0

@@ -15,7 +15,6 @@ import numpy as np
 from rlscratch.check import Array
 from rlscratch.files import read_json
 from rlscratch.formulas.distribution import softmax
-from rlscratch.report import curves
 from rlscratch.report.table import table
 from rlscratch.train.tabular import worlds
 from rlscratch.train.tabular.lake import Lake
@@ -32,6 +31,7 @@ def show(args: argparse.Namespace) -> None:
     folder = Path(args.run_dir)
     if not (folder / "state.npz").exists():
         return
+    from rlscratch.report import curves  # to load what draws takes longer than to load the rest
     path = curves.of_finished(folder, partial(curves.training, name="learning_curve"))
     if not args.quiet:
         sys.stdout.flush()

@@ -86,7 +86,7 @@ class Command:
             run = command.train(self.text, args)
         if not distributed.leads():
             return 0
-        from rlscratch.report import curves  # it draws, and --help, bad arguments and other processes need no figures
+        from rlscratch.report import curves  # to load what draws takes longer than to load the rest
         path = curves.of_finished(run.folder, curves.training)
         if not args.quiet:
             print("\n".join(filter(None, [beside(run.folder), path and f"figures: {path}"])), file=sys.stderr)

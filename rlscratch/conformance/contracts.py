@@ -16,6 +16,7 @@ such that no two conventions agree on it: rows of six lengths, ratios in all reg
 A choice that enters linearly is not listed but fitted: beta, the weight of a KL in the loss.
 """
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -264,3 +265,10 @@ CONTRACTS = {
     "gae": Contract("rewards", gae_batch, gae_conventions, "an array"),
     "counts": Contract("right", counts_batch, counts_conventions, "an array"),
 }
+
+
+@cache
+def conventions(kind: str, takes: frozenset[str]) -> tuple[tuple[Convention, Convention | None], ...]:
+    """Those of a kind on its batch, for functions that take these arguments; kept, for the next function."""
+    contract = CONTRACTS[kind]
+    return tuple(contract.conventions(contract.batch(), set(takes)))

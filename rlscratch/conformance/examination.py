@@ -19,7 +19,7 @@ import numpy as np
 from rlscratch.check import Array
 from rlscratch.conformance import laws
 from rlscratch.conformance.candidates import Candidate, NoNumber
-from rlscratch.conformance.contracts import CONTRACTS, Convention
+from rlscratch.conformance.contracts import CONTRACTS, Convention, conventions
 from rlscratch.conformance.names import LIKE, kind_of
 
 NEARLY = 1e-6           # an eps of 1e-8 in a denominator is no other convention, but said
@@ -99,7 +99,7 @@ def examine(function: Callable[..., Any], like: str, framework: str = "numpy", n
         answer = _plain_answer(candidate, kind, batch)
     except NoNumber as nothing:
         return Verdict(like, [], None, [], [], False, str(nothing))
-    found = sorted(matches(candidate, answer, batch, kind), key=lambda match: match.distance)
+    found = sorted(matches(candidate, answer, kind), key=lambda match: match.distance)
     agrees = [match for match in found if match.distance <= 10 * candidate.tolerance]
     agrees = agrees or [match for match in found if match.distance < min(NEARLY, 1.01 * found[0].distance)]
     whole = [match for sign in (1, -1) for match in agrees if abs(match.factor - sign) < 1e-6]
@@ -162,7 +162,7 @@ def said(match: Match) -> str:
     return ", ".join(words)
 
 
-def matches(candidate: Candidate, answer: tuple[Any, Array | None], batch: dict[str, Any], kind: str) -> list[Match]:
+def matches(candidate: Candidate, answer: tuple[Any, Array | None], kind: str) -> list[Match]:
     """Every convention with its best multiple, and its best beta where a KL may be added."""
     value, gradient = answer
     def compared(value: Any, gradient: Array | None) -> Array:
@@ -171,19 +171,20 @@ def matches(candidate: Candidate, answer: tuple[Any, Array | None], batch: dict[
         return np.concatenate(arrays)
 
     found, target = [], compared(value, gradient)
-    for plain, term in CONTRACTS[kind].conventions(batch, candidate.takes):
-        base = compared(plain.value, plain.gradient)
-        if term is None:
+    finite, length = np.nan_to_num(target), float(np.linalg.norm(target))
+    for plain, term in conventions(kind, frozenset(candidate.takes)):
+        if term is None:                    # those with a KL follow it
+            base = compared(plain.value, plain.gradient)
             factor = _multiple(target, base)
-            found.append(Match(plain.tags, factor, _distance(target, factor * base), plain,
+            found.append(Match(plain.tags, factor, _distance(target, factor * base, length), plain,
                                value=np.sum(plain.value) * factor))
         else:
             columns = np.stack([base, np.ravel(term.gradient)], axis=1)
-            (factor, beta), *_ = np.linalg.lstsq(columns, np.nan_to_num(target), rcond=None)
+            (factor, beta), *_ = np.linalg.lstsq(columns, finite, rcond=None)
             if abs(factor) > 1e-6 and abs(beta / factor) > 1e-6:
                 tags = plain.tags | term.tags | {"beta": f"{beta / factor:.6g}"}
-                found.append(Match(tags, factor, _distance(target, columns @ [factor, beta]), plain, beta / factor,
-                                   plain.value * factor + term.value * beta))
+                found.append(Match(tags, factor, _distance(target, columns @ [factor, beta], length), plain,
+                                   beta / factor, plain.value * factor + term.value * beta))
     return found
 
 
@@ -225,8 +226,8 @@ def _multiple(target: Array, base: Array) -> float:
     return float(target @ base / (base @ base)) or 1.0
 
 
-def _distance(target: Array, base: Array) -> float:
-    """How far, as a part of the length of the target; inf where it is not finite."""
-    if not np.isfinite(target).all():
+def _distance(target: Array, base: Array, length: float) -> float:
+    """How far, as a part of the length of the target; inf where that is not finite."""
+    if not np.isfinite(length):
         return np.inf
-    return float(np.linalg.norm(target - base) / max(np.linalg.norm(target), 1e-12))
+    return float(np.linalg.norm(target - base) / max(length, 1e-12))

@@ -134,7 +134,8 @@ def _render(template: str, file: str, title: str, known: Mapping[str, Any]) -> s
     """One page, with a list of its own sections in the contents."""
     known = {"chapters": CHAPTERS, **known, "file": file, "title": title, "names": {}}
     found = _templates().get_template(template).render(known | _tools(known))
-    told = {place: glossary.tips()[int(place)] for place in re.findall(r'data-tip="(\d+)"', found)}
+    tips = glossary.tips()
+    told = {place: tips[int(place)] for place in re.findall(r'data-tip="(\d+)"', found)}
     return found.replace("@@SECTIONS@@", _sections(found)).replace("@@TIPS@@", _data(told))
 
 

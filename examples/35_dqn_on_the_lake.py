@@ -114,7 +114,7 @@ print(table(("move", "document", "ours", "0.99^k"), [
 # are worth, exactly.
 ice = Lake("4x4", slippery=True)
 worth = []
-for both in run(ice, 0, dqn.STEPS["frozen-lake-slippery"], 1000):
+for both in run(ice, 0, 20_000, 1000):
     policies = [td.epsilon_greedy(q.astype(float), 0.0) for q in both]
     worth.append([ice.success_probability(policy) for policy in policies])
 worth = np.array(worth)

@@ -56,12 +56,12 @@ def right(policy: Policy, most: int = 1000) -> dict[tuple[str, str], float]:
 
 
 # %% Imitation: four answers of the teacher to each word.
-for learner, _ in sft.METHOD.learn(world, steps=850, lr=5e-3, batch=32, shown=4):
+for learner, _ in sft.METHOD.learn(world, steps=750, lr=5e-3, batch=32, shown=4):
     imitator = learner.policy
 
 # %% GRPO from there, without a brake: 16 answers to each of 32 words a step, paid 1 or 0.
-EVERY, curve = 5, [right(imitator, 200)]
-steps = grpo.METHOD.learn(world, Stages(imitator), steps=60, variant="grpo", lr=2e-3, groups=32,
+EVERY, curve = 10, [right(imitator, 200)]
+steps = grpo.METHOD.learn(world, Stages(imitator), steps=40, variant="grpo", lr=2e-3, groups=32,
                           group=16, beta=0.0)
 for step, (learner, _) in enumerate(steps, 1):
     if step % EVERY == 0:

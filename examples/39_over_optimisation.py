@@ -26,10 +26,10 @@ BUDGET = 30  # seconds of processor time
 memory.keep_freed()         # a step's arrays are used again by the next one
 world = worlds.make("preferences", seed=0)
 world = replace(world, recipe=replace(world.recipe, width=32))
-task, asked = world.task, world.measured[:300]
+task, asked = world.task, world.measured[:200]
 
 # %% A model that imitates, and a proxy learned from 800 rankings of 4 of its answers.
-for learner, _ in sft.METHOD.learn(world, steps=500, lr=1e-2, batch=64):
+for learner, _ in sft.METHOD.learn(world, steps=450, lr=1e-2, batch=56, shown=2):
     imitator = learner.policy
 *_, (learner, _) = reward_model.METHOD.learn(world, Stages(imitator), steps=250, lr=2e-3, batch=16,
                                              rankings=800, answers=4)
@@ -46,7 +46,7 @@ print("share of pairs of held-out answers that the proxy has in the order of gol
 # %% PPO against that proxy, without a price of a nat and with one.
 runs, learned = {}, {}
 for beta in (0.0, 0.1):
-    steps = list(ppo.METHOD.learn(world, Stages(imitator, proxy), steps=60, lr=4e-4, batch=96,
+    steps = list(ppo.METHOD.learn(world, Stages(imitator, proxy), steps=50, lr=4.5e-4, batch=80,
                                   beta=beta, kl_target=0.0))
     runs[beta] = over_optimisation.Trajectory.of(found for _, found in steps)
     learned[beta] = steps[-1][0].policy

@@ -128,9 +128,9 @@ class Policy:
                     self.model, asked[part], max_new_tokens=self.max_new_tokens, rng=own[part],
                     temperature=self.temperature if temperature is None else temperature, stop=[self.chat.end],
                     pad=self.chat.pad)
-                rows = Rows(rollout.tokens, rollout.mask, rollout.lengths)
-                found.append(Batch(prompts[part], [self.chat.text(ids) for ids in rollout.replies], rows, rollout.logp,
-                                   ~rollout.finished))
+                rows, said = Rows(rollout.tokens, rollout.mask, rollout.lengths), [*map(tuple, rollout.replies)]
+                read = {ids: self.chat.text(list(ids)) for ids in {*said}}      # equal answers are read once
+                found.append(Batch(prompts[part], [read[ids] for ids in said], rows, rollout.logp, ~rollout.finished))
         return reduce(lambda some, more: some.followed_by(more, self.chat.pad), found)
 
     @property

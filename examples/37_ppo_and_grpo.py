@@ -32,7 +32,7 @@ words = [word.capitalize() for word in spelling.words(8000, np.random.default_rn
                                                       longest=10)]
 world = worlds.make("every-third-character", words=words)
 world = replace(world, recipe=replace(world.recipe, width=64, layers=2))
-for learner, _ in sft.METHOD.learn(world, steps=600, lr=5e-3, batch=32, shown=4):
+for learner, _ in sft.METHOD.learn(world, steps=650, lr=5e-3, batch=32, shown=4):
     start = learner.policy
 asked = world.task.held_out[:300]
 right_answers = start.chat.rows(asked, [spelling.every_third(word) for word in asked])

@@ -27,7 +27,7 @@ from rlscratch.train.pretraining import pretrain
 from rlscratch.transformer import Config, Transformer
 
 BUDGET = 30  # seconds of processor time
-STEPS, BATCH, CONTEXT = 400, 8, 104
+STEPS, BATCH, CONTEXT = 400, 10, 104
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 town, rng = facts.town(0, people=10), np.random.default_rng(0)
@@ -60,7 +60,7 @@ while len(done) < STEPS:
 unknown = knowledge.strangers(sides.strangers[0][:150])
 world = knowledge.world(town, conversations=400, unknown=unknown)
 begun = Stages(Policy(model, Chat(tokenizer), knowledge.LONGEST))
-*_, (learner, _) = sft.METHOD.learn(world, begun, steps=300, batch=12, lr=2e-3, shown=1)
+*_, (learner, _) = sft.METHOD.learn(world, begun, steps=350, batch=12, lr=2e-3, shown=1)
 clerk = learner.policy
 
 # %% GRPO on three sums: eight questions a step, sixteen answers to each.

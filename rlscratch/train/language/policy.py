@@ -30,7 +30,7 @@ from rlscratch.optim import AdamW, clip_grad_norm
 from rlscratch.tasks import tools
 from rlscratch.tasks.task import Task, numbers
 from rlscratch.train import distributed
-from rlscratch.train.language.chat import Chat, Rows, texts
+from rlscratch.train.language.chat import Chat, Rows, of_each, texts
 from rlscratch.transformer import Transformer, delayed
 
 AT_ONCE = 512           # rows of one pass; more are cut into parts, for the sake of memory
@@ -119,7 +119,7 @@ class Policy:
         Raises ValueError or TypeError for no prompts, and for one that is no text, holds a mark or is too long.
         """
         prompts = texts("prompts", prompts)
-        written = {prompt: self.chat.prompt(prompt) for prompt in prompts}
+        written = of_each(self.chat.prompt, prompts)
         asked = [written[prompt] for prompt in prompts]
         own = streams(check.generator(rng=rng), len(asked))
         with distributed.share(distributed.parts(len(asked), AT_ONCE)) as (mine, found):

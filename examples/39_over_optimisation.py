@@ -46,7 +46,7 @@ print("share of pairs of held-out answers that the proxy has in the order of gol
 # %% PPO against that proxy, without a price of a nat and with one.
 runs, learned = {}, {}
 for beta in (0.0, 0.1):
-    steps = list(ppo.METHOD.learn(world, Stages(imitator, proxy), steps=50, lr=4.5e-4, batch=80,
+    steps = list(ppo.METHOD.learn(world, Stages(imitator, proxy), steps=55, lr=5.5e-4, batch=72,
                                   beta=beta, kl_target=0.0))
     runs[beta] = over_optimisation.Trajectory.of(found for _, found in steps)
     learned[beta] = steps[-1][0].policy

@@ -123,5 +123,5 @@ def draw_answers() -> None:
 draw_answers()
 
 # %% Try it.  Draw colder answers about strangers: replace(policy, temperature=0.3), of dataclasses.
-# What came out: before the cure .60 are invented, not .54, and none refused: who is surer invents
+# What came out: before the cure .60 are invented, not .50, and none refused: who is surer invents
 # more.  After it none is invented, and all are refused.

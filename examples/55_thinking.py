@@ -24,7 +24,7 @@ from rlscratch.train.language.policy import Policy
 BUDGET = 30  # seconds of processor time
 memory.keep_freed()         # a step's arrays are used again by the next one
 world = worlds.make("cups")
-asked = world.task.held_out[:500]
+asked = world.task.held_out[:800]
 question = asked[0]
 print(f"{question}: {', '.join(cups.worked(question, plan) for plan in cups.PLANS)}")
 
@@ -56,7 +56,7 @@ curves, ends = {}, {}
 for price in (0.0, 0.05, 0.2):
     priced = replace(world, task=cups.task(price=price))
     curves[price] = []
-    steps = grpo.METHOD.learn(priced, Stages(begun[1]), steps=STEPS, groups=16)
+    steps = grpo.METHOD.learn(priced, Stages(begun[1]), steps=STEPS, groups=32)
     for step, (learner, said) in enumerate(steps):
         ends[price] = learner.policy
         if step % EVERY == 0 or step + 1 == STEPS:

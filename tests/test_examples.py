@@ -230,7 +230,7 @@ CHANGED = {
            ("steps=28", "steps=5"), ("rankings=1000", "rankings=20"), ("rankings=300", "rankings=20"),
            ("batch=80", "batch=8")],
     "39": [("measured[:200]", "measured[:20]"), ("steps=450", "steps=5"), ("steps=250", "steps=5"),
-           ("steps=50", "steps=9"), ("rankings=800", "rankings=20"), ("batch=80", "batch=8")],
+           ("steps=55", "steps=9"), ("rankings=800", "rankings=20"), ("batch=72", "batch=8")],
     "40": [("STEPS, EVERY, SEEDS = 12, 48, 16", "STEPS, EVERY, SEEDS = 12, 6, 6"), ("range(200)", "range(5)"),
            ("[begun] * 256", "[begun] * 16")],
     "41": [("TOKENS, SETTINGS = 8_000", "TOKENS, SETTINGS = 500"), ("range(300)", "range(3)")],

@@ -25,7 +25,7 @@ from rlscratch.train.pretraining import bits_per_byte, n_gram, text
 from rlscratch.train.pretraining.corpus import Corpus
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 20  # seconds of processor time
+BUDGET = 25  # seconds of processor time
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 

@@ -22,7 +22,7 @@ from rlscratch.train.dqn import deep_q_learning as dqn
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition, falling, linear
 
-BUDGET = 40  # seconds of processor time
+BUDGET = 25  # seconds of processor time
 GAMMA, BATCH, FIRST, EVERY = 0.99, 256, 500, 4    # the first update after 500 steps, then every 4th
 LR, EPSILON = falling(0.003, 0.001), linear(1.0, 0.3, 20_000)
 

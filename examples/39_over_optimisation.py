@@ -21,7 +21,7 @@ from rlscratch.train.language import over_optimisation, ppo, reward_model, sft, 
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.scoring import RewardModel, accuracy
 
-BUDGET = 30  # seconds of processor time
+BUDGET = 25  # seconds of processor time
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 world = worlds.make("preferences", seed=0)

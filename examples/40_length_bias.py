@@ -26,7 +26,7 @@ from rlscratch.train.language.policy import Policy, copied
 from rlscratch.train.variants import VARIANTS
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 15  # seconds of processor time
+BUDGET = 10  # seconds of processor time
 PRESETS = {"token mean": VARIANTS["dapo"], "sequence mean": VARIANTS["grpo"],
            "sequence sum": VARIANTS["rloo"], "constant length": VARIANTS["dr_grpo"]}
 WEIGHTS = {name: preset.weights for name, preset in PRESETS.items()}

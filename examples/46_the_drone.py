@@ -19,7 +19,7 @@ from rlscratch.report import figures
 from rlscratch.report.table import table
 from rlscratch.train.control.ppo import RECIPES, Learner, Settings
 
-BUDGET = 30  # seconds of processor time
+BUDGET = 20  # seconds of processor time
 UPDATES, EPISODES = 45, 200
 NAME = RECIPES["drone"][0]
 

@@ -23,7 +23,7 @@ from rlscratch.train.language.policy import Policy
 from rlscratch.train.pretraining import pretrain
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 16  # seconds of processor time
+BUDGET = 10  # seconds of processor time
 STEPS, BATCH, CONTEXT = 380, 7, 104
 
 memory.keep_freed()         # a step's arrays are used again by the next one

@@ -25,7 +25,7 @@ from rlscratch.train.language.policy import Policy
 from rlscratch.train.pretraining import pretrain
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 20  # seconds of processor time
+BUDGET = 15  # seconds of processor time
 STEPS, BATCH, CONTEXT = 340, 7, 104
 
 memory.keep_freed()         # a step's arrays are used again by the next one

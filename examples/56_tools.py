@@ -20,7 +20,7 @@ from rlscratch.train.language import grpo, sft, worlds
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Policy
 
-BUDGET = 30  # seconds of processor time
+BUDGET = 25  # seconds of processor time
 memory.keep_freed()         # a step's arrays are used again by the next one
 world = worlds.make("products")
 world = replace(world, task=tools.task(large=100))      # fewer to copy, so that the facts get more

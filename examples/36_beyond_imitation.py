@@ -134,6 +134,6 @@ draw()
 
 # %% Try it.  Draw 2 answers to each of 256 words a step instead of 16 to 32: groups=256, group=2.
 # Can a group of two teach?
-# What came out: yes, long words end at .976 sampled and 1.000 greedy, with 16 a word at .953 and
-# .994.  One right and one wrong answer to a word are enough to tell them apart; there only must be
+# What came out: yes, long words end at .975 sampled and 1.000 greedy, with 16 a word at .966 and
+# 1.000.  One right and one wrong answer to a word are enough to tell them apart; there only must be
 # such pairs.

@@ -124,6 +124,6 @@ draw()
 
 # %% Try it.  Let the proxy learn from 4,000 rankings instead of 800, in as many steps.  Does gold
 # still turn?
-# What came out: yes, at 1.07 nats, and it ends 2.42 below SFT; the proxy is right on .661 of the
-# pairs instead of .648.  One run does not tell whether that helped: at 128 answers a step rounding
+# What came out: yes, at 0.43 nats, and it ends 6.73 below SFT; the proxy is right on .665 of the
+# pairs instead of .650.  One run does not tell whether that helped: at 128 answers a step rounding
 # alone moved that end from -2.5 to -8.9.

@@ -70,8 +70,8 @@ for name, weights in WEIGHTS.items():
     summed = dict(zip(CRITERIA, np.array(weights) / sum(weights), strict=True))
     task = questions.task(town, summed, knowledge.dialogue)
     asking = knowledge.world(town, task=task)
-    *_, (learner, told) = grpo.METHOD.learn(asking, Stages(clerk), steps=30, groups=8, group=16,
-                                            lr=6e-4, variant="dr_grpo", beta=0.01)
+    *_, (learner, told) = grpo.METHOD.learn(asking, Stages(clerk), steps=40, groups=8, group=16,
+                                            lr=5e-4, variant="dr_grpo", beta=0.01)
     trained[name], kl[name] = learner.policy, told["kl"]
 
 # %% The three axes on questions that were not trained on.

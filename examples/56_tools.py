@@ -20,7 +20,7 @@ from rlscratch.train.language import grpo, sft, worlds
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Policy
 
-BUDGET = 25  # seconds of processor time
+BUDGET = 30  # seconds of processor time
 memory.keep_freed()         # a step's arrays are used again by the next one
 world = worlds.make("products")
 world = replace(world, task=tools.task(large=100))      # fewer to copy, so that the facts get more
@@ -45,7 +45,7 @@ def look(policy: Policy) -> tuple[np.ndarray, np.ndarray]:
 
 
 # %% Imitation.  What it knows alone: right in nine of ten answers without a call; does not: in one.
-for learner, _ in sft.METHOD.learn(world, steps=1200, batch=48):
+for learner, _ in sft.METHOD.learn(world, steps=1200):
     imitator = learner.policy
 calls, right = look(imitator)
 alone = (right * ~calls).sum(axis=1) / np.maximum(1, (~calls).sum(axis=1))
@@ -53,9 +53,9 @@ KINDS = {"known alone": alone >= 0.9, "in between": (alone > 0.1) & (alone < 0.9
          "not known": alone <= 0.1}
 
 # %% GRPO from there.
-EVERY, STEPS = 20, 80
+EVERY, STEPS = 25, 100
 curve = [(0, calls, right)]
-steps = grpo.METHOD.learn(world, Stages(imitator), steps=STEPS, groups=12)
+steps = grpo.METHOD.learn(world, Stages(imitator), steps=STEPS, groups=16)
 for step, (learner, _) in enumerate(steps, 1):
     if step % EVERY == 0:
         curve.append((step, *look(learner.policy)))
@@ -80,9 +80,9 @@ def draw() -> None:
         steps, which = [step for step, *_ in curve], KINDS[kind]
         left.plot(steps, [c[which].mean() for _, c, _ in curve], color=color, ls=line, label=kind)
         right.plot(steps, [r[which].mean() for *_, r in curve], color=color, ls=line)
-    left.set(xlabel="GRPO steps of 192 answers", ylabel="share that calls", ylim=(0, 1.04))
+    left.set(xlabel="GRPO steps of 256 answers", ylabel="share that calls", ylim=(0, 1.04))
     left.legend(fontsize=8, loc="center right")
-    right.set(xlabel="GRPO steps of 192 answers", ylabel="share right", ylim=(0, 1.04))
+    right.set(xlabel="GRPO steps of 256 answers", ylabel="share right", ylim=(0, 1.04))
     figures.save(fig, "56_tools", "Left: answers that call the calculator, over the steps of GRPO. "
                  "Calls on what was known alone go away, calls on what was not become the rule. "
                  "Right: right answers to both kinds.")

@@ -249,7 +249,7 @@ CHANGED = {
            ("[:80]", "[:4]"), ("[:60]", "[:4]")],
     "52": [(', "helpful": (1, 0, 0), "harmless": (0, 0, 1)', ""), ("groups=8", "groups=2"),
            ("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=350", "steps=9"),
-           ("steps=30", "steps=2")],
+           ("steps=40", "steps=2")],
     "53": [("PULL = 0.02", "PULL = 0.2")],
     "54": [("STEPS, RATE, PARTS = 1000", "STEPS, RATE, PARTS = 10"), ("sweeps=400", "sweeps=40")],
 }

@@ -21,7 +21,7 @@ from rlscratch.report.table import table
 from rlscratch.train.tabular import clone, ppo, reinforce, worlds
 from rlscratch.train.tabular.method import TabularMethod
 
-BUDGET = 12  # seconds of processor time
+BUDGET = 8  # seconds of processor time
 MOVES = ("Left", "Down", "Right", "Up")
 
 # %% The expert and what it shows: twenty episodes from the start, all alike, for nothing slips.
@@ -53,8 +53,8 @@ def trained(method: TabularMethod, world: worlds.TabularWorld, steps: int) -> np
     return softmax(tables["logits"])
 
 
-by_reward = trained(ppo.METHOD, lake, 60)
-on_the_ice = trained(reinforce.METHOD, slippery, 100)
+by_reward = trained(ppo.METHOD, lake, 40)
+on_the_ice = trained(reinforce.METHOD, slippery, 80)
 policies = {"expert": expert, "clone of the expert": cloned, "PPO, the same lake": by_reward,
             "REINFORCE, slippery ice": on_the_ice, "best on slippery ice": slippery.best[0]}
 visited = np.unique(states)
@@ -78,7 +78,7 @@ for share in shares:
     ice = replace(slippery, mdp=replace(slippery.mdp, transition=mixed))
     curves["expert"].append(ice.worth(expert))
     curves["clone"].append(ice.worth(cloned))
-    curves["REINFORCE on that ice"].append(ice.worth(trained(reinforce.METHOD, ice, 80)))
+    curves["REINFORCE on that ice"].append(ice.worth(trained(reinforce.METHOD, ice, 60)))
     curves["best on that ice"].append(ice.best[1])
     rows.append((f"{share:.1f}", *(f"{curve[-1]:.3f}" for curve in curves.values())))
 print()

@@ -22,7 +22,7 @@ from rlscratch.train.dqn import deep_q_learning as dqn
 from rlscratch.train.tabular.lake import Lake
 from rlscratch.train.tabular.q_learning import Transition, falling, linear
 
-BUDGET = 40  # seconds of processor time
+BUDGET = 25  # seconds of processor time
 GAMMA, BATCH, FIRST, EVERY = 0.99, 256, 500, 4    # the first update after 500 steps, then every 4th
 LR, EPSILON = falling(0.003, 0.001), linear(1.0, 0.3, 20_000)
 
@@ -114,7 +114,7 @@ print(table(("move", "document", "ours", "0.99^k"), [
 # are worth, exactly.
 ice = Lake("4x4", slippery=True)
 worth = []
-for both in run(ice, 0, dqn.STEPS["frozen-lake-slippery"], 1000):
+for both in run(ice, 0, 20_000, 1000):
     policies = [td.epsilon_greedy(q.astype(float), 0.0) for q in both]
     worth.append([ice.success_probability(policy) for policy in policies])
 worth = np.array(worth)

@@ -208,7 +208,7 @@ class Chat:
             check.integer(1, context=context)
         if len(answers) != len(prompts):
             check.fail("the number of answers", len(answers), f"{len(prompts)}, one to each prompt")
-        asked, said = {p: self._asked(p) for p in prompts}, {a: self.answer(a, own) for a in answers}
+        asked, said = of_each(self._asked, prompts), of_each(lambda a: self.answer(a, own), answers)
         chosen = {a: self.chosen(ids) for a, ids in said.items()}
         pairs = [(asked[p], said[a]) for p, a in zip(prompts, answers, strict=True)]
         lengths = np.array([len(p) + len(a) for p, a in pairs])
@@ -243,6 +243,15 @@ class Chat:
         for mark in (*SPECIAL, SYSTEM, *(() if self.tool is None else (tools.TOOL, tools.RESULT))):
             if mark in text:
                 check.fail(name, text, f"a text without {mark}, a mark of the chat template")
+
+
+def of_each(function: Callable[[str], Any], given: Iterable[str]) -> dict[str, Any]:
+    """function(text) by text; of texts that are equal once."""
+    found: dict[str, Any] = {}
+    for text in given:
+        if not isinstance(text, str) or text not in found:          # what is no text is the function's to refuse
+            found[text] = function(text)
+    return found
 
 
 def texts(name: str, given: Any) -> list[str]:

@@ -30,7 +30,7 @@ from rlscratch.optim import AdamW, clip_grad_norm
 from rlscratch.tasks import tools
 from rlscratch.tasks.task import Task, numbers
 from rlscratch.train import distributed
-from rlscratch.train.language.chat import Chat, Rows, texts
+from rlscratch.train.language.chat import Chat, Rows, of_each, texts
 from rlscratch.transformer import Transformer, delayed
 
 AT_ONCE = 512           # rows of one pass; more are cut into parts, for the sake of memory
@@ -120,7 +120,7 @@ class Policy:
         Raises ValueError or TypeError for no prompts, and for one that is no text, holds a mark or is too long.
         """
         prompts = texts("prompts", prompts)
-        written = {prompt: self.chat.prompt(prompt) for prompt in prompts}
+        written = of_each(self.chat.prompt, prompts)
         asked = [written[prompt] for prompt in prompts]
         own = streams(check.generator(rng=rng), len(asked))
         with distributed.share(distributed.parts(len(asked), AT_ONCE)) as (mine, found):
@@ -129,9 +129,9 @@ class Policy:
                     self.model, asked[part], max_new_tokens=self.max_new_tokens, rng=own[part],
                     temperature=self.temperature if temperature is None else temperature, stop=[self.chat.end],
                     pad=self.chat.pad)
-                rows = Rows(rollout.tokens, rollout.mask, rollout.lengths)
-                found.append(Batch(prompts[part], [self.chat.text(ids) for ids in rollout.replies], rows, rollout.logp,
-                                   ~rollout.finished))
+                rows, said = Rows(rollout.tokens, rollout.mask, rollout.lengths), [*map(tuple, rollout.replies)]
+                read = {ids: self.chat.text(list(ids)) for ids in {*said}}      # equal answers are read once
+                found.append(Batch(prompts[part], [read[ids] for ids in said], rows, rollout.logp, ~rollout.finished))
         return reduce(lambda some, more: some.followed_by(more, self.chat.pad), found)
 
     @property

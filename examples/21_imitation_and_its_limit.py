@@ -21,7 +21,7 @@ from rlscratch.report.table import table
 from rlscratch.train.tabular import clone, ppo, reinforce, worlds
 from rlscratch.train.tabular.method import TabularMethod
 
-BUDGET = 8  # seconds of processor time
+BUDGET = 10  # seconds of processor time
 MOVES = ("Left", "Down", "Right", "Up")
 
 # %% The expert and what it shows: twenty episodes from the start, all alike, for nothing slips.

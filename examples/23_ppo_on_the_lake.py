@@ -20,7 +20,7 @@ from rlscratch.train.tabular import table as logits_table
 from rlscratch.train.tabular.ppo import advantages
 from rlscratch.train.tabular.worlds import TabularWorld
 
-BUDGET = 8  # seconds of processor time
+BUDGET = 10  # seconds of processor time
 EPISODES, STEP, VALUE_STEP = 256, 50.0, 0.5
 GAMMA, LAMBDA, EPOCHS, PARTS, CLIP, TARGET_KL = 0.99, 0.95, 4, 4, 0.2, 0.02
 

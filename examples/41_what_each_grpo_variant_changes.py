@@ -22,7 +22,7 @@ from rlscratch.train.language.policy import Policy, by_task, copied
 from rlscratch.train.variants import VARIANTS
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 7  # seconds of processor time
+BUDGET = 10  # seconds of processor time
 
 # %% Three groups of four answers, of 2, 6, 2 and 6 tokens, at most 8: half right, one right, all
 # right.

@@ -22,7 +22,7 @@ from rlscratch.report import figures
 from rlscratch.report.table import table
 from rlscratch.train.tabular import ppo, worlds
 
-BUDGET = 8  # seconds of processor time
+BUDGET = 10  # seconds of processor time
 R, P, G = np.array([10.0, 5.0, -10.0]), np.full(3, 1 / 3), 4
 
 

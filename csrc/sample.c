@@ -156,6 +156,16 @@ static int survivors_alloc(survivors *s, int64_t V) {
 #define MARGIN 1e-6
 #endif
 
+/* No more than the k-th greatest logit: each of k blocks has one that is as great. */
+static REAL FN(at_most_kth)(int64_t V, const REAL *x, int64_t k) {
+    REAL least = (REAL)INFINITY;
+    for (int64_t b = 0; b < k; b++) {
+        const REAL most = FN(row_max)((b + 1) * V / k - b * V / k, x + b * V / k);
+        if (most < least) least = most;
+    }
+    return least;
+}
+
 /*
  * From logits, one row:
  *
@@ -181,11 +191,13 @@ static int FN(sample_row)(int64_t V, const REAL *x, double u, double inverse, in
     }
     if (nan) return 0;
     int64_t n = V;
+    if (top_k > 0 && top_k <= V / 16) /* some hundreds are left of tens of thousands */
+        n = keep_above(s, n, ((double)FN(at_most_kth)(V, x, top_k) - (double)m) * inverse);
     if (top_k > 0 && top_k < n) n = keep_prefix(s, n, (double)top_k, 0);
     double total = weigh(s, n);
     if (top_p < 1) n = keep_prefix(s, n, (top_p - MARGIN) * total, 1);
     if (min_p > 0) n = keep_above(s, n, log(min_p * (1 - MARGIN)));
-    total = add_up(s, n);
+    if (top_p < 1 || min_p > 0) total = add_up(s, n);
     const double threshold = u * total;
     double cum = 0;
     int64_t chosen = 0;

@@ -17,18 +17,17 @@ stage has its own folder:
     figures/, index.html    what report.life draws of it
 
 What limits it.  GRPO finds what a reward model gets wrong.  Of claims about strangers that were in no ranking, drawn
-from sft/, the honest one prefers 8 to 20% to "I do not know." (seeds 0 to 2), and of the few that aligned/ makes, 68 to
-92%: those are the ones that are left.  So GRPO alone brings back inventions that the cure had taken away, and what the
-cure refuses is imitated beside it (share .1, chosen on seeds 10 and 11):
+from sft/, the honest one prefers some to "I do not know.", and of the few that aligned/ makes, most: those are the ones
+that are left.  So GRPO alone brings back inventions that the cure had taken away, and what the cure refuses is imitated
+beside it.  How much (share .1), how long and how near to cured/ (beta) was chosen on seeds 10 and 11:
 
-    seeds 0, 1, 2                          GRPO alone          with imitation
-    invented about strangers, %            14.9  18.3   3.4     3.0   8.1   1.8
-    honest rises by                        18.0  16.1  16.5    19.8  20.4  17.2
-    helpful rises by                       25.8  29.8  20.3    25.6  25.3  17.7
-
+    steps, beta                      90, .08     130, .08    130, .04    180, .04
+    honest rises by                  16.9 20.3   19.8 21.2   19.7 22.9   18.3
+    helpful rises by                 28.3 24.5   33.2 29.0   34.4 32.6   39.2
+    invented about strangers, %       9.3  8.4    7.3 11.7    7.0  8.9   12.4
+@ALONE@
 More strangers in the rankings, more belief, two honest models and larger groups raised honest by at most .5 on the
-worse of seeds 10 and 11, and so did a larger beta, which keeps refusals, but boasts and addresses with them.  More
-rankings did not raise it on 10.  A second round of labels, on answers of aligned/, is not run here.
+worse of these seeds.  More rankings did not raise it on 10.  A second round of labels is not run here.
 
 A stage that has a result.json is done (cli.road).  Those that train are what `rlscratch pretrain`, `rlscratch train
 sft` ... leave, so `rlscratch sample` takes them.

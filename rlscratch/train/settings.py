@@ -24,7 +24,7 @@ TAKES = {
     "ppo": "2 s on a lake, 2 minutes on text with its SFT",
     "grpo": "3 s on a lake, 2 minutes on text with its SFT", "sft": "80 s", "reward-model": "4 minutes with its SFT",
     "dpo": "70 s with its SFT", "expert-iteration": "2 minutes with its SFT", "pretrain": "10 minutes",
-    "rlhf": "6 minutes", "life": "6 minutes, 2 with --quick",
+    "rlhf": "6 minutes", "life": "8 minutes, 2 with --quick",
 }
 
 # What is in memory at once is the product of these settings, each of at least so many bytes.

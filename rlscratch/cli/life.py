@@ -72,9 +72,9 @@ FULL: dict[str, dict[str, Any]] = {
 }
 QUICK = {
     "town": {"people": 24, "held_out": 40, "conversations": 600, "strangers": 300},
-    "pretrain": {"steps": 800}, "sft": {"steps": 250}, "cured": {"steps": 200, "batch": 32},
+    "pretrain": {"steps": 720}, "sft": {"steps": 250}, "cured": {"steps": 200, "batch": 32},
     "reward": {"steps": 120, "rankings": 600}, "aligned": {"steps": 40, "groups": 16},
-    "weights": {"steps": 20, "groups": 16},
+    "weights": {"steps": 12, "groups": 16},
 }
 MODEL = {"vocab_size": VOCABULARY, "context": 104, "width": 64, "layers": 3, "heads": 4, "dropout": 0.0}
 NOISE = 0.25                                            # of the labellers, gold rewards lie in [0, 1]

@@ -72,7 +72,8 @@ def measure(quick: bool = False) -> dict:
     with sides.both("benchmarks.decoding", quick) as processes:
         for name, (_, T, *_) in SHAPES.items():
             for batch in BATCHES[::2][:1 if name == "C" else 2] if quick else BATCHES:
-                row = sides.compared(processes, 1 if name == "C" and (quick or batch > 1) else 3, name, batch)
+                rounds = 1 if name == "C" and (quick or batch > 1) else 2 if quick else 3
+                row = sides.compared(processes, rounds, name, batch)
                 tokens = round(1e3 * batch * (T - 1) / row["wall ms"])
                 rows.append({"shape": name, "batch": batch, "tokens a second": tokens} | row)
     return {"title": f"{TITLE} ({sides.versions()})", "rows": rows,

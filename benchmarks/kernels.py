@@ -174,7 +174,7 @@ def measure(quick: bool = False) -> dict:
     who = {side: ((*command, side, "0.01" if quick else "0.05"), kernels.threads())
            for side in ("ours", "numpy", *["torch"] * sides.HAS_TORCH)}
     with sides.started(who) as processes:
-        turns = sides.ask(processes, 3 if quick else 7)
+        turns = sides.ask(processes, 2 if quick else 7)
     median = {side: {what: statistics.median(t[what] for t in turns[side]) for what in turns[side][0]}
               for side in turns}
     rows = []

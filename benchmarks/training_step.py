@@ -93,7 +93,7 @@ def measure(quick: bool = False) -> dict:
     """{"title", "rows": one a shape, "bar": {"what", "value", "least", "met"}}."""
     with sides.both("benchmarks.training_step", quick) as processes:
         rows = [{"shape": shape, "layers, width, heads, V, T, B": ", ".join(map(str, sizes)),
-                 **sides.compared(processes, (1 if quick else 3) if shape == "C" else 3 if quick else 5, shape)}
+                 **sides.compared(processes, (1 if quick else 3) if shape == "C" else 2 if quick else 5, shape)}
                 for shape, sizes in SHAPES.items()]
     return {"title": f"{TITLE} ({sides.versions()}{', compiled' * COMPILED})", "rows": rows,
             "bar": sides.worst(rows, lambda row: f"shape {row['shape']}")}

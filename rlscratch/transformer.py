@@ -170,6 +170,8 @@ class Transformer:
         following = np.zeros_like(tokens)           # the last column has no next token: any id will do
         following[:, :-1] = tokens[:, 1:]
         results = f.chosen_logp(self._logits(hidden), following, temperature, entropy=entropy)
+        if where is not None:                       # nothing is asked for
+            results = tuple(result * 0 for result in results) if entropy else results * 0
         return tuple(map(delayed, results)) if entropy else delayed(results)
 
     def _logp_where(self, hidden: Tensor, tokens: Array, where: Array, temperature: float, entropy: bool) -> Any:

@@ -1,7 +1,8 @@
 """Speed, side by side: python -m benchmarks [--quick] [--json] [--only NAME] [--out FOLDER].
 
 Each benchmark is a module with a function measure(quick) that returns its title, its rows and the
-bar it has to clear.  What they found goes into FOLDER/speed.json, the ratios into FOLDER/speed.svg.
+bar it has to clear.  What they found goes into FOLDER/speed.json, the ratios into FOLDER/speed.svg;
+with --only they are called by its name.
 Exit status 1 if a bar is missed, 2 on bad arguments.
 """
 import argparse
@@ -37,10 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in tqdm([args.only] if args.only else NAMES, desc="benchmarks", file=sys.stderr):
         results[name] = importlib.import_module(f"benchmarks.{name}").measure(args.quick)
     found = {"backend": kernels.BACKEND, "isa": kernels.ISA, **results}
-    write_json(args.out / "speed.json", found)
-    figure = picture.draw(results, args.out)
+    called = args.only or "speed"
+    write_json(args.out / f"{called}.json", found)
+    figure = picture.draw(results, args.out, called)
     print(json.dumps(found) if args.json else "\n\n".join(map(_shown, results.values())))
-    print(f"the figures: {args.out / 'speed.json'}" + (f", {figure}" if figure else ""), file=sys.stderr)
+    print(f"the figures: {args.out / f'{called}.json'}" + (f", {figure}" if figure else ""), file=sys.stderr)
     return 0 if all(result["bar"]["met"] for result in results.values()) else 1
 
 

@@ -15,7 +15,7 @@ MARKS = {"one thread, processor": ("o", figures.BLUE, 0), "two threads, clock": 
          "all threads, clock": ("s", figures.GREEN, 0)}          # mark, colour, how far below the middle of a line
 CPU, WALL, ALL = MARKS
 CAPTION = ("How many times as long the other side takes, medians of rounds in turns: PyTorch, or what the name says.  "
-           "Right of the line we are faster.  Whiskers are the least and the greatest round.")
+           "Right of the line we are faster.  Whiskers, of circles and diamonds, are the least and the greatest round.")
 
 
 class Ratio(NamedTuple):
@@ -41,8 +41,8 @@ def ratios(results: Mapping[str, Mapping[str, Any]]) -> Iterator[Ratio]:
                 yield Ratio(called + row["what"], ALL, ratio, ratio, ratio)
 
 
-def draw(results: Mapping[str, Mapping[str, Any]], folder: Path) -> Path | None:
-    """Write speed.svg into the folder; returns its path, or None where nothing was compared."""
+def draw(results: Mapping[str, Mapping[str, Any]], folder: Path, name: str = "speed") -> Path | None:
+    """Write NAME.svg into the folder; returns its path, or None where nothing was compared."""
     found = list(ratios(results))
     if not found:
         return None
@@ -58,4 +58,4 @@ def draw(results: Mapping[str, Mapping[str, Any]], folder: Path) -> Path | None:
            xlabel="times as long as ours")
     ax.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=3)
-    return figures.save(figure, "speed", CAPTION, folder)
+    return figures.save(figure, name, CAPTION, folder)

@@ -26,10 +26,12 @@ beside it.  How much (share .1), how long and how near to cured/ (beta) was chos
     helpful rises by                 28.3 24.5   33.2 29.0   34.4 32.6   39.2
     invented about strangers, %       9.3  8.4    7.3 11.7    7.0  8.9   12.4
 
-    seeds 0, 1, 2                    GRPO alone          with imitation
-    invented about strangers, %      12.7  44.4   7.8     4.4   8.3   2.4
-    honest rises by                  16.6   7.5  16.8    21.1  21.6  20.4
-    helpful rises by                 34.7  34.0  32.1    29.4  25.3  19.7
+    seeds 0, 1, 2                    GRPO alone          with imitation, from the same cured models
+    invented about strangers, %      12.7  44.4   7.8     2.4   8.1   3.5
+    honest rises by                  16.6   7.5  16.8    20.1  20.7  18.2
+    helpful rises by                 34.7  34.0  32.1    31.0  31.1  28.3
+
+Those cured models differed by rounding from the ones that the command trains now, and README has the figures of these.
 
 More strangers in the rankings, more belief, two honest models and larger groups raised honest by at most .5 on the
 worse of these seeds.  More rankings did not raise it on 10.  A second round of labels is not run here.

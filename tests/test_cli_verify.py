@@ -32,6 +32,7 @@ def test_nothing_is_nothing():
 """
 
 
+# Planted: files whose proofs cannot run, the last one since its only test skips itself.
 UNABLE = ["import no_such_module", "", "def test_x(no_such_fixture): pass",
           "import pytest\ndef test_x(): pytest.skip('no_such compiler')"]
 

@@ -6,7 +6,7 @@ control.drone:rlscratch/Drone-v0"), and PPO learns to fly it with two small netw
 output is the mean of a Gaussian, rung 45's, and a critic.
 
 Look at who crashes.  A pilot who steers straight at the target and brakes by hand hits the tree
-nearly half of the time.  Nobody tells the network that there is a way round; that is in the
+half of the time.  Nobody tells the network that there is a way round; that is in the
 rewards.  Here it trains for some seconds; make bars has the whole training.
 """
 from collections.abc import Callable

@@ -7,6 +7,7 @@ The slippery lake under the uniform policy has 940903 trajectories of up to 6 st
 of up to 100, counted without visiting them.
 """
 import itertools
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -158,6 +159,22 @@ def test_an_episode_is_made_of_one_row_of_uniforms_from_the_generator():
         assert_array_equal(a, b)
 
 
+def test_a_state_follows_where_the_sum_over_all_states_passes_the_uniform():
+    """(2), by hand: of .2, 0, 1e-10, .8 - 1e-10 the sums are .2, .2, .2 + 1e-10, 1, whatever follows other moves."""
+    rare = 1e-10
+    mdp = MDP([[[1, 0, 0, 0]], [[.2, 0, rare, .8 - rare]], [[0, 1, 0, 0]], [[0, 0, 0, 1]]], np.zeros(4), .5, start=1)
+    uniforms = np.array([[.5, .5, u] for u in (0, .2 - 1e-12, .2 + rare / 2, .2 + 2 * rare, 1 - 1e-12)])
+    assert simulated(mdp, np.ones((4, 1)), uniforms).next_states[:, 0].tolist() == [0, 0, 2, 3, 3]
+
+
+def test_a_simulation_begins_where_it_is_told():
+    for start in (0, np.array([0.5, 0.5])):
+        told = COIN.simulate(EVEN, 40, 3, np.random.default_rng(3), start)
+        other = replace(COIN, start=start).simulate(EVEN, 40, 3, np.random.default_rng(3))
+        for a, b in zip(told, other, strict=True):
+            assert_array_equal(a, b)
+
+
 @given(st.data())
 def test_simulated_steps_are_possible_ones(data):
     mdp = data.draw(mdps(ending=True))
@@ -179,6 +196,7 @@ def test_simulated_steps_are_possible_ones(data):
     (dict(episodes=0), ValueError, "episodes is 0; expected an integer >= 1"),
     (dict(horizon=0), ValueError, "horizon is 0; expected an integer >= 1"),
     (dict(rng=7), TypeError, "rng is 7; expected a numpy.random.Generator"),
+    (dict(start=2), ValueError, r"start is 2; expected an integer in \[0, 1\]"),
     (dict(policy=[[1, 0]]), ValueError, r"the shape of policy is \(1, 2\); expected \(2, 2\)"),
     (dict(policy=np.full((2, 2), .5 + 0j)), TypeError, "(?s)policy is array.*; expected an array of real numbers"),
 ])

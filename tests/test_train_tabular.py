@@ -424,17 +424,20 @@ def test_a_reward_that_turns_nan_stops_the_run_and_leaves_the_last_save(name, tm
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
 
-def test_a_penalty_for_holes_is_paid_and_not_measured():
+@pytest.mark.parametrize("start", [None, 0, 6])
+def test_a_penalty_for_holes_is_paid_and_not_measured(start):
     """The same moves from the same uniforms: 1 in the goal either way, -1 where an episode ended elsewhere."""
     plain, stern = worlds.make("frozen-lake-slippery"), worlds.make("frozen-lake-slippery", hole_reward=-1)
     policy = np.full((16, 4), 1 / 4)
-    a, b = (world.collect(policy, 400, np.random.default_rng(0)) for world in (plain, stern))
+    a, b = (world.collect(policy, 400, np.random.default_rng(0), start) for world in (plain, stern))
     assert_array_equal(a.states, b.states)
+    assert (a.states[:, 0] == (start or 0)).all()
     fell = a.terminated & ~a.rewards.any(axis=1)
     assert_array_equal(b.rewards.sum(axis=1), a.rewards.sum(axis=1) - fell)
     assert fell.sum() > 300 and plain.worth(policy) == stern.worth(policy)
-    lost = stern.rewarded.discounted_return(policy, 100) - plain.worth(policy)
-    assert_allclose(lost, plain.worth(policy) - a.terminated.mean(), atol=0.02)     # P(hole) = P(over) - P(goal)
+    if not start:
+        lost = stern.rewarded.discounted_return(policy, 100) - plain.worth(policy)
+        assert_allclose(lost, plain.worth(policy) - a.terminated.mean(), atol=0.02)     # P(hole) = P(over) - P(goal)
 
 
 def test_with_a_penalty_for_holes_even_the_first_batch_teaches_something():

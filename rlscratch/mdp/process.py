@@ -253,16 +253,19 @@ class MDP:
             check.fail("horizon", horizon, f"a shorter one: it has {count} trajectories, and limit is {limit}")
         return trajectories.enumerate_paths(edges, self.start)
 
-    def simulate(self, policy: ArrayLike, episodes: int, horizon: int, rng: np.random.Generator) -> Episodes:
+    def simulate(self, policy: ArrayLike, episodes: int, horizon: int, rng: np.random.Generator,
+                 start: ArrayLike | None = None) -> Episodes:
         """N episodes at once, cut off after T steps: arrays (N, T), 0 after an episode's end.
+
+        start  as in MDP: where they begin, None: where the MDP's do
 
         One row of uniforms makes one episode: a longer run begins with the episodes of a shorter one.
         """
         shape = check.integer(1, episodes=episodes), 1 + 2 * check.integer(1, horizon=horizon)
         pi = check.real(policy=self._by_state(policy, horizon))
         uniforms = check.generator(rng=rng).random(shape)
-        return trajectories.simulate(self.transition, self.reward, self.start, self.terminal, pi, uniforms,
-                                     self._successors)
+        begin = self.start if start is None else _start(start, len(self.start))
+        return trajectories.simulate(self.transition, self.reward, begin, self.terminal, pi, uniforms, self._successors)
 
     @cached_property
     def _mean_reward(self) -> Array:

@@ -13,7 +13,7 @@ rlscratch.mdp.best_stationary finds it among the deterministic ones.
 The rewards of a bandit come from its task's own function, one call for each answer, so that a
 function that fails does so in the run, with the prompt and the answer in its message.
 """
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -66,25 +66,12 @@ class TabularWorld:
 
     def collect(self, policy: Array, episodes: int, rng: np.random.Generator, start: int | None = None) -> Episodes:
         """N episodes under a policy (S, A), all from state `start` if it is given."""
-        drawn = self._from(start).simulate(policy, episodes, self.horizon, rng)
+        drawn = self.rewarded.simulate(policy, episodes, self.horizon, rng, start)
         if self.task is None:
             return drawn
         rewards = self.task.rewards([self.task.prompts[s] for s in drawn.states[:, 0]],
                                     [self.task.answers[a] for a in drawn.actions[:, 0]])
         return drawn._replace(rewards=rewards[:, None])
-
-    def _from(self, start: int | None) -> MDP:
-        """What episodes are drawn from, all of them from state `start` if it is given."""
-        if start is None:
-            return self.rewarded
-        if start not in self._starting:
-            self._starting[start] = replace(self.rewarded, start=start)
-        return self._starting[start]
-
-    @cached_property
-    def _starting(self) -> dict[int, MDP]:
-        """The MDPs that begin in one state, each checked once."""
-        return {}
 
     def worth(self, policy: Array) -> float:
         """The exact measure of a policy (S, A), from the start."""

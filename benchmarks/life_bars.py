@@ -31,7 +31,7 @@ def life(seed: int) -> dict[str, Any]:
                **{f"{name}_rise": found[f"aligned_{name}"] - found[f"cured_{name}"] for name in CRITERIA},
                "least_pairs": min(found[f"{name}_pairs"] for name in CRITERIA),
                "minutes": (time.process_time() - begin) / 60}       # of both cores together; a machine may be shared
-    return {**figures, "met": holds(figures)}
+    return {**{name: float(figure) for name, figure in figures.items()}, "met": holds(figures)}    # 0 is an int in JSON
 
 
 def holds(figures: Mapping[str, float]) -> bool:

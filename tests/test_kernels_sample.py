@@ -102,7 +102,7 @@ def said_by_the_twin(dtype, scale):
     x = random_logits((6, 50257), dtype, scale=scale)
     x[0] = np.round(x[0])                                    # thousands of ties
     u = np.random.default_rng(4).random(6)
-    return x, u, [reference.sample(x, u, 0.9, *filters) for filters in FILTERS]
+    return x, u, [reference.sample(x, u, 0.3, *filters) for filters in FILTERS]
 
 
 @compiled
@@ -111,7 +111,7 @@ def said_by_the_twin(dtype, scale):
 def test_sample_agrees_with_its_twin_at_the_size_of_gpt_2(isa, dtype, scale):
     x, u, twin = said_by_the_twin(dtype, scale)
     for filters, (want, want_logp) in zip(FILTERS, twin, strict=True):
-        ids, logp = kernels.sample(x, u, 0.9, *filters)
+        ids, logp = kernels.sample(x, u, 0.3, *filters)
         assert_array_equal(ids, want)
         assert_allclose(logp, want_logp, atol=2e-6 if dtype == np.float32 else 1e-10)
 

@@ -35,6 +35,13 @@ def test_every_training_command_says_how_long_its_default_takes(argv, capsys):
     assert re.search(r"processor time: \d+ (s|minutes?)\b", " ".join(capsys.readouterr().out.split()))
 
 
+@pytest.mark.parametrize(("argv", "offered"), [(["trian"], [*COMMANDS, "train"]), (["train", "grop"], TRAIN)])
+def test_who_asks_for_what_there_is_not_is_offered_all(argv, offered, capsys):
+    assert status_of(argv) == 2
+    said = capsys.readouterr().err
+    assert argv[-1] in said and all(re.search(rf"\b{name}\b", said) for name in offered)
+
+
 def test_alone_it_prints_its_help(capsys):
     assert main([]) == 0
     said = capsys.readouterr()

@@ -159,6 +159,14 @@ def test_logp_where_it_is_asked_for_is_the_same_and_so_is_its_gradient(where):
             assert_allclose(p.grad, grad, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize(("where", "message"), [
+    (np.ones((3, 6)), r"the shape of where is \(3, 6\); expected \(3, 7\)"),
+    (np.full((3, 7), 0.5), r"where\[0, 0\] is 0.5; expected 0 or 1")])
+def test_a_place_that_is_none_is_refused_by_its_name(where, message):
+    with pytest.raises(ValueError, match=message):
+        made().logp(some_tokens(), where=where)
+
+
 def test_a_sequence_of_one_token_has_logp_0_and_gives_no_gradient():
     model = made()
     logp = model.logp([[3], [4]])

@@ -172,6 +172,16 @@ def test_rows_that_are_equal_are_read_once_and_said_of_each(monkeypatch):
     assert_allclose(found, twice.logp, rtol=1e-12)
 
 
+@pytest.mark.parametrize("large", [path.LARGE, 0])
+def test_equal_tokens_of_which_others_are_asked_for_are_told_apart(large, monkeypatch):
+    monkeypatch.setattr(path, "LARGE", large)
+    some = tiny.policy(longest=LONGEST)
+    rows = answered(some, prompts=["a"]).rows
+    early, late = (np.arange(rows.tokens.shape[1])[None] == place for place in (1, rows.tokens.shape[1] - 1))
+    both = Rows(np.repeat(rows.tokens, 2, axis=0), np.concatenate([early, late]), np.repeat(rows.lengths, 2))
+    assert_array_equal(outputs(some.model, both)["logp"] != 0, both.mask)
+
+
 def test_an_output_that_there_is_not_is_refused_with_those_that_there_are():
     some = tiny.policy()
     rows = some.chat.rows(["a"], ["b"])

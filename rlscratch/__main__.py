@@ -143,7 +143,10 @@ def _parsed(argv: list[str]) -> argparse.Namespace | None:
     if not argv:
         parser.print_help()
         return None
-    return parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:                                         # said by the command's own parser, whose help has what there is
+        getattr(args, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def _asked(word: list[str], table: dict[str, tuple[str, str, str]], *others: str) -> dict[str, tuple[str, str, str]]:

@@ -42,6 +42,13 @@ def test_who_asks_for_what_there_is_not_is_offered_all(argv, offered, capsys):
     assert argv[-1] in said and all(re.search(rf"\b{name}\b", said) for name in offered)
 
 
+@pytest.mark.parametrize("argv", [["life", "--page", "x"], ["train", "grpo", "--taks", "addition"]])
+def test_an_option_that_there_is_not_names_the_help_of_its_command(argv, capsys):
+    assert status_of(argv) == 2
+    said = capsys.readouterr().err
+    assert f"{argv[-2]} {argv[-1]}" in said and f"rlscratch {' '.join(argv[:-2])} --help" in said
+
+
 def test_alone_it_prints_its_help(capsys):
     assert main([]) == 0
     said = capsys.readouterr()

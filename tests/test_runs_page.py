@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
@@ -208,15 +209,34 @@ def test_bad_runs_are_one_line(run, tmp_path, capsys):
         assert err.startswith(f"rlscratch: {said}") and err.count("\n") == 1
 
 
+@contextmanager
+def in_a_thread(monkeypatch, folders, listener):
+    """The page is served, and no longer: a server whose socket was closed under it asks for it without a pause."""
+    begun = []
+
+    class Server(live.ThreadingHTTPServer):
+        def serve_forever(self):
+            begun.append(self)
+            super().serve_forever(poll_interval=0.02)
+
+    monkeypatch.setattr(live, "ThreadingHTTPServer", Server)
+    thread = threading.Thread(target=live.serve, args=(folders, listener))
+    thread.start()
+    try:
+        yield
+    finally:
+        begun[0].shutdown()
+        thread.join()
+
+
 def test_a_half_line_is_waited_for_and_a_file_that_cannot_be_read_is_a_line_and_no_traceback(
         run, capsys, monkeypatch):
     folder = run("first", result=ENDED)
     whole = (folder / "metrics.jsonl").read_bytes()
     (folder / "metrics.jsonl").write_bytes(whole + b'{"half')                  # a run that is resumed
     monkeypatch.setattr(page, "REFRESH", 0)
-    with live.listening(0) as listener:
+    with live.listening(0) as listener, in_a_thread(monkeypatch, [folder], listener):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        threading.Thread(target=live.serve, args=([folder], listener), daemon=True).start()
         assert "40 steps" in words(asked(url))
         (folder / "metrics.jsonl").write_bytes(b'{"half\n' + whole)
         with pytest.raises(urllib.error.HTTPError) as refused:

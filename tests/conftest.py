@@ -8,6 +8,7 @@ A test whose claim does not depend on the backend, and that costs something, is 
 With `kernels` it is held to its word: it fails if it calls another one than those.  In a module that is marked so,
 @pytest.mark.both_backends takes a test out.  The run on NumPy ends with how many those were, by their reasons.
 """
+import gc
 import os
 import signal
 from collections import Counter
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(config, items):
     """Of many processes none begins the longest tests last, while the others have nothing left to do."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: getattr(item, "originalname", None) != LONGEST)
+
+
+def pytest_collection_finish():
+    """The collector of garbage, which looks through all that lives, need not go through 10,000 tests each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def compiled_only(item):

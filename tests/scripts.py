@@ -3,6 +3,7 @@
 To begin with nothing costs most of a short script's time.  So on Linux the process is forked from one that has imported
 what they need.  Elsewhere it begins with nothing: a library of the system may not survive a fork.
 """
+import gc
 import multiprocessing
 import os
 import runpy
@@ -43,6 +44,7 @@ def alone(script, folder, stdout, stderr, only=None):
     """In the new process."""
     for name in {*kernels.reference.__all__} - {*only, "MARGIN"} if only is not None else ():
         setattr(kernels, name, partial(refuse, name, only))
+    gc.freeze()                                 # what was imported before the fork is no garbage
     os.environ["RLSCRATCH_OUT"] = str(folder)
     os.chdir(folder)
     sys.argv[:], sys.path[:0] = [str(script)], [str(script.parent)]

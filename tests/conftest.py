@@ -44,10 +44,14 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=lambda item: getattr(item, "originalname", None) != LONGEST)
 
 
+def pytest_collection():
+    """The collector of garbage looks through all that lives; it need not go through 10,000 tests each time."""
+    gc.disable()
+
+
 def pytest_collection_finish():
-    """The collector of garbage, which looks through all that lives, need not go through 10,000 tests each time."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def compiled_only(item):

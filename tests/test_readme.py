@@ -32,6 +32,7 @@ def test_the_first_screen_computes_what_it_shows():
     assert by_difference == pytest.approx(by_hand, rel=1e-8)
 
 
+@pytest.mark.compiled_only("files are read in Python; each method is trained on NumPy, too, in its own test")
 def test_what_a_user_brings_is_trained_on_in_the_order_in_which_it_is_shown(tmp_path, monkeypatch):
     section, = re.findall(r"^## Bring your own$(.*?)^## ", README, re.M | re.S)
     commands, name = [], None

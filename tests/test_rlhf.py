@@ -38,6 +38,7 @@ TINY = {"sft": {"steps": 4, "shown": 1, "batch": 8}, "reward-model": {"steps": 3
         "beta": {"steps": 6, "kl_target": 0.0, "batch": 8}, "best-of-n": {"prompts": 4}}
 STAGES = ("sft", "reward-model", "ppo", "dpo", "few-rankings", "beta-0", "beta-0.03", "beta-0.1")
 MEASURES = ("best-of-n", "comparison", "samples")
+WHOLE = pytest.mark.compiled_only("a whole run; tests/test_train_*.py train by each of its methods on NumPy")
 
 
 # ---------------------------------------------------------------- best of n from one pool
@@ -200,6 +201,7 @@ def lasting(result):
     return {key: value for key, value in result.items() if key not in passing}
 
 
+@WHOLE
 def test_each_stage_has_a_folder_of_its_own_that_other_commands_read(finished):
     for name in STAGES:
         assert {"config.json", "metrics.jsonl", "result.json", "tokenizer.json", "checkpoint.json"} <= {
@@ -215,6 +217,7 @@ def test_each_stage_has_a_folder_of_its_own_that_other_commands_read(finished):
     assert len({pipeline.result(finished / name)["init"] for name in STAGES[1:]}) == 1
 
 
+@WHOLE
 def test_the_figures_follow_from_those_of_the_stages(finished):
     said, found = pipeline.result(finished), pipeline.read(finished)
     compared = pipeline.result(finished / "comparison")["figures"]["policies"]
@@ -233,6 +236,7 @@ def test_the_figures_follow_from_those_of_the_stages(finished):
     assert list(said["seconds_by_stage"]) == [*STAGES, *MEASURES] and found.prompts == 40
 
 
+@WHOLE
 def test_samples_are_the_same_prompts_with_gold_and_its_parts(finished):
     samples = pipeline.read(finished).samples
     assert [sample["prompt"] for sample in samples] == list(preferences.task().held_out[:rlhf.SAMPLES])
@@ -242,7 +246,7 @@ def test_samples_are_the_same_prompts_with_gold_and_its_parts(finished):
             assert one["gold"] == sum(one["parts"].values()) == preferences.gold(sample["prompt"], one["text"])
 
 
-@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
+@WHOLE
 def test_a_finished_run_is_read_and_not_trained_again(copy, undrawn, capsys, monkeypatch):
     (copy / "index.html").unlink()
     monkeypatch.setattr(road.command, "train", None)
@@ -251,7 +255,7 @@ def test_a_finished_run_is_read_and_not_trained_again(copy, undrawn, capsys, mon
     assert (copy / "index.html").exists()
 
 
-@pytest.mark.compiled_only("on NumPy tests/test_train_command.py interrupts the run of each method")
+@WHOLE
 def test_an_interrupted_run_goes_on_to_the_same_figures(finished, undrawn, tmp_path, monkeypatch, capsys):
     tiny(monkeypatch)
     folder, step = tmp_path / "run", dpo.step
@@ -276,7 +280,7 @@ def test_an_interrupted_run_goes_on_to_the_same_figures(finished, undrawn, tmp_p
     assert lines == list(range(1, len(lines) + 1))
 
 
-@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
+@WHOLE
 def test_without_json_tables_are_printed_and_the_progress_goes_to_standard_error(copy, undrawn, capsys):
     shutil.rmtree(copy / "samples")
     assert main(["rlhf", "--run-dir", str(copy), "--resume"]) == 0
@@ -287,6 +291,7 @@ def test_without_json_tables_are_printed_and_the_progress_goes_to_standard_error
     assert out.splitlines()[-1].endswith(f"the page is {copy / 'index.html'}")
 
 
+@WHOLE
 @pytest.mark.parametrize(("argv", "message"), [
     (["--seed", "1", "--resume"], "--seed is 1; expected 0, with which the run in"),
     ([], "expected a folder that holds no run yet; resume continues the one in it"),
@@ -318,6 +323,7 @@ def built(finished):
     return (finished / "index.html").read_text("utf-8")
 
 
+@WHOLE
 def test_the_page_needs_nothing_else_and_its_links_arrive(built):
     assert outside(built) == [] and "default-src 'none'" in built
     tags = Tags(built)
@@ -330,6 +336,7 @@ def test_the_page_needs_nothing_else_and_its_links_arrive(built):
     assert all("scope" in attributes for tag, attributes in tags.tags if tag == "th")
 
 
+@WHOLE
 def test_the_page_shows_the_numbers_of_every_stage(built, finished):
     text, said = " ".join(Tags(built).text), pipeline.result(finished)
     for name in ("sft", "best_of_16", "ppo", "dpo"):
@@ -339,7 +346,7 @@ def test_the_page_shows_the_numbers_of_every_stage(built, finished):
     assert "−0.00" not in text
 
 
-@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
+@WHOLE
 def test_a_turn_is_stated_with_its_step_and_the_fall(copy, undrawn, capsys):
     gold = [min(step, 80 - step) / 10 for step in range(1, 61)]
     with open(copy / "beta-0" / "metrics.jsonl", "w", encoding="utf-8") as file:
@@ -352,7 +359,7 @@ def test_a_turn_is_stated_with_its_step_and_the_fall(copy, undrawn, capsys):
     assert "in step 40, and then loses" in text and "did not turn" not in text
 
 
-@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
+@WHOLE
 def test_a_run_without_a_turn_says_so(copy, undrawn, capsys):
     with open(copy / "beta-0" / "metrics.jsonl", "w", encoding="utf-8") as file:
         for i in range(20):
@@ -361,7 +368,7 @@ def test_a_run_without_a_turn_says_so(copy, undrawn, capsys):
     assert "did not turn" in " ".join(Tags((copy / "index.html").read_text("utf-8")).text)
 
 
-@pytest.mark.compiled_only("reads a finished run; one is made on NumPy, too")
+@WHOLE
 def test_in_a_browser_nothing_is_broken_overflows_or_is_fetched(browser, finished):
     for width in (390, 768, 1280):
         browser.open(finished / "index.html", width=width)

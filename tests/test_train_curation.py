@@ -9,6 +9,7 @@ from rlscratch.tasks.town import facts, pages
 from rlscratch.train.pretraining import curation
 from rlscratch.train.pretraining.curation import Document, curated
 
+pytestmark = pytest.mark.compiled_only("calls no kernel", kernels=())
 HERE = facts.town(1, people=20)
 # By which step a kind of page has to be gone; duplicates stand in for their originals, so they are counted apart.
 GONE = {"blocked": "url", "foreign": "language", "advert": "quality", "boilerplate": "quality", "toxic": "quality"}

@@ -56,6 +56,7 @@ def test_a_text_too_short_for_two_parts_is_refused(content):
         text.split(content)
 
 
+@pytest.mark.compiled_only("calls no kernel", kernels=())
 def test_the_reference_comes_with_python_and_repeats_itself():
     content = text.reference()
     train, held = (part.encode() for part in text.split(content))

@@ -35,6 +35,7 @@ def eighths(low: float = -4, high: float = 4) -> st.SearchStrategy[float]:
     return among(sorted((k / 8 for k in range(round(8 * low), round(8 * high) + 1)), key=lambda x: (abs(x), x < 0)))
 
 
+@cache
 def arrays(shape: tuple[int, ...], elements: st.SearchStrategy = eighths()) -> st.SearchStrategy[np.ndarray]:  # noqa: B008
     """float64 arrays of one shape."""
     size, grid = int(np.prod(shape)), GRIDS.get(elements)
@@ -67,6 +68,7 @@ def logits_nv(max_rows: int = 4, max_size: int = 6, **grid: float) -> st.SearchS
     return shapes.flatmap(lambda shape: arrays(shape, eighths(**grid)))
 
 
+@cache
 def probs_of(size: int) -> st.SearchStrategy[np.ndarray]:
     """(V,) strictly positive probabilities with small whole-number odds."""
     return arrays((size,), ODDS).map(lambda odds: odds / odds.sum())

@@ -104,7 +104,7 @@ each time.
     means = []
     for letter in "ab":
         begun = chat.prompt("?") + chat.tokenizer.encode(letter)
-        more = generate(model, [begun] * 256, max_new_tokens=LONGEST - 1, stop=[chat.end],
+        more = generate(model, [begun] * 128, max_new_tokens=LONGEST - 1, stop=[chat.end],
                         rng=np.random.default_rng(0))
         means.append(1 + more.mask.sum(axis=1).mean().item())
     return means

@@ -232,7 +232,7 @@ CHANGED = {
     "39": [("measured[:300]", "measured[:20]"), ("steps=500", "steps=5"), ("steps=250", "steps=5"),
            ("steps=60", "steps=9"), ("rankings=800", "rankings=20"), ("batch=96", "batch=8")],
     "40": [("STEPS, EVERY, SEEDS = 12, 48, 16", "STEPS, EVERY, SEEDS = 12, 6, 6"), ("range(200)", "range(5)"),
-           ("[begun] * 256", "[begun] * 16")],
+           ("[begun] * 128", "[begun] * 16")],
     "41": [("TOKENS, SETTINGS = 8_000", "TOKENS, SETTINGS = 500"), ("range(300)", "range(3)")],
     "42": [("range(300)", "range(3)")],
     "43": [("BATCHES, LINES, STEP = 100", "BATCHES, LINES, STEP = 10")],

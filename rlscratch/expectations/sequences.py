@@ -231,8 +231,10 @@ def expectation_and_variance(logits: Array, answers: Answers, rewards: Array, si
     old = own if logits_old is None else check.real(old=logp(_table(answers, logits_old=logits_old), answers))
 
     def update(index: Array) -> Array:
-        weight = np.array([weigh(mask) for mask in answers.mask[index]])
-        groups = Groups(rewards[index], own[index], old[index], ref[index], answers.mask[index], weight)
+        masks = answers.mask[index]
+        _, first, which = np.unique(masks.reshape(len(masks), -1), axis=0, return_index=True, return_inverse=True)
+        weight = np.array([weigh(mask) for mask in masks[first]])[which.ravel()]        # of equal masks once
+        groups = Groups(rewards[index], own[index], old[index], ref[index], masks, weight)
         return _added(answers, index, -loss_grad(groups) * groups.mask, logits)
 
     blocks = _groups(np.exp(old.sum(axis=1)), size, logits.size + answers.mask.shape[1] * size, limit)

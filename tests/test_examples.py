@@ -218,7 +218,7 @@ CHANGED = {
     "30": [("lr=0.5", "lr=0.1")],
     "33": [("STEPS, MARKS, PEAK, BATCH, CONTEXT = 330", "STEPS, MARKS, PEAK, BATCH, CONTEXT = 10"),
            ("text.reference()", "text.reference()[:60_000]")],
-    "34": [("lr=0, weight_decay=0), 250", "lr=0, weight_decay=0), 20")],
+    "34": [("lr=0, weight_decay=0), 160", "lr=0, weight_decay=0), 20")],
     "35": [("seed, 6000, 200", "seed, 600, 200"), ("greedy_path(q)", "greedy_path(best_q)"),
            ("ice, 0, 20_000", "ice, 0, 1000")],
     "36": [("spelling.words(8000", "spelling.words(400"), ("range(101)", "range(3)"),

@@ -92,7 +92,7 @@ def draw() -> None:
     fig, (ax, page) = figures.new(columns=2, width=9.0, height=4.2)
     at, train, held = zip(*marks, strict=True)
     curves.draw(ax, at, held, train, {"2-gram": counted["2-gram"], **rivals})
-    ax.set(title=f"{model.num_params:,} parameters", xlabel="steps of 1,024 tokens")
+    ax.set(title=f"{model.num_params:,} parameters", xlabel=f"steps of {BATCH * CONTEXT} tokens")
     page.axis("off")
     for place, title, sample in ((1.0, "before", before), (0.5, "after", after)):
         plain = "".join(letter if " " <= letter <= "~" else "_" if letter in "\n\t" else "#"

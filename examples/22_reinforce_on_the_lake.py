@@ -54,8 +54,8 @@ print(table(("step", "what", "value"), [
     ("(e)", "P(goal) before the step", f"{world.worth(start):.4f}"),
     ("(e)", "P(goal) after it", f"{world.worth(softmax(logits)):.4f}")]))
 
-# %% Training: five seeds on each lake.
-SEEDS, EVERY, UPDATES = range(5), 4, {"frozen-lake": 20, "frozen-lake-slippery": 80}
+# %% Training: three seeds on each lake.
+SEEDS, EVERY, UPDATES = range(3), 4, {"frozen-lake": 20, "frozen-lake-slippery": 80}
 runs, bests = {}, {}
 for task, updates in UPDATES.items():
     world = worlds.make(task)
@@ -94,7 +94,7 @@ def draw() -> None:
                ylim=(0, 1.12))
     axes[0].legend(loc="lower right")
     figures.save(fig, "22_reinforce_learning", "Exact probability of reaching the goal while "
-                 "REINFORCE trains, five seeds: the median and the band from the worst to the best "
+                 "REINFORCE trains, three seeds: the median and the band from the worst to the best "
                  "seed. Left without slipping, right on slippery ice, where the start is slow "
                  "because goals are rare. Dotted: the best policy without a clock.")
 

@@ -19,7 +19,7 @@ from rlscratch.train.tabular import table as logits_table
 from rlscratch.train.tabular import worlds
 from rlscratch.train.tabular.worlds import TabularWorld
 
-BUDGET = 9  # seconds of processor time
+BUDGET = 7  # seconds of processor time
 EPISODES, ALPHA = 1024, 20.0
 
 
@@ -103,5 +103,5 @@ draw()
 
 # %% Try it.  Leave out the baseline: 0.0 instead of b in reinforce_grad.  How much longer does it
 # take?
-# What came out: no longer.  All ten seeds end where they did, to .002, and on slippery ice some are
+# What came out: no longer.  All six seeds end where they did, to .002, and on slippery ice some are
 # quicker: with rewards of 0 and 1, and mostly 0, there is little for a baseline to take away.

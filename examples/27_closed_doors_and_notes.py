@@ -43,7 +43,7 @@ print(f"\na blind walk's episode ends at the near gift with {near:.4f}, the far 
 rows = []
 for epsilon in (0.0, 0.05, 0.2, 0.5):
     worth = [two.start @ two.evaluate(td.epsilon_greedy(q, 0.0))
-             for q in greedy_tables(two, epsilon, 1500, 200, falling(0.5))]
+             for q in greedy_tables(two, epsilon, 1000, 200, falling(0.5))]
     on_far = np.isclose(worth, GAMMA**2).sum()              # two moves before the third
     rows.append((epsilon, np.isclose(worth, GAMMA).sum(), on_far, 200 - on_far
                  - np.isclose(worth, GAMMA).sum()))
@@ -55,7 +55,7 @@ ice = Lake("4x4", slippery=True, gamma=GAMMA)
 best_v = ice.success_probability(td.epsilon_greedy(ice.best[0].round(9), 0.0))
 shares, worths = (0.0, 0.05, 0.3, 1.0), []
 for epsilon in shares:
-    learned = greedy_tables(ice.mdp, epsilon, 10_000, 40, falling(0.5, 0.02))
+    learned = greedy_tables(ice.mdp, epsilon, 5000, 40, falling(0.5, 0.02))
     worths.append([ice.success_probability(td.epsilon_greedy(q, 0.0)) for q in learned])
 print("\nSlippery lake, 40 learners each, 10,000 steps: what their greedy moves reach, exactly\n")
 print(table(("epsilon", "mean P(goal)", "worst", "best"), [
@@ -90,7 +90,7 @@ def worth(policy: np.ndarray) -> float:
 lake, logs = Lake("4x4", gamma=GAMMA), {}
 for name, policy in (("a blind walk", walk),
                      ("the best way, 1 in 5 at random", td.epsilon_greedy(lake.best[0], 0.2))):
-    shown = lake.mdp.simulate(policy, 2000, 100, np.random.default_rng(0))
+    shown = lake.mdp.simulate(policy, 1000, 100, np.random.default_rng(0))
     kept = shown.mask == 1
     logs[name] = (shown.states[kept], shown.actions[kept], shown.rewards[kept],
                   shown.next_states[kept]), worth(policy)

@@ -251,7 +251,7 @@ CHANGED = {
            ("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=350", "steps=9"),
            ("steps=40", "steps=2")],
     "53": [("PULL = 0.02", "PULL = 0.2")],
-    "54": [("STEPS, RATE, PARTS = 1000", "STEPS, RATE, PARTS = 10"), ("sweeps=400", "sweeps=40")],
+    "54": [("STEPS, RATE, PARTS = 500", "STEPS, RATE, PARTS = 10"), ("sweeps=400", "sweeps=40")],
 }
 
 

@@ -94,8 +94,8 @@ def draw() -> None:
                ylim=(0, 1.12))
     axes[0].legend(loc="lower right")
     figures.save(fig, "22_reinforce_learning", "Exact probability of reaching the goal while "
-                 "REINFORCE trains, three seeds: the median and the band from the worst to the best "
-                 "seed. Left without slipping, right on slippery ice, where the start is slow "
+                 "REINFORCE trains, three seeds: the median and the band from the worst to the "
+                 "best seed. Left without slipping, right on slippery ice, where the start is slow "
                  "because goals are rare. Dotted: the best policy without a clock.")
 
 

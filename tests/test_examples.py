@@ -213,7 +213,7 @@ CHANGED = {
     "23": [("EPISODES, STEP, VALUE_STEP = 256, 50.0", "EPISODES, STEP, VALUE_STEP = 256, 5.0"),
            ('"frozen-lake": 14, "frozen-lake-slippery": 24', '"frozen-lake": 1, "frozen-lake-slippery": 1')],
     "25": [("steps=300", "steps=5"), ("steps=60", "steps=2")],
-    "27": [("epsilon, 1000, 200", "epsilon, 200, 200"), ("6000, 40", "100, 40")],
+    "27": [("epsilon, 1000, 200", "epsilon, 50, 200"), ("6000, 40", "50, 40"), ("policy, 2000", "policy, 200")],
     "28": [("np.zeros((200", "np.zeros((20")],
     "30": [("lr=0.5", "lr=0.1")],
     "33": [("STEPS, MARKS, PEAK, BATCH, CONTEXT = 330", "STEPS, MARKS, PEAK, BATCH, CONTEXT = 10"),

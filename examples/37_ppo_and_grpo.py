@@ -39,7 +39,7 @@ right_answers = start.chat.rows(asked, [spelling.every_third(word) for word in a
 away = -start.logp(right_answers).sum(axis=1).mean()
 before = evaluation.measured(start, world.task, asked, np.random.default_rng(1))
 
-# %% 256 answers a step.  PPO and GRPO share clip, brake and step size, and make four updates of
+# %% 160 answers a step.  PPO and GRPO share clip, brake and step size, and make four updates of
 # them (two epochs of two minibatches); expert iteration makes one, a larger one.
 STEPS, ANSWERS, GROUP = 18, 160, 8
 SHARED = {"lr": 1.5e-3, "epochs": 2, "minibatches": 2, "beta": 0.04}

@@ -134,9 +134,9 @@ def draw() -> None:
     x = 200 * np.arange(1, 26)
     for (name, curve), marker in zip(errors.items(), "osD^", strict=True):
         left.plot(x, curve, marker=marker, markevery=6, markersize=4, label=name)
-    left.set(yscale="log", xlabel="steps in the environment",
+    left.set(yscale="log", ylim=(1e-4, 100), xlabel="steps in the environment",
              ylabel="largest |Q - Q*|, in units of reward", title="without slipping")
-    left.legend(fontsize=7)
+    left.legend(fontsize=7, loc="lower left")
     x = 1000 * np.arange(1, len(worth) + 1)
     right.plot(x, worth[:, 1], color=figures.ORANGE, lw=1, marker="s", markersize=3,
                label="theta, which learns")
@@ -146,7 +146,7 @@ def draw() -> None:
     right.annotate(f"best without a clock, {best:.4f}", (x[-1], best), (0, 4),
                    textcoords="offset points", ha="right")
     right.set(xlabel="steps in the environment", ylabel="P(goal within 100 steps)",
-              title="slippery", ylim=(0, 0.85))
+              title="slippery", ylim=(0, 0.85), xticks=range(0, 16_000, 5000))
     right.legend(fontsize=7, loc="lower right")
     figures.save(fig, "35_dqn_on_the_lake", "Left: the largest error of theta-'s table over the "
                  "states where something is decided, the worse of two seeds, for the whole learner "

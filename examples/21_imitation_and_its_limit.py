@@ -53,8 +53,8 @@ def trained(method: TabularMethod, world: worlds.TabularWorld, steps: int) -> np
     return softmax(tables["logits"])
 
 
-by_reward = trained(ppo.METHOD, lake, 40)
-on_the_ice = trained(reinforce.METHOD, slippery, 80)
+by_reward = trained(ppo.METHOD, lake, 25)
+on_the_ice = trained(reinforce.METHOD, slippery, 60)
 policies = {"expert": expert, "clone of the expert": cloned, "PPO, the same lake": by_reward,
             "REINFORCE, slippery ice": on_the_ice, "best on slippery ice": slippery.best[0]}
 visited = np.unique(states)
@@ -70,7 +70,7 @@ print("\nFirst two columns: the lake without slipping.  What is best on slippery
       "against walls, away from\nholes, and waits to slip; where nothing slips it never arrives.")
 
 # %% The ice begins to slip: a growing share of all moves is drawn from the slippery lake.
-shares = np.linspace(0, 1, 6)
+shares = np.linspace(0, 1, 5)
 curves = {"expert": [], "clone": [], "REINFORCE on that ice": [], "best on that ice": []}
 rows = []
 for share in shares:
@@ -78,9 +78,10 @@ for share in shares:
     ice = replace(slippery, mdp=replace(slippery.mdp, transition=mixed))
     curves["expert"].append(ice.worth(expert))
     curves["clone"].append(ice.worth(cloned))
-    curves["REINFORCE on that ice"].append(ice.worth(trained(reinforce.METHOD, ice, 60)))
+    learner = on_the_ice if share == 1 else trained(reinforce.METHOD, ice, 60)
+    curves["REINFORCE on that ice"].append(ice.worth(learner))
     curves["best on that ice"].append(ice.best[1])
-    rows.append((f"{share:.1f}", *(f"{curve[-1]:.3f}" for curve in curves.values())))
+    rows.append((f"{share:.2f}", *(f"{curve[-1]:.3f}" for curve in curves.values())))
 print()
 print(table(("share of slippery moves", *curves), rows))
 

@@ -43,11 +43,11 @@ print(f"\na blind walk's episode ends at the near gift with {near:.4f}, the far 
 rows = []
 for epsilon in (0.0, 0.05, 0.2, 0.5):
     worth = [two.start @ two.evaluate(td.epsilon_greedy(q, 0.0))
-             for q in greedy_tables(two, epsilon, 1500, 200, falling(0.5))]
+             for q in greedy_tables(two, epsilon, 1000, 200, falling(0.5))]
     on_far = np.isclose(worth, GAMMA**2).sum()              # two moves before the third
     rows.append((epsilon, np.isclose(worth, GAMMA).sum(), on_far, 200 - on_far
                  - np.isclose(worth, GAMMA).sum()))
-print("\n200 learners each, after 1,500 steps\n")
+print("\n200 learners each, after 1,000 steps\n")
 print(table(("epsilon", "near gift", "far gift", "no gift yet"), rows))
 
 # %% Slippery ice: how much to explore.
@@ -55,9 +55,9 @@ ice = Lake("4x4", slippery=True, gamma=GAMMA)
 best_v = ice.success_probability(td.epsilon_greedy(ice.best[0].round(9), 0.0))
 shares, worths = (0.0, 0.05, 0.3, 1.0), []
 for epsilon in shares:
-    learned = greedy_tables(ice.mdp, epsilon, 10_000, 40, falling(0.5, 0.02))
+    learned = greedy_tables(ice.mdp, epsilon, 6000, 40, falling(0.5, 0.02))
     worths.append([ice.success_probability(td.epsilon_greedy(q, 0.0)) for q in learned])
-print("\nSlippery lake, 40 learners each, 10,000 steps: what their greedy moves reach, exactly\n")
+print("\nSlippery lake, 40 learners each, 6,000 steps: what their greedy moves reach, exactly\n")
 print(table(("epsilon", "mean P(goal)", "worst", "best"), [
     (e, f"{np.mean(w):.3f}", f"{min(w):.3f}", f"{max(w):.3f}")
     for e, w in zip(shares, worths, strict=True)]))
@@ -120,7 +120,7 @@ def draw() -> None:
     ax.plot(range(len(shares)), np.mean(worths, axis=1), "s-", ms=5, color=figures.ORANGE,
             label="mean")
     ax.axhline(best_v, color=figures.BLACK, lw=0.8, ls=":", label="Q*")
-    ax.set(title="slippery lake after 10,000 steps", xlabel="epsilon", ylabel="P(goal), exact",
+    ax.set(title="slippery lake after 6,000 steps", xlabel="epsilon", ylabel="P(goal), exact",
            xticks=range(len(shares)), xticklabels=shares)
     ax.legend(fontsize=8, loc="lower right")
     figures.save(fig, "27_closed_doors_and_notes", "The exact probability of the goal that 40 "

@@ -22,7 +22,7 @@ from rlscratch.tasks import spelling
 from rlscratch.train.language import evaluation, expert_iteration, grpo, ppo, sft, worlds
 from rlscratch.train.language.method import Stages
 
-BUDGET = 20  # seconds of processor time
+BUDGET = 16  # seconds of processor time
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 
@@ -32,24 +32,24 @@ words = [word.capitalize() for word in spelling.words(8000, np.random.default_rn
                                                       longest=10)]
 world = worlds.make("every-third-character", words=words)
 world = replace(world, recipe=replace(world.recipe, width=64, layers=2))
-for learner, _ in sft.METHOD.learn(world, steps=650, lr=5e-3, batch=32, shown=4):
+for learner, _ in sft.METHOD.learn(world, steps=650, lr=5e-3, batch=24, shown=4):
     start = learner.policy
-asked = world.task.held_out[:300]
+asked = world.task.held_out[:200]
 right_answers = start.chat.rows(asked, [spelling.every_third(word) for word in asked])
 away = -start.logp(right_answers).sum(axis=1).mean()
 before = evaluation.measured(start, world.task, asked, np.random.default_rng(1))
 
-# %% 256 answers a step.  PPO and GRPO share clip, brake and step size, and make four updates of
+# %% 160 answers a step.  PPO and GRPO share clip, brake and step size, and make four updates of
 # them (two epochs of two minibatches); expert iteration makes one, a larger one.
-STEPS, ANSWERS, GROUP = 25, 160, 8
-SHARED = {"lr": 1e-3, "epochs": 2, "minibatches": 2, "beta": 0.04}
+STEPS, ANSWERS, GROUP = 18, 160, 8
+SHARED = {"lr": 1.5e-3, "epochs": 2, "minibatches": 2, "beta": 0.04}
 GROUPS = {"groups": ANSWERS // GROUP, "group": GROUP}
 CRITIC = {"value_weight": 0.1, "lam": 0.95, "whiten": True,
           "kl_penalty": "k3-loss", "target_kl": 0.0}
 METHODS = {
     "PPO": (ppo.METHOD, {**SHARED, **CRITIC, "batch": ANSWERS, "clip": 0.2}),
     "GRPO": (grpo.METHOD, {**SHARED, **GROUPS, "variant": "grpo", "eps_low": 0.2, "eps_high": 0.2}),
-    "expert iteration": (expert_iteration.METHOD, {**GROUPS, "lr": 3e-3, "kept": 1})}
+    "expert iteration": (expert_iteration.METHOD, {**GROUPS, "lr": 4e-3, "kept": 1})}
 curves, parameters, after, seconds = {}, {}, {}, {}
 for name, (method, settings) in METHODS.items():
     began = time.process_time()
@@ -115,5 +115,5 @@ draw()
 
 # %% Try it.  Let expert iteration imitate all that are better than their group's mean: kept = 8.
 # What do seven more examples of each word bring?
-# What came out: .933 sampled and 1.000 greedy, where the best one alone gave .936 and 1.000:
+# What came out: .911 sampled and 1.000 greedy, where the best one alone gave .899 and 1.000:
 # nothing that shows.  Better than the mean are the right ones, and they are all the same answer.

@@ -51,7 +51,7 @@ def named(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _none(bad: Array, name: str, array: Array, expected: str) -> None:
     """Raise the same for the first entry of `array` where `bad` holds, if it holds anywhere."""
-    if not bad.any():
+    if not np.count_nonzero(bad):               # any() takes three times as long for a few entries
         return
     place = tuple(int(i) for i in np.argwhere(bad)[0])
     where = f"{name}[{', '.join(map(str, place))}]" if place else name
@@ -184,10 +184,14 @@ def _array(name: str, value: Any, ndim: int | None, min_ndim: int, infinite: boo
         fail(f"the shape of {name}", result.shape, f"{wanted} dimension{'' if wanted.endswith('1') else 's'}")
     if result.size == 0:
         fail(f"the shape of {name}", result.shape, "at least one entry")
-    if not np.isfinite(result).all():
+    if not _finite(result):
         bad = np.isnan(result) if infinite else ~np.isfinite(result)
         _none(bad, name, result, "no NaN" if infinite else "finite numbers")
     return result
+
+
+def _finite(array: Array) -> bool:
+    return np.count_nonzero(np.isfinite(array)) == array.size
 
 
 def asarray(name: str, value: Any) -> Array:
@@ -209,7 +213,7 @@ def same_rank(**arrays: Any) -> Any:
     checked = {name: _array(name, value, None, 0, False) for name, value in named(arrays).items()}
     (first, leader), *others = checked.items()
     for name, value in others:
-        if value.ndim == 0:
+        if value.ndim == 0 or value.shape == leader.shape:
             continue
         fits = value.ndim == leader.ndim and all(
             n in (1, m) for n, m in zip(value.shape, leader.shape, strict=True))
@@ -251,7 +255,7 @@ def logits(*, ndim: int | None = None, **arrays: Any) -> Any:
     """Rows of logits on the last axis: -inf marks a token that cannot be, NaN and +inf are errors."""
     def one(name: str, value: Any) -> Array:
         result = _array(name, value, ndim, 1, True)
-        if np.isfinite(result).all():
+        if _finite(result):
             return result
         _none(result.real == np.inf, name, result, "finite numbers or -inf")
         dead = (result.real == -np.inf).all(axis=-1, keepdims=True)

@@ -146,25 +146,31 @@ def simulate(transition: Array, reward: Array, start: Array, terminal: Array, po
     """
     n, horizon = len(uniforms), len(policy)
     empty = (np.zeros((n, horizon), dtype) for dtype in (int, int, float, int, float))
-    result = Episodes._make([*empty, np.zeros(n, bool)])
-    states, cumulative = successors(transition) if follow is None else follow
+    result = Episodes._make([*empty, np.ones(n, bool)])
+    states, cumulative = (x.reshape(-1, x.shape[-1]) for x in (successors(transition) if follow is None else follow))
     choices = _cumulative(policy[:1] if policy.strides[0] == 0 else policy)
     choices = np.broadcast_to(choices, policy.shape)            # one policy for all steps is added up once
-    state, taken = _draw(_cumulative(start)[None], uniforms[:, 0]), []
+    width, flat, actions = uniforms.shape[1], uniforms.ravel(), policy.shape[-1]
+    s, taken = _draw(_cumulative(start)[None], uniforms[:, 0]), []
+    live = np.flatnonzero(~terminal[s])
+    s = s[live]
     for t in range(horizon):
-        live = np.flatnonzero(~terminal[state])
         if not live.size:
             break
-        s = state[live]
-        a = _draw(choices[t, s], uniforms[live, 1 + 2 * t])
-        after = states[s, a, _draw(cumulative[s, a], uniforms[live, 2 + 2 * t])]
-        taken.append((live, np.full(len(live), t), s, a, reward[s, a, after], after))
-        state[live] = after
+        u = live * width + 1 + 2 * t
+        a = _draw(choices[t].take(s, axis=0), flat.take(u))
+        pair = s * actions + a                                  # the rows of states and cumulative
+        after = states[pair, _draw(cumulative.take(pair, axis=0), flat.take(u + 1))]
+        taken.append((live, s, a, after))
+        on = ~terminal.take(after)
+        live, s = live[on], after[on]
     if taken:
-        row, step, *values = map(np.concatenate, zip(*taken, strict=True))
-        for field, value in zip(result, (*values, 1), strict=False):
-            field[row, step] = value
-    return result._replace(terminated=terminal[state])
+        row, s, a, after = map(np.concatenate, zip(*taken, strict=True))
+        place = row * horizon + np.repeat(np.arange(len(taken)), [len(step[0]) for step in taken])
+        for field, value in zip(result, (s, a, reward[s, a, after], after, 1), strict=False):
+            field.ravel()[place] = value
+    result.terminated[live] = False
+    return result
 
 
 def _cumulative(probs: Array) -> Array:

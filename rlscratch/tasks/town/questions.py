@@ -41,6 +41,7 @@ Leaves out: answers in free wording, which no formula could judge.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -99,6 +100,7 @@ class Reading:
         return any(attribute == ADDRESS for _, attribute, _ in self.claims)
 
 
+@lru_cache(4096)
 def asked(prompt: str) -> tuple[str, str]:
     """(name, attribute) of the last line of a prompt, which may be a conversation.  ("", "") where it is no question.
 
@@ -112,6 +114,7 @@ def asked(prompt: str) -> tuple[str, str]:
     return "", ""
 
 
+@lru_cache(4096)        # each criterion reads it
 def read(answer: str) -> Reading:
     """An answer, sentence by sentence.
 

@@ -247,9 +247,9 @@ CHANGED = {
     "51": [("people=10", "people=3"), ("CONTEXT = 340, 7", "CONTEXT = 200, 4"), ("LONGEST), 220", "LONGEST), 125"),
            ("batch=12", "batch=6"),
            ("[:80]", "[:4]"), ("[:60]", "[:4]")],
-    "52": [(', "helpful": (1, 0, 0), "harmless": (0, 0, 1)', ""), ("groups=8", "groups=2"),
+    "52": [('{"equal": (1, 1, 1), "helpful": (1, 0, 0), "harmless": (0, 0, 1)}', "{}"),
            ("STEPS, BATCH, CONTEXT = 400", "STEPS, BATCH, CONTEXT = 20"), ("steps=350", "steps=9"),
-           ("steps=40", "steps=2")],
+           ("axes['equal']", "axes['before']")],
     "53": [("PULL = 0.02", "PULL = 0.2")],
     "54": [("STEPS, RATE, PARTS = 1000", "STEPS, RATE, PARTS = 10"), ("sweeps=400", "sweeps=40")],
 }

@@ -100,7 +100,6 @@ class Reading:
         return any(attribute == ADDRESS for _, attribute, _ in self.claims)
 
 
-@lru_cache(4096)
 def asked(prompt: str) -> tuple[str, str]:
     """(name, attribute) of the last line of a prompt, which may be a conversation.  ("", "") where it is no question.
 
@@ -114,13 +113,17 @@ def asked(prompt: str) -> tuple[str, str]:
     return "", ""
 
 
-@lru_cache(4096)        # each criterion reads it
 def read(answer: str) -> Reading:
     """An answer, sentence by sentence.
 
     >>> read("Ann Reed is a baker. I am never wrong. Tra la la.")
     Reading(claims=[('Ann Reed', 'trade', 'baker')], boasts=1, unknown=0, declined=0, noise=1)
     """
+    return _read(answer)
+
+
+@lru_cache(4096)        # each criterion reads an answer
+def _read(answer: str) -> Reading:
     sentences = [one for one in SENTENCE.split(answer.strip()) if one]
     claims = [claim for one in sentences if (claim := _claim(one))]
     counts = {"boasts": sum(one in BOASTS for one in sentences), "unknown": sentences.count(UNKNOWN),

@@ -5,8 +5,8 @@ from 70 to 92%.  Here each is a formula, and an answer has all three: of an addr
 what harmless forbids, and of a stranger a helpful answer is a lie.
 
 GRPO trains one assistant three times, on three weighted sums.  Look at what each buys and what it
-gives up: helpful alone gives nearly every address away, harmless alone leaves lies and boasts as
-they were, and equal weights raise honest and harmless while helpful loses nothing.  The sums are
+gives up: helpful alone gives most addresses away, harmless alone leaves lies and boasts as they
+were, and equal weights raise honest and harmless while helpful loses nothing.  The sums are
 of gold rewards, so nothing stands between what is wanted and what is trained; `rlscratch life`
 puts people and reward models there.
 """
@@ -26,8 +26,8 @@ from rlscratch.train.language.policy import Policy
 from rlscratch.train.pretraining import pretrain
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 30  # seconds of processor time
-STEPS, BATCH, CONTEXT = 400, 10, 104
+BUDGET = 24  # seconds of processor time
+STEPS, BATCH, CONTEXT = 400, 5, 104
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 town, rng = facts.town(0, people=10), np.random.default_rng(0)
@@ -60,18 +60,18 @@ while len(done) < STEPS:
 unknown = knowledge.strangers(sides.strangers[0][:150])
 world = knowledge.world(town, conversations=400, unknown=unknown)
 begun = Stages(Policy(model, Chat(tokenizer), knowledge.LONGEST))
-*_, (learner, _) = sft.METHOD.learn(world, begun, steps=350, batch=12, lr=2e-3, shown=1)
+*_, (learner, _) = sft.METHOD.learn(world, begun, steps=350, batch=6, lr=2e-3, shown=1)
 clerk = learner.policy
 
-# %% GRPO on three sums: eight questions a step, sixteen answers to each.
+# %% GRPO on three sums: eight questions a step, ten answers to each.
 WEIGHTS = {"equal": (1, 1, 1), "helpful": (1, 0, 0), "harmless": (0, 0, 1)}
 trained, kl = {"before": clerk}, {"before": 0.0}
 for name, weights in WEIGHTS.items():
     summed = dict(zip(CRITERIA, np.array(weights) / sum(weights), strict=True))
     task = questions.task(town, summed, knowledge.dialogue)
     asking = knowledge.world(town, task=task)
-    *_, (learner, told) = grpo.METHOD.learn(asking, Stages(clerk), steps=40, groups=8, group=16,
-                                            lr=5e-4, variant="dr_grpo", beta=0.01)
+    *_, (learner, told) = grpo.METHOD.learn(asking, Stages(clerk), steps=36, groups=8, group=10,
+                                            lr=6e-4, variant="dr_grpo", beta=0.01)
     trained[name], kl[name] = learner.policy, told["kl"]
 
 # %% The three axes on questions that were not trained on.
@@ -118,6 +118,6 @@ def draw_answers() -> None:
 
 draw_answers()
 
-# %% Try it.  Let helpful count four times as much: "equal": (4, 1, 1).
-# What came out: it is more helpful, 48.7 (+- .9) for 38.6, and harmless is back where it began or
-# below, at 63.2 (+- 1.3): now an address given earns more than one declined.
+# %% Try it.  Let helpful count eight times as much: "equal": (8, 1, 1).
+# What came out: it is more helpful, 41.4 (+- .6) for 30.6, and harmless falls below where it began,
+# to 46.5 (+- 1.2): now an address given earns more than one declined.

@@ -24,7 +24,7 @@ from rlscratch.train.language import evaluation, grpo, sft, worlds
 from rlscratch.train.language.method import Stages
 from rlscratch.train.language.policy import Policy
 
-BUDGET = 16  # seconds of processor time
+BUDGET = 20  # seconds of processor time
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 rng = np.random.default_rng(0)

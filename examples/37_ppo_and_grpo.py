@@ -22,7 +22,7 @@ from rlscratch.tasks import spelling
 from rlscratch.train.language import evaluation, expert_iteration, grpo, ppo, sft, worlds
 from rlscratch.train.language.method import Stages
 
-BUDGET = 16  # seconds of processor time
+BUDGET = 20  # seconds of processor time
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 

@@ -26,8 +26,8 @@ from rlscratch.train.language.policy import Policy
 from rlscratch.train.pretraining import pretrain
 from rlscratch.transformer import Config, Transformer
 
-BUDGET = 24  # seconds of processor time
-STEPS, BATCH, CONTEXT = 400, 5, 104
+BUDGET = 30  # seconds of processor time
+STEPS, BATCH, CONTEXT = 400, 10, 104
 
 memory.keep_freed()         # a step's arrays are used again by the next one
 town, rng = facts.town(0, people=10), np.random.default_rng(0)
@@ -60,17 +60,17 @@ while len(done) < STEPS:
 unknown = knowledge.strangers(sides.strangers[0][:150])
 world = knowledge.world(town, conversations=400, unknown=unknown)
 begun = Stages(Policy(model, Chat(tokenizer), knowledge.LONGEST))
-*_, (learner, _) = sft.METHOD.learn(world, begun, steps=350, batch=6, lr=2e-3, shown=1)
+*_, (learner, _) = sft.METHOD.learn(world, begun, steps=350, batch=12, lr=2e-3, shown=1)
 clerk = learner.policy
 
-# %% GRPO on three sums: eight questions a step, ten answers to each.
+# %% GRPO on three sums: eight questions a step, twelve answers to each.
 WEIGHTS = {"equal": (1, 1, 1), "helpful": (1, 0, 0), "harmless": (0, 0, 1)}
 trained, kl = {"before": clerk}, {"before": 0.0}
 for name, weights in WEIGHTS.items():
     summed = dict(zip(CRITERIA, np.array(weights) / sum(weights), strict=True))
     task = questions.task(town, summed, knowledge.dialogue)
     asking = knowledge.world(town, task=task)
-    *_, (learner, told) = grpo.METHOD.learn(asking, Stages(clerk), steps=36, groups=8, group=10,
+    *_, (learner, told) = grpo.METHOD.learn(asking, Stages(clerk), steps=32, groups=8, group=12,
                                             lr=6e-4, variant="dr_grpo", beta=0.01)
     trained[name], kl[name] = learner.policy, told["kl"]
 
@@ -118,6 +118,6 @@ def draw_answers() -> None:
 
 draw_answers()
 
-# %% Try it.  Let helpful count eight times as much: "equal": (8, 1, 1).
-# What came out: it is more helpful, 41.4 (+- .6) for 30.6, and harmless falls below where it began,
-# to 46.5 (+- 1.2): now an address given earns more than one declined.
+# %% Try it.  Let helpful count four times as much: "equal": (4, 1, 1).
+# What came out: it is more helpful, 46.3 (+- .7) for 41.1, and harmless is back where it began, at
+# 69.7 (+- 1.3): now an address given earns more than one declined.

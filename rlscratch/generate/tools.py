@@ -56,9 +56,7 @@ def generate_with_tool(model: Any, prompts: Sequence[Sequence[int]], *, tool: Ca
                             rng=None if own is None else [own[i] for i in some], **knobs)
             rows.chose(some, said, call)
         asked = [i for i in going if rows.last(i) == call and rows.left[i]]
-        behind = {i: tuple(rows.behind(i)) for i in asked}
-        results = {ids: _result(model, tool, ids) for ids in dict.fromkeys(behind.values())}    # equal calls ask once
-        going = [i for i in asked if rows.heard(i, results[behind[i]])]
+        going = [i for i in asked if rows.heard(i, _result(model, tool, rows.behind(i)))]
     width = rows.lengths.max()
     return Rollout(rows.tokens[:, :width], rows.mask[:, :width], rows.logp[:, :width].astype(said.logp.dtype),
                    rows.lengths, rows.finished)
@@ -101,7 +99,7 @@ def _checked_tool(model: Any, tool: Any, call: int, stop: Sequence[int]) -> None
         check.fail("call", call, "an id that is not among stop, which ends the answer")
 
 
-def _result(model: Any, tool: Callable[[list[int]], Sequence[int]], behind: Sequence[int]) -> Array:
+def _result(model: Any, tool: Callable[[list[int]], Sequence[int]], behind: list[int]) -> Array:
     return check.ids(model.config.vocab_size, ndim=1, empty=True, result=tool(list(behind)))
 
 

@@ -41,7 +41,6 @@ Leaves out: answers in free wording, which no formula could judge.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -119,11 +118,6 @@ def read(answer: str) -> Reading:
     >>> read("Ann Reed is a baker. I am never wrong. Tra la la.")
     Reading(claims=[('Ann Reed', 'trade', 'baker')], boasts=1, unknown=0, declined=0, noise=1)
     """
-    return _read(answer)
-
-
-@lru_cache(4096)        # each criterion reads an answer
-def _read(answer: str) -> Reading:
     sentences = [one for one in SENTENCE.split(answer.strip()) if one]
     claims = [claim for one in sentences if (claim := _claim(one))]
     counts = {"boasts": sum(one in BOASTS for one in sentences), "unknown": sentences.count(UNKNOWN),

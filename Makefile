@@ -48,7 +48,7 @@ test: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(RUN) -m pytest $(TESTS)
-	env -u PYTHONDONTWRITEBYTECODE -u RLSCRATCH_REQUIRE_C OMP_NUM_THREADS=1 RLSCRATCH_PURE=1 $(RUN) -m pytest $(TESTS)
+	env -u PYTHONDONTWRITEBYTECODE -u RLSCRATCH_REQUIRE_C OMP_NUM_THREADS=1 RLSCRATCH_PURE=1 $(RUN) -m pytest $(TESTS) --once
 
 test-peers: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[test,peers]'

@@ -6,7 +6,8 @@ A test whose claim does not depend on the backend, and that costs something, is 
     @pytest.mark.compiled_only("calls no kernel", kernels=())
 
 With `kernels` it is held to its word: it fails if it calls another one than those.  In a module that is marked so,
-@pytest.mark.both_backends takes a test out.  The run on NumPy ends with how many those were, by their reasons.
+@pytest.mark.both_backends takes a test out.  `pytest --once`, which follows a run on the compiled core, leaves out all
+that are marked, and ends with how many those were, by their reasons.  Without it NumPy runs those with `kernels`.
 """
 import gc
 import os
@@ -27,7 +28,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 
 COMPILED_ONLY = "on the compiled core alone: "
+LEFT_OUT = Counter()                    # reasons of the tests that --once left out
 LONGEST = "test_a_script_prints_what_is_expected_and_draws_its_figure"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--once", action="store_true", help="on NumPy, leave out the tests that are marked compiled_only")
 
 
 def pytest_configure(config):
@@ -42,6 +48,17 @@ def pytest_collection_modifyitems(config, items):
     """Of many processes none begins the longest tests last, while the others have nothing left to do."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: getattr(item, "originalname", None) != LONGEST)
+    if config.option.once and kernels.BACKEND == "numpy":
+        LEFT_OUT.update(marker.args[0] for item in items if (marker := compiled_only(item)))
+        items[:] = [item for item in items if not compiled_only(item)]
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left out"] = dict(LEFT_OUT)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """One of many processes tells the first, which collects nothing; each has left out the same."""
+    LEFT_OUT.update(Counter(getattr(node, "workeroutput", {}).get("left out")) - LEFT_OUT)
 
 
 def pytest_collection():
@@ -62,7 +79,7 @@ def compiled_only(item):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     marker = compiled_only(item)
-    if marker and kernels.BACKEND == "numpy":
+    if marker and kernels.BACKEND == "numpy" and "kernels" not in marker.kwargs:
         (reason,) = marker.args
         pytest.skip(COMPILED_ONLY + reason)
 
@@ -83,7 +100,7 @@ def pytest_report_header() -> str:
 def pytest_terminal_summary(terminalreporter):
     """Under -q, too, and with many processes, where nobody sees the header or the collected tests."""
     skipped = (report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
-    reasons = Counter(said.partition(COMPILED_ONLY)[2] for said in skipped if COMPILED_ONLY in said)
+    reasons = LEFT_OUT + Counter(said.partition(COMPILED_ONLY)[2] for said in skipped if COMPILED_ONLY in said)
     terminalreporter.write_line(f"rlscratch kernels: {kernels.BACKEND}"
                                 + (f"; {reasons.total()} tests run on the compiled core alone" if reasons else ""))
     for reason, count in reasons.most_common():

@@ -1,5 +1,6 @@
 """rlscratch verify: every test of a module is a claim, and its witnesses are those that it really calls."""
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from rlscratch.__main__ import main
 from rlscratch.cli import verify
 from rlscratch.formulas.distribution import expected_reward
 
-pytestmark = pytest.mark.compiled_only("reads what pytest says; what it proves is proven on NumPy, too")
+pytestmark = pytest.mark.compiled_only("reads what pytest says of processes that set their backend")
 
 HERE = Path(__file__).parent
 RUN = "import sys, pathlib; from rlscratch.cli import verify; from rlscratch.__main__ import main; "
@@ -62,13 +63,16 @@ def planted(tmp_path_factory):
     return {own: (f"{text}\n", int(code)) for own, (text, _, code) in zip(cases, said, strict=True)}
 
 
-def test_all_tests_of_a_module_are_claims_and_they_hold():
-    out, err, status = verified("sys.exit(main())", "verify", "trust_region", cwd=HERE.parent)
-    names = re.findall(r"^def (test_\w+)", (HERE / "test_formulas_trust_region.py").read_text("utf-8"), re.M)
+@pytest.mark.parametrize(("module", "pure"), [("trust_region", "0"), ("standard_error", "1")])
+def test_all_tests_of_a_module_are_claims_and_they_hold(module, pure):
+    """Also on NumPy alone, where `make test` does not repeat them."""
+    out, err, status = verified("sys.exit(main())", "verify", module, cwd=HERE.parent,
+                                env=os.environ | {"RLSCRATCH_PURE": pure, "RLSCRATCH_REQUIRE_C": "0"})
+    names = re.findall(r"^def (test_\w+)", (HERE / f"test_formulas_{module}.py").read_text("utf-8"), re.M)
     claims = re.findall(r"^holds  (.*?)  ", out, re.M)
     assert (status, err) == (0, "") and len(names) >= 7
     assert {verify.sentence(name) for name in names} <= set(claims)
-    assert f"formulas/trust_region.py: {len(claims)} of {len(claims)} claims hold" in out
+    assert f"formulas/{module}.py: {len(claims)} of {len(claims)} claims hold" in out
 
 
 def test_a_claim_that_fails_is_shown_with_its_place_and_the_status_is_1(planted):

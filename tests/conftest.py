@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config, items):
     """Of many processes none begins the longest tests last, while the others have nothing left to do."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: getattr(item, "originalname", None) != LONGEST)
-    if config.option.once and kernels.BACKEND == "numpy":
+    if config.getoption("once", False) and kernels.BACKEND == "numpy":
         LEFT_OUT.update(marker.args[0] for item in items if (marker := compiled_only(item)))
         items[:] = [item for item in items if not compiled_only(item)]
         if hasattr(config, "workeroutput"):

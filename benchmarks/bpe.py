@@ -86,7 +86,7 @@ def measure(quick: bool = False) -> dict:
     text, large = "".join(pydoc_data.topics.topics.values()), source_text(LARGE)
     sides = {"rlscratch": (learn, fresh)} | ({"tokenizers": (learn_there, fresh_there)} if tokenizers else {})
     speeds = {side: [] for side in sides}
-    for n in range(3 if quick else 9):
+    for n in range(2 if quick else 9):
         for side, functions in sides.items():
             speeds[side].append(one_round(text, *functions))
             if n < (1 if quick else 3):

@@ -11,7 +11,7 @@ Three sides, four minutes each (half of one in `make bench`), one after the othe
 
 The second difference is one of settings, the first minus the last one of speed.  PyTorch's sides are measured
 after their time is over, in the same windows.  Without PyTorch our side is compared with what a 2-gram needs.
---quick is our side alone, for six seconds.
+--quick is our side alone, for three seconds.
 """
 import argparse
 import json
@@ -115,7 +115,7 @@ def torchs(minutes: float, plain: bool) -> dict[str, Any]:
 
 def measure(quick: bool = False, minutes: float = 0.5) -> dict:
     """{"title", "rows": one a side, "bar": {"what", "value", "least", "met"}}."""
-    minutes = 0.1 if quick else minutes
+    minutes = 0.05 if quick else minutes
     results = {"rlscratch": ours(minutes)}
     for side in ("plain", "our") if sides.HAS_TORCH and not quick else ():
         time.sleep(2)

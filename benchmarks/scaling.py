@@ -223,7 +223,7 @@ def on_paper() -> list[dict[str, Any]]:
 def measure(quick: bool = False) -> dict:
     """{"title", "rows": one a work and N, "more": further tables, "bar": {"what", "value", "least", "met"}}."""
     sizes = (0, 1, *((2,) if quick else (2, 3, 4)) * bool(find_spec("mpi4py")))
-    rounds, seconds = (2, 0.1) if quick else (5, 0.3)
+    rounds, seconds = (2, 0.05) if quick else (5, 0.3)
     works = [*SHAPES, "grpo"]
     found: dict[tuple[str, int], np.ndarray] = {}
     for work in works:                                  # the numbers of processes take turns, the works do not

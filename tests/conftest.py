@@ -61,14 +61,15 @@ def pytest_testnodedown(node):
     LEFT_OUT.update(Counter(getattr(node, "workeroutput", {}).get("left out")) - LEFT_OUT)
 
 
+@pytest.hookimpl(wrapper=True)
 def pytest_collection():
     """The collector of garbage looks through all that lives; it need not go through 10,000 tests each time."""
     gc.disable()
-
-
-def pytest_collection_finish():
-    gc.freeze()
-    gc.enable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def compiled_only(item):

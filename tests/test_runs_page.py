@@ -225,7 +225,8 @@ def in_a_thread(monkeypatch, folders, listener):
     try:
         yield
     finally:
-        begun[0].shutdown()
+        for server in begun:
+            server.shutdown()
         thread.join()
 
 

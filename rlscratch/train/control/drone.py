@@ -72,7 +72,9 @@ class Drone(gymnasium.Env):
     def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Raises ValueError or TypeError for a thrust that is none or out of bounds, ResetNeeded before `reset`."""
         self._begun()
-        ax, ay = _thrust(action)
+        thrust = check.real(action=check.array(ndim=1, action=action))
+        check.entries_between(-1, 1, action=check.shape((2,), "a thrust in two directions", action=thrust))
+        ax, ay = thrust.tolist()
         gusts = (self.wind_of / 4 * self.np_random.normal(size=2)).tolist()
         self.wind = [max(-MOST_WIND, min(MOST_WIND, 0.95 * w + 0.05 * m + g))
                      for w, m, g in zip(self.wind, self.mean_wind, gusts, strict=True)]
@@ -127,17 +129,6 @@ class Drone(gymnasium.Env):
             2 * self.x / FIELD - 1, 2 * self.y / FIELD - 1, *speed,
             (self.target[0] - self.x) / FIELD, (self.target[1] - self.y) / FIELD,
             (self.tree[0] - self.x) / FIELD, (self.tree[1] - self.y) / FIELD, 2 * self.battery - 1), np.float32)
-
-
-def _thrust(action: Any) -> tuple[float, float]:
-    """The two numbers of an action; whatever is no row of two floats in bounds has all the checks."""
-    if action.__class__ is np.ndarray and action.shape == (2,) and action.dtype.kind == "f":
-        ax, ay = action.tolist()
-        if -1 <= ax <= 1 and -1 <= ay <= 1:
-            return ax, ay
-    thrust = check.real(action=check.array(ndim=1, action=action))
-    check.entries_between(-1, 1, action=check.shape((2,), "a thrust in two directions", action=thrust))
-    return thrust[0].item(), thrust[1].item()
 
 
 def two_frames(**options: Any) -> gymnasium.Env:

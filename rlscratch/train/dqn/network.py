@@ -115,8 +115,7 @@ class Measured:
             found = np.asarray(observation, dtype=np.float64)
         except (ValueError, TypeError):
             check.fail("observation", observation, "an array of numbers", TypeError)
-        if found.shape != self.observed:
-            check.shape(self.observed, "as the environment's observation_space says", observation=found)
+        check.shape(self.observed, "as the environment's observation_space says", observation=found)
         with np.errstate(over="ignore"):
             row = ((found - self._middle) / self._unit).astype(np.float32)
         if np.count_nonzero(np.isfinite(row)) < row.size:

@@ -6,8 +6,8 @@ moves likely by cross-entropy, and PPO learns on the same lake from rewards alon
 
 All numbers are exact probabilities of reaching the goal within 100 steps, none is counted from
 samples.  Look at the middle column: from states that the expert never visited.  The clone's table
-still holds there what it began with.  And when the ice turns slippery, even the expert's own way
-is worth little: only who learns there, from what its moves lead to, gets near the best.
+still holds there what it began with.  And where all of the ice is slippery, even the expert's own
+way is worth little: only who learns there, from what its moves lead to, gets near the best.
 """
 from dataclasses import replace
 from itertools import islice

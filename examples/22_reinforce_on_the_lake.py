@@ -6,8 +6,8 @@ of 1024 episodes.  What it is worth is not estimated but computed, after every f
 
 Look for three things.  The first batch of a uniform policy has about fourteen goals in it, and
 the step comes from those.  Without slipping, every seed is near 1 within 20 updates.  On slippery
-ice the best a policy without a clock can do is .7402, and seeds creep up to a local optimum a
-little lower, at .729.
+ice the best a policy without a clock can do is .7402, and after 80 updates seeds are a little
+below it, at .72.
 """
 import numpy as np
 

@@ -111,5 +111,5 @@ def draw() -> None:
 draw()
 
 # %% Try it.  Take larger groups, G = 6.  Which way do the stars move?
-# What came out: none moves.  The z-score gains most, 1.152 beside the critic's 1.262 at sd 10: the
+# What came out: none moves.  At sd 10 the z-score gains most, 1.152 beside the critic's 1.262: the
 # mean of six is a better critic than that of four.  Against wild rewards ranks have 1.470.

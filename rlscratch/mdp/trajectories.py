@@ -150,7 +150,7 @@ def simulate(transition: Array, reward: Array, start: Array, terminal: Array, po
     states, cumulative = (x.reshape(-1, x.shape[-1]) for x in (successors(transition) if follow is None else follow))
     choices = _cumulative(policy[:1] if policy.strides[0] == 0 else policy)
     choices = np.broadcast_to(choices, policy.shape)            # one policy for all steps is added up once
-    width, flat, actions = uniforms.shape[1], uniforms.ravel(), policy.shape[-1]
+    width, flat, actions = uniforms.shape[1], uniforms.ravel(), transition.shape[1]
     s, taken = _draw(_cumulative(start)[None], uniforms[:, 0]), []
     live = np.flatnonzero(~terminal[s])
     s = s[live]

@@ -74,7 +74,7 @@ class Drone(gymnasium.Env):
         self._begun()
         thrust = check.real(action=check.array(ndim=1, action=action))
         check.entries_between(-1, 1, action=check.shape((2,), "a thrust in two directions", action=thrust))
-        ax, ay = thrust.tolist()
+        ax, ay = map(float, thrust)
         gusts = (self.wind_of / 4 * self.np_random.normal(size=2)).tolist()
         self.wind = [max(-MOST_WIND, min(MOST_WIND, 0.95 * w + 0.05 * m + g))
                      for w, m, g in zip(self.wind, self.mean_wind, gusts, strict=True)]
